@@ -1,0 +1,28 @@
+//! neap: a Dynamo-style replicated key-value store whose staleness is a measured, alertable objective.
+//!
+//! The map of the house. An arrow points at whom a room may know:
+//!
+//! ```text
+//! cli ──> http ──> actors ──> protocol
+//!                    │  └──> transport, storage (through their traits)
+//!                    └──> telemetry (names only)
+//! ```
+//!
+//! * [`protocol`] decides everything and touches nothing: no clock, socket, lock, thread or randomness.
+//! * [`actors`] drives it on real sockets, disks and clocks.
+//! * [`storage`] keeps objects on disk; [`transport`] carries messages between nodes.
+//! * [`http`] is the REST edge; [`cli`] the program; [`config`] what both are told.
+#![forbid(unsafe_code)]
+#![deny(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::todo,
+    clippy::dbg_macro
+)]
+
+pub mod protocol;
+pub mod storage;
+pub mod transport;

@@ -1,0 +1,3 @@
+//! The `neap` binary: parse, configure, call one command.
+
+fn main() {}

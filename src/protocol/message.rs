@@ -1,0 +1,203 @@
+//! What nodes say to each other, as values. How it looks on the wire is the transport's affair.
+
+use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
+use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
+use crate::protocol::ids::{BucketName, Dot, Epoch, Key, WriteId};
+use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
+use crate::protocol::time::{Hlc, WallMicros};
+
+/// The key that a request is about, with the settings version that its sender goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Key,
+    /// The version of the bucket's settings that the sender goes by.
+    pub settings: SettingsVersion,
+}
+
+/// A write that the coordinator's own replica carries out in one atomic step. Never crosses a wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coordinate {
+    /// What to write. The replica fills in dot and HLC.
+    pub write: Write,
+    /// The W in force.
+    pub w: u8,
+    /// What a write without context replaces.
+    pub blind: BlindWrite,
+    /// The write's id, drawn by the coordinator where the client gave none.
+    pub write_id: WriteId,
+    /// When the value expires, if it does.
+    pub expires_at: Option<WallMicros>,
+}
+
+/// What a coordinator asks of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaRequest {
+    /// Merge this state into what is held, and say so when it is as durable as `storage.commit` asks.
+    Apply(Object),
+    /// Send what is held.
+    Fetch,
+}
+
+/// What a replica answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaReply {
+    /// The state was merged and is durable. `siblings` counts the versions that live now.
+    Applied {
+        /// Live versions after the merge.
+        siblings: u16,
+    },
+    /// What is held; none if nothing ever was.
+    Fetched(Option<Object>),
+    /// Not done.
+    Refused(Refusal),
+}
+
+/// Why a replica, or the way to it, did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// The node is no home of the key in its ring. Nothing changed.
+    #[error("wrong_ring")]
+    WrongRing,
+    /// The home has not yet pulled what it may lack, so it does not count towards R. Nothing changed.
+    #[error("incomplete")]
+    Incomplete,
+    /// The stored record of this key is damaged. Nothing changed; a repair heals it.
+    #[error("damaged")]
+    Damaged,
+    /// The disk is full, or so nearly that nothing is written. Nothing changed.
+    #[error("disk_full")]
+    DiskFull,
+    /// A queue is at its bound. Nothing changed.
+    #[error("overloaded")]
+    Overloaded,
+    /// The sender goes by newer bucket settings, which could not be fetched in time. Nothing changed.
+    #[error("settings_behind")]
+    SettingsBehind,
+    /// The deadline had passed on arrival. Nothing changed.
+    #[error("deadline")]
+    Deadline,
+    /// The sender's clock is further ahead than `clock.max_skew`. Nothing changed.
+    #[error("clock_skew")]
+    ClockSkew,
+    /// The node is stopping. Nothing changed.
+    #[error("draining")]
+    Draining,
+    /// Nothing was sent: no connection, or its bounds were reached. Nothing changed.
+    #[error("not_sent")]
+    NotSent,
+    /// The request was sent and no answer came before the connection broke or the deadline passed. Whether
+    /// anything changed is unknown.
+    #[error("no_answer")]
+    NoAnswer,
+    /// The store failed in another way; the node's log says how. Whether anything changed is unknown.
+    #[error("storage_error")]
+    Storage,
+}
+
+impl Refusal {
+    /// Whether it is certain that nothing changed at the replica.
+    #[must_use]
+    pub fn changed_nothing(self) -> bool {
+        !matches!(self, Self::NoAnswer | Self::Storage)
+    }
+}
+
+/// What the coordinator's own replica answers to [`Coordinate`], before the write is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoordinateReply {
+    /// Stamped and applied. `object` is the state to send to the other homes; the acknowledgement follows
+    /// as [`ReplicaReply::Applied`] once it is durable.
+    Stamped {
+        /// The whole object after the write.
+        object: Object,
+        /// What the client is told.
+        answered: Answered,
+        /// Whether no live value was there before.
+        created: bool,
+        /// Whether this write had been carried out before and is only answered again.
+        again: bool,
+    },
+    /// `If-None-Match: *` was given and a value is there. Nothing changed.
+    Exists,
+    /// Not done; nothing changed.
+    Refused(Refusal),
+}
+
+/// What one node asks of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerRequest {
+    /// Asks a replica.
+    Replica(Target, ReplicaRequest),
+    /// Hands a write to a home of its key; the home does not hand it on.
+    Forward(Write, SettingsVersion),
+    /// Asks for the settings of one bucket.
+    FetchSettings(BucketName),
+    /// Hands over settings, to be kept if they are newer than what is held.
+    StoreSettings(BucketName, BucketSettings, SettingsVersion),
+    /// Asks for all settings that were ever set.
+    ListSettings,
+    /// Asks for the next objects whose homes include the asker, in storage order.
+    Scan {
+        /// Where the last page ended.
+        after: Option<ScanCursor>,
+        /// How many bytes of objects a page holds at the most; a page holds at least one object.
+        max_bytes: u32,
+    },
+}
+
+/// What it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerAnswer {
+    /// To [`PeerRequest::Replica`].
+    Replica(ReplicaReply),
+    /// To [`PeerRequest::Forward`].
+    Forwarded(Box<Result<WriteReply, OperationError>>),
+    /// To [`PeerRequest::FetchSettings`] and [`PeerRequest::ListSettings`].
+    Settings(Vec<(BucketName, BucketSettings, SettingsVersion)>),
+    /// To [`PeerRequest::StoreSettings`]: they, or newer ones, are durable.
+    SettingsStored,
+    /// To [`PeerRequest::Scan`].
+    Scanned(ScanPage),
+    /// The node did not take the request.
+    Refused(Refusal),
+}
+
+/// A place in a node's storage order. Opaque to all but the node that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanCursor(pub bytes::Bytes);
+
+/// A page of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanPage {
+    /// The objects.
+    pub objects: Vec<(BucketName, Key, Object)>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<ScanCursor>,
+    /// Whether the answering node may itself lack writes: its directory is new and it has not merged yet.
+    pub incomplete: bool,
+}
+
+/// The ring that a sender goes by: data frames carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingStamp {
+    /// The membership record's number.
+    pub epoch: Epoch,
+}
+
+/// Puts an intent together from what the coordinator asked and the replica stamped.
+#[must_use]
+pub fn intent_of(coordinate: Coordinate, dot: Dot, hlc: Hlc) -> Intent {
+    let Coordinate { write, w, blind, write_id, expires_at } = coordinate;
+    let body = match write.body {
+        WriteBody::Put { content_type, bytes } => Body::Value(Value { content_type, bytes, expires_at }),
+        WriteBody::Delete => Body::Tombstone,
+    };
+    let mode = match write.context {
+        Some(context) => Mode::Context(context),
+        None => Mode::Blind(blind),
+    };
+    Intent { dot, hlc, w, write_id, named: write.write_id.is_some(), mode, body }
+}

@@ -1,0 +1,13 @@
+//! The pure core: every rule of the protocol, as plain values and state machines.
+//!
+//! Nothing here reads a clock, opens a socket, takes a lock or draws a random number: time, seeds and
+//! messages come in as arguments, effects come out as values. A test fails the build when a file of this
+//! room imports a runtime, a clock, randomness or I/O.
+
+pub mod bucket;
+pub mod causality;
+pub mod ids;
+pub mod message;
+pub mod operation;
+pub mod quorum;
+pub mod time;

@@ -1,0 +1,154 @@
+//! Time as the protocol knows it: monotonic moments for deadlines, hybrid logical clocks for versions.
+//!
+//! The HLC is Kulkarni et al., "Logical Physical Clocks" (2014): it follows the wall clock, never goes back,
+//! and never issues a value twice. Here it also never issues a value above a *ceiling* that was synced
+//! before, so that a restart, which begins above the ceiling, cannot repeat a value it does not remember.
+
+use std::fmt;
+
+/// A moment of one node's monotonic clock, in microseconds. Two nodes' moments are not comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment `micros` microseconds later.
+    #[must_use]
+    pub fn plus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds since `earlier`; 0 if it is not earlier.
+    #[must_use]
+    pub fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Microseconds since the Unix epoch, as a wall clock shows them: may jump, either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallMicros(pub u64);
+
+/// A hybrid logical time: microseconds since the Unix epoch in the high 52 bits, a counter in the low 12.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hlc(pub u64);
+
+const COUNTER_BITS: u32 = 12;
+
+impl Hlc {
+    /// Before every time that is ever issued.
+    pub const ZERO: Self = Self(0);
+
+    /// The first HLC of the microsecond `wall`.
+    #[must_use]
+    pub fn from_wall(wall: WallMicros) -> Self {
+        Self(wall.0 << COUNTER_BITS)
+    }
+
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub fn wall(self) -> WallMicros {
+        WallMicros(self.0 >> COUNTER_BITS)
+    }
+
+    /// The next HLC; a full counter carries into the microseconds.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// This time moved back by `micros` microseconds, not below zero.
+    #[must_use]
+    pub fn minus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_sub(micros << COUNTER_BITS))
+    }
+
+    /// This time moved forward by `micros` microseconds.
+    #[must_use]
+    pub fn plus_micros(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros << COUNTER_BITS))
+    }
+}
+
+impl fmt::Debug for Hlc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}us+{}", self.wall().0, self.0 & ((1 << COUNTER_BITS) - 1))
+    }
+}
+
+/// Why a frame's clock was refused. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the peer's clock is {ahead_us} us ahead, more than the {max_skew_us} us of clock.max_skew")]
+pub struct ClockTooFarAhead {
+    /// How far the peer's clock is ahead of ours, in microseconds.
+    pub ahead_us: u64,
+    /// The limit, in microseconds.
+    pub max_skew_us: u64,
+}
+
+/// The clock stands at its synced ceiling: a higher one must be synced before the next HLC is issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clock's ceiling {ceiling:?} is reached and no higher one is synced yet")]
+pub struct CeilingReached {
+    /// The ceiling in force.
+    pub ceiling: Hlc,
+}
+
+/// One sequence of HLCs. It never issues a value twice, nor one above the ceiling.
+#[derive(Debug, Clone)]
+pub struct HybridClock {
+    last: Hlc,
+    ceiling: Hlc,
+    max_skew_us: u64,
+}
+
+/// How far above the clock a new ceiling is put, in microseconds: one sync in so many buys this much time.
+pub const CEILING_STEP_US: u64 = 10_000_000;
+
+impl HybridClock {
+    /// A clock that begins above `start`, the ceiling found on disk, and may issue up to `ceiling`, which
+    /// must be synced. `max_skew_us` bounds what it takes from peers.
+    #[must_use]
+    pub fn new(start: Hlc, ceiling: Hlc, max_skew_us: u64) -> Self {
+        Self { last: start, ceiling, max_skew_us }
+    }
+
+    /// The next HLC, above all issued and observed before it.
+    pub fn issue(&mut self, now: WallMicros) -> Result<Hlc, CeilingReached> {
+        let next = self.last.next().max(Hlc::from_wall(now));
+        if next > self.ceiling {
+            return Err(CeilingReached { ceiling: self.ceiling });
+        }
+        self.last = next;
+        Ok(next)
+    }
+
+    /// What the clock shows, without issuing it.
+    #[must_use]
+    pub fn read(&self, now: WallMicros) -> Hlc {
+        self.last.max(Hlc::from_wall(now))
+    }
+
+    /// Takes the clock of a frame into account. Only frames' clocks are judged and merged; the stored times
+    /// of versions never are.
+    pub fn observe(&mut self, frame: Hlc, now: WallMicros) -> Result<(), ClockTooFarAhead> {
+        let ahead_us = frame.wall().0.saturating_sub(now.0);
+        if ahead_us > self.max_skew_us {
+            return Err(ClockTooFarAhead { ahead_us, max_skew_us: self.max_skew_us });
+        }
+        self.last = self.last.max(frame);
+        Ok(())
+    }
+
+    /// The ceiling to sync next, once less than half a step is left under the one in force.
+    #[must_use]
+    pub fn wanted_ceiling(&self, now: WallMicros) -> Option<Hlc> {
+        let shown = self.read(now);
+        let low = shown.plus_micros(CEILING_STEP_US / 2) > self.ceiling;
+        low.then(|| shown.plus_micros(CEILING_STEP_US))
+    }
+
+    /// A higher ceiling has been synced.
+    pub fn raise_ceiling(&mut self, synced: Hlc) {
+        self.ceiling = self.ceiling.max(synced);
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a node keeps what it must not forget.
+//!
+//! [`Store`] is all that the rest of the program knows of a disk: ordered bytes in two tables, written in
+//! atomic batches, durable once [`Store::sync`] returned.
+
+use bytes::Bytes;
+
+/// The tables of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Objects, under their partition, bucket and key.
+    Objects,
+    /// Everything else: identity, the clock's ceiling, bucket settings, what is known of peers.
+    Meta,
+}
+
+/// One change of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Puts `value` under `key`.
+    Put {
+        /// The table.
+        table: Table,
+        /// The key.
+        key: Bytes,
+        /// The value.
+        value: Bytes,
+    },
+    /// Removes `key`.
+    Remove {
+        /// The table.
+        table: Table,
+        /// The key.
+        key: Bytes,
+    },
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full, or so nearly that nothing more is written. Nothing changed; reads go on, and writes
+    /// too as soon as there is space again.
+    #[error(
+        "the disk of the data directory is full: {free} bytes are free and {reserve} are kept in reserve"
+    )]
+    Full {
+        /// Bytes free.
+        free: u64,
+        /// Bytes kept free.
+        reserve: u64,
+    },
+    /// Any other failure. Whether anything changed is unknown.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// Ordered bytes on something durable. All calls block; all may be made from any thread.
+pub trait Store: Send + Sync + 'static {
+    /// What is under `key`, applied or durable.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Applies the changes together, or none of them. Reads see them at once; they are durable only after
+    /// the next [`Store::sync`].
+    fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError>;
+
+    /// Makes everything applied before the call durable. After an error nothing is certain about the disk
+    /// any more, and the caller must end the process.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Up to `limit` entries whose keys are greater than `after` (or from the first) and start with
+    /// `prefix`, in order of keys.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+}

@@ -1,0 +1,96 @@
+//! Messages between nodes: framed TCP with a handshake that proves the cluster's secret.
+//!
+//! A *lane* is one node's connections for one purpose (a data-plane shard, or the control plane): one
+//! connection to each peer, used for that lane's requests and their answers only. So no lane waits behind
+//! another, and no peer behind another peer.
+
+use crate::protocol::ids::{ActorId, NodeId};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
+use crate::protocol::time::{Hlc, Moment};
+
+/// A request as it leaves.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// What is asked.
+    pub request: PeerRequest,
+    /// When the asker no longer cares, on its own monotonic clock. The frame carries the time left.
+    pub deadline: Moment,
+    /// The sender's clock.
+    pub clock: Hlc,
+    /// The ring the sender goes by.
+    pub ring: RingStamp,
+    /// W3C trace context, if the operation has one (`traceparent`).
+    pub trace: Option<String>,
+    /// Handed back with the answer.
+    pub tag: u64,
+}
+
+/// A request as it arrives.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Who asks: proven by the handshake.
+    pub from: NodeId,
+    /// What is asked.
+    pub request: PeerRequest,
+    /// When the asker no longer cares, on this node's monotonic clock.
+    pub deadline: Moment,
+    /// The sender's clock.
+    pub clock: Hlc,
+    /// The ring the sender goes by.
+    pub ring: RingStamp,
+    /// W3C trace context, if the operation has one.
+    pub trace: Option<String>,
+}
+
+/// Takes the answers of a lane. Called on the lane's thread; must not block.
+pub trait AnswerSink: 'static {
+    /// The answer to the request sent with `tag`. `clock` is the peer's, where a peer answered at all.
+    /// Each request gets exactly one call.
+    fn answer(&self, from: &NodeId, tag: u64, answer: PeerAnswer, clock: Option<Hlc>);
+}
+
+/// Serves requests of peers. Called on the connection's thread; must not block.
+pub trait PeerService: Send + Sync + 'static {
+    /// Serves one request; the answer may come later, from any thread.
+    fn serve(&self, incoming: Incoming, responder: Box<dyn Responder>);
+}
+
+/// The way back for one answer.
+pub trait Responder: Send {
+    /// Sends the answer. One that is dropped unused answers [`Refusal::Overloaded`].
+    fn respond(self: Box<Self>, answer: PeerAnswer, clock: Hlc);
+}
+
+/// Who a node says it is, in the handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub node: NodeId,
+    /// Its directory and start.
+    pub actor: ActorId,
+    /// The highest counter it has issued.
+    pub counter: u64,
+    /// The fingerprint of the membership record it goes by.
+    pub fingerprint: u64,
+}
+
+/// Judges peers in the handshake, on both sides. Called on any thread; must not block for long.
+pub trait Gatekeeper: Send + Sync + 'static {
+    /// This node's identity, now.
+    fn identity(&self) -> Identity;
+
+    /// Whether to talk to `peer`. `Ok(true)` says that this node remembers another directory of it.
+    fn admit(&self, peer: &Identity) -> Result<bool, String>;
+
+    /// What a peer that admitted this node said: whether it remembers another directory of this node.
+    fn admitted(&self, by: &NodeId, remembers_other_directory: bool);
+
+    /// Whether a connection to `peer` stands, on some lane.
+    fn connected(&self, peer: &NodeId, up: bool);
+}
+
+/// What became of a request that got no answer from its peer, as an answer.
+#[must_use]
+pub fn failed(refusal: Refusal) -> PeerAnswer {
+    PeerAnswer::Refused(refusal)
+}
