@@ -23,6 +23,11 @@
     clippy::dbg_macro
 )]
 
+pub mod actors;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod http;
 pub mod protocol;
 pub mod storage;
 pub mod transport;

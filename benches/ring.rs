@@ -1,0 +1,3 @@
+//! Lookup in a ring and computing its layout.
+
+fn main() {}

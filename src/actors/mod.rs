@@ -1,0 +1,1 @@
+//! The runtime: the protocol core on real sockets, disks and clocks.

@@ -1,0 +1,1 @@
+//! A client of the REST contract, as the commands use it.

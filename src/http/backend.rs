@@ -1,0 +1,132 @@
+//! What the REST edge needs of a node: the coordinator, and read-only views. Never the storage.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::ids::{BucketName, Key, NodeId};
+use crate::protocol::message::Refusal;
+use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
+
+/// An answer that comes later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A node, as its REST edge sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// Reads, within `timeout_us` microseconds.
+    fn read(&self, read: Read, timeout_us: u64) -> Later<Result<ReadReply, OperationError>>;
+
+    /// Writes, within `timeout_us` microseconds.
+    fn write(&self, write: Write, timeout_us: u64) -> Later<Result<WriteReply, OperationError>>;
+
+    /// The settings of a bucket; those of one never set are the defaults.
+    fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion);
+
+    /// All buckets that were ever set, by name.
+    fn buckets(&self) -> Vec<(BucketName, BucketSettings, SettingsVersion)>;
+
+    /// The settings of buckets that were never set.
+    fn bucket_defaults(&self) -> BucketSettings;
+
+    /// Sets a bucket's properties everywhere: answered once a majority of the members, and every reachable
+    /// one, stored them.
+    fn set_bucket(
+        &self,
+        bucket: BucketName,
+        settings: BucketSettings,
+        timeout_us: u64,
+    ) -> Later<Result<SettingsVersion, SetBucketError>>;
+
+    /// The ring, as this node sees it.
+    fn ring(&self) -> RingView;
+
+    /// The preference list of a key: its partition, then its homes in order.
+    fn preference_list(&self, bucket: &BucketName, key: &Key) -> (u32, Vec<NodeId>);
+
+    /// What keeps this node from serving, if anything does.
+    fn not_ready(&self) -> Option<String>;
+
+    /// This node's name.
+    fn node(&self) -> NodeId;
+
+    /// The counters of what was refused or dropped, by name, for `healthz`.
+    fn counters(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// Why bucket settings were not set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetBucketError {
+    /// N is greater than the number of nodes. Nothing changed.
+    #[error("n = {n} is more than the {members} nodes of the cluster")]
+    TooFewMembers {
+        /// What was given.
+        n: u8,
+        /// Nodes in the cluster.
+        members: u16,
+    },
+    /// A bucket's N cannot change once it was set or may hold data. Nothing changed.
+    #[error("n cannot change from {from} to {to} while the bucket may hold data")]
+    QuorumSizeFixed {
+        /// N in force.
+        from: u8,
+        /// What was given.
+        to: u8,
+    },
+    /// Fewer members than a majority stored them in time; those that did keep them.
+    #[error("{stored} of the {needed} members needed stored the settings (of {members})")]
+    NotReached {
+        /// Members that stored them.
+        stored: u16,
+        /// Members needed: a majority.
+        needed: u16,
+        /// Members there are.
+        members: u16,
+    },
+    /// The table of buckets is at its bound. Nothing changed.
+    #[error("the cluster has {max} buckets with settings of their own, which is the limit")]
+    TooManyBuckets {
+        /// The bound.
+        max: u32,
+    },
+    /// This node could not store them.
+    #[error("this node could not store the settings: {0}")]
+    Refused(Refusal),
+}
+
+/// A member, as `GET /v1/ring` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemberView {
+    /// Its name.
+    pub id: NodeId,
+    /// Its zone.
+    pub zone: String,
+    /// Its weight.
+    pub weight: f64,
+    /// Where its peers reach it.
+    pub address: String,
+    /// `up` or `down`, as this node sees it; this node is `up`.
+    pub up: bool,
+    /// Partitions it is a home of, with the default N.
+    pub partitions: u32,
+    /// Partitions it is the first home of, with the default N.
+    pub first: u32,
+}
+
+/// The ring, as `GET /v1/ring` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RingView {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The number of the membership record.
+    pub epoch: u64,
+    /// Its fingerprint.
+    pub fingerprint: u64,
+    /// Partitions.
+    pub partitions: u32,
+    /// The N that the ownership figures are of.
+    pub n: u8,
+    /// Its members, by name.
+    pub members: Vec<MemberView>,
+    /// Partitions that this node has not yet pulled from others, so does not serve reads of.
+    pub incomplete_partitions: u32,
+}

@@ -1,0 +1,2 @@
+//! The REST edge.
+pub mod backend;

@@ -1,0 +1,15 @@
+//! Every integration test, in one binary; a folder a concern.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests say what broke by failing"
+)]
+
+mod causality;
+mod cli;
+mod cluster;
+mod http;
+mod ring;
+mod storage;
+mod transport;
