@@ -1,5 +1,5 @@
 //! Every integration test, in one binary; a folder a concern.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
