@@ -6,8 +6,11 @@
 
 pub mod bucket;
 pub mod causality;
+pub mod coordinator;
 pub mod ids;
+pub mod latency;
 pub mod message;
 pub mod operation;
 pub mod quorum;
+pub mod replica;
 pub mod time;

@@ -1,0 +1,102 @@
+//! The coordinator's state machines: one value an operation, fed with answers and time, drained of effects.
+//!
+//! ```text
+//!            ┌────────────────────────── ClientWrite ───────────────────────────┐
+//!  client ──>│ home?  yes: WriteMachine: stamp here, send to the others, tally W │──> reply at W
+//!            │        no : one home is asked to coordinate                       │    follow the rest
+//!            └───────────────────────────────────────────────────────────────────┘
+//!  client ──>  ReadMachine: fetch from R homes, hedge the slow, join, repair       ──> reply at R
+//! ```
+//!
+//! A machine never sends, waits or looks at a clock. Its driver calls `start` once, `handle` for each answer
+//! and `tick` when `wake_at` has come, and carries out what it finds in the effects, in order. A machine
+//! answers its client exactly once, at its deadline at the latest.
+
+mod forward;
+mod read;
+mod tally;
+mod write;
+
+pub use forward::{ClientWrite, ForwardPlan};
+pub use read::{Candidate, ReadMachine, ReadPlan};
+pub use tally::Tally;
+pub use write::{WriteMachine, WritePlan};
+
+use crate::protocol::causality::Object;
+use crate::protocol::ids::NodeId;
+use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
+use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
+
+/// What a machine wants done. Effects are carried out in the order they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask this node's own replica to stamp and apply the write. Its [`CoordinateReply`] comes back first,
+    /// the acknowledgement once it is durable after it.
+    Coordinate,
+    /// Ask `to` (perhaps this node itself) for what it holds.
+    Fetch {
+        /// The home.
+        to: NodeId,
+    },
+    /// Ask `to` to merge `object`.
+    Apply {
+        /// The home.
+        to: NodeId,
+        /// The state.
+        object: Object,
+        /// Whether this repairs a home that was behind, and whether the client waits for it.
+        repair: Option<RepairWhen>,
+    },
+    /// Ask `to` to coordinate the write; it does not hand it on.
+    Forward {
+        /// A home of the key.
+        to: NodeId,
+    },
+    /// Tell the client of a read.
+    ReplyRead(Result<ReadReply, OperationError>),
+    /// Tell the client of a write.
+    ReplyWrite(Box<Result<WriteReply, OperationError>>),
+    /// The operation is over. These homes are not known to have the write.
+    Unfollowed(Vec<NodeId>),
+}
+
+/// Whether a read's client waits for a repair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RepairWhen {
+    /// It does.
+    Blocking,
+    /// It was, or will be, answered without it.
+    Async,
+}
+
+/// What a replica was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asked {
+    /// [`Effect::Fetch`].
+    Fetch,
+    /// [`Effect::Apply`], or the acknowledgement that follows [`Effect::Coordinate`].
+    Apply,
+}
+
+/// What comes back to a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// To [`Effect::Coordinate`].
+    Coordinated(Box<CoordinateReply>),
+    /// To [`Effect::Fetch`] and [`Effect::Apply`].
+    Replica {
+        /// Who answers.
+        from: NodeId,
+        /// To which of the two: the answer to a question of an earlier step may come late.
+        to: Asked,
+        /// What.
+        reply: ReplicaReply,
+    },
+    /// To [`Effect::Forward`].
+    Forwarded {
+        /// Who answers.
+        from: NodeId,
+        /// What; an error of the way there is a refusal.
+        result: Box<Result<Result<WriteReply, OperationError>, Refusal>>,
+    },
+}

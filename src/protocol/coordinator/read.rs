@@ -1,0 +1,338 @@
+//! A read, coordinated by the node that was asked, home or not.
+
+use super::{Effect, Input, RepairWhen};
+use crate::protocol::bucket::{ReadRepair, Resolution};
+use crate::protocol::causality::Object;
+use crate::protocol::ids::NodeId;
+use crate::protocol::message::{Refusal, ReplicaReply};
+use crate::protocol::operation::{OperationError, Outcome, Participation, ReadReply};
+use crate::protocol::time::{Hlc, Moment};
+
+/// A home that may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The home.
+    pub node: NodeId,
+    /// How long to wait for it before another is asked too, in microseconds: its recent p99.
+    pub hedge_after_us: u64,
+}
+
+/// What a read needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadPlan {
+    /// All homes, the one to ask first in front: the coordinator's own copy, then by recent latency, those
+    /// known to be down last.
+    pub candidates: Vec<Candidate>,
+    /// How many must answer.
+    pub r: u8,
+    /// When homes that are behind are repaired.
+    pub repair: ReadRepair,
+    /// How the bucket resolves concurrent versions.
+    pub resolution: Resolution,
+    /// When the client is told, whatever happened by then.
+    pub deadline: Moment,
+    /// Until when late answers are looked at.
+    pub follow_until: Moment,
+    /// The coordinator's clock, noted in joined states for named writes that the joining supersedes.
+    pub clock: Hlc,
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    node: NodeId,
+    at: Moment,
+    hedged: bool,
+    healing: bool,
+    state: AskedState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum AskedState {
+    Fetching,
+    Holds(Option<Object>),
+    Repairing,
+    /// Known to hold the merged state, or more.
+    Confirmed,
+    Refused(Refusal),
+}
+
+/// Fetches from R homes, asks another for one that is slow, joins what they hold, and repairs those that are
+/// behind: before the reply those within R, after it the others (DeCandia et al., "Dynamo", section 5).
+#[derive(Debug, Clone)]
+pub struct ReadMachine {
+    plan: ReadPlan,
+    asked: Vec<Asked>,
+    next: usize,
+    /// What the first R answers join to; fixed from then on.
+    merged: Option<Option<Object>>,
+    answered_by: Vec<NodeId>,
+    replied: bool,
+}
+
+impl ReadMachine {
+    /// A read to be started.
+    #[must_use]
+    pub fn new(plan: ReadPlan) -> Self {
+        Self { plan, asked: Vec::new(), next: 0, merged: None, answered_by: Vec::new(), replied: false }
+    }
+
+    /// Begins.
+    pub fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        for _ in 0..self.plan.r {
+            self.ask_next(now, effects);
+        }
+        self.give_up_if_hopeless(effects);
+    }
+
+    /// Takes an answer.
+    pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+        let Input::Replica { from, reply, .. } = input else { return };
+        let Some(at) = self.asked.iter().position(|asked| asked.node == from) else { return };
+        match reply {
+            ReplicaReply::Fetched(object) => self.fetched(at, object, effects),
+            ReplicaReply::Applied { .. } => self.set(at, AskedState::Confirmed),
+            ReplicaReply::Refused(refusal) => self.refused(now, at, refusal, effects),
+        }
+        self.advance(now, effects);
+    }
+
+    /// Looks at the deadlines.
+    pub fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.hedge(now, effects);
+        self.advance(now, effects);
+    }
+
+    /// When [`ReadMachine::tick`] is wanted next.
+    #[must_use]
+    pub fn wake_at(&self) -> Moment {
+        if self.replied {
+            return self.plan.follow_until;
+        }
+        let hedges = self.asked.iter().filter_map(|asked| self.hedge_at(asked));
+        hedges.fold(self.plan.deadline, Moment::min)
+    }
+
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        let waiting = |asked: &Asked| matches!(asked.state, AskedState::Fetching | AskedState::Repairing);
+        self.replied && !self.asked.iter().any(waiting)
+    }
+
+    fn ask_next(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
+        let Some(candidate) = self.plan.candidates.get(self.next) else { return false };
+        self.next += 1;
+        let node = candidate.node.clone();
+        effects.push(Effect::Fetch { to: node.clone() });
+        self.asked.push(Asked { node, at: now, hedged: false, healing: false, state: AskedState::Fetching });
+        true
+    }
+
+    fn hedge_at(&self, asked: &Asked) -> Option<Moment> {
+        if asked.hedged || asked.state != AskedState::Fetching || self.next >= self.plan.candidates.len() {
+            return None;
+        }
+        let candidate = self.plan.candidates.iter().find(|candidate| candidate.node == asked.node)?;
+        Some(asked.at.plus_micros(candidate.hedge_after_us))
+    }
+
+    fn hedge(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        if self.merged.is_some() || self.replied {
+            return;
+        }
+        for at in 0..self.asked.len() {
+            let due = self.asked.get(at).and_then(|asked| self.hedge_at(asked)).is_some_and(|due| now >= due);
+            if due
+                && self.ask_next(now, effects)
+                && let Some(asked) = self.asked.get_mut(at)
+            {
+                asked.hedged = true;
+            }
+        }
+    }
+
+    fn set(&mut self, at: usize, state: AskedState) {
+        if let Some(asked) = self.asked.get_mut(at) {
+            asked.state = state;
+        }
+    }
+
+    fn fetched(&mut self, at: usize, object: Option<Object>, effects: &mut Vec<Effect>) {
+        let fetching = self.asked.get(at).is_some_and(|asked| asked.state == AskedState::Fetching);
+        if !fetching {
+            return;
+        }
+        if self.merged.is_none() {
+            self.answered_by.extend(self.asked.get(at).map(|asked| asked.node.clone()));
+            self.set(at, AskedState::Holds(object));
+            return;
+        }
+        self.compare(at, object.as_ref(), effects);
+    }
+
+    fn refused(&mut self, now: Moment, at: usize, refusal: Refusal, effects: &mut Vec<Effect>) {
+        if let Some(asked) = self.asked.get(at)
+            && let AskedState::Fetching | AskedState::Repairing = asked.state
+        {
+            self.set(at, AskedState::Refused(refusal));
+            if !self.replied {
+                self.ask_next(now, effects);
+            }
+            if refusal == Refusal::Damaged && self.merged.is_some() {
+                self.heal_damaged(effects);
+            }
+        }
+    }
+
+    /// Compares what a home holds with the merged state and repairs it if it is behind.
+    fn compare(&mut self, at: usize, object: Option<&Object>, effects: &mut Vec<Effect>) {
+        let Some(merged) = self.merged.clone() else { return };
+        let behind = match (&merged, object) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(merged), Some(object)) => object.lacks(merged),
+        };
+        let when = match self.plan.repair {
+            _ if !behind => None,
+            ReadRepair::Off => None,
+            ReadRepair::Async => Some(RepairWhen::Async),
+            ReadRepair::Blocking if self.replied => Some(RepairWhen::Async),
+            ReadRepair::Blocking => Some(RepairWhen::Blocking),
+        };
+        let (Some(when), Some(object), Some(asked)) = (when, merged, self.asked.get_mut(at)) else {
+            self.set(at, AskedState::Confirmed);
+            return;
+        };
+        asked.state = AskedState::Repairing;
+        effects.push(Effect::Apply { to: asked.node.clone(), object, repair: Some(when) });
+    }
+
+    fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.join_if_enough(effects);
+        if !self.replied && self.ready() {
+            self.reply(effects);
+        }
+        self.give_up_if_hopeless(effects);
+        if !self.replied && now >= self.plan.deadline {
+            let error = OperationError::Deadline {
+                answered: u8::try_from(self.answered_by.len()).unwrap_or(u8::MAX),
+                needed: self.plan.r,
+                total: self.total(),
+                outcome: Outcome::NotApplied,
+            };
+            self.answer(Err(error), effects);
+        }
+        if now >= self.plan.follow_until {
+            for at in 0..self.asked.len() {
+                if self
+                    .asked
+                    .get(at)
+                    .is_some_and(|asked| matches!(asked.state, AskedState::Fetching | AskedState::Repairing))
+                {
+                    self.set(at, AskedState::Refused(Refusal::NoAnswer));
+                }
+            }
+        }
+    }
+
+    /// Joins what the homes hold once R of them answered, and compares each with the result.
+    fn join_if_enough(&mut self, effects: &mut Vec<Effect>) {
+        if self.merged.is_some() || self.answered_by.len() < usize::from(self.plan.r) {
+            return;
+        }
+        let mut merged: Option<Object> = None;
+        for asked in &self.asked {
+            if let AskedState::Holds(Some(object)) = &asked.state {
+                match &mut merged {
+                    None => merged = Some(object.clone()),
+                    Some(merged) => merged.merge(object, self.plan.clock),
+                }
+            }
+        }
+        self.merged = Some(merged);
+        let repair = self.plan.repair;
+        if repair == ReadRepair::Async || repair == ReadRepair::Off {
+            self.reply(effects);
+        }
+        for at in 0..self.asked.len() {
+            let held = self.asked.get_mut(at).and_then(|asked| match &mut asked.state {
+                AskedState::Holds(object) => Some(object.take()),
+                _ => None,
+            });
+            if let Some(held) = held {
+                self.compare(at, held.as_ref(), effects);
+            }
+        }
+        self.heal_damaged(effects);
+    }
+
+    /// A damaged record is replaced by what the others hold; the client does not wait for it.
+    fn heal_damaged(&mut self, effects: &mut Vec<Effect>) {
+        let Some(Some(object)) = &self.merged else { return };
+        if self.plan.repair == ReadRepair::Off {
+            return;
+        }
+        for asked in &mut self.asked {
+            if asked.state == AskedState::Refused(Refusal::Damaged) && !asked.healing {
+                asked.healing = true;
+                asked.state = AskedState::Repairing;
+                let repair = Some(RepairWhen::Async);
+                effects.push(Effect::Apply { to: asked.node.clone(), object: object.clone(), repair });
+            }
+        }
+    }
+
+    fn ready(&self) -> bool {
+        let confirmed = self.asked.iter().filter(|asked| asked.state == AskedState::Confirmed).count();
+        self.merged.is_some() && confirmed >= usize::from(self.plan.r)
+    }
+
+    fn reply(&mut self, effects: &mut Vec<Effect>) {
+        let preference = self.plan.candidates.iter().map(|candidate| &candidate.node);
+        let acked_by = preference.filter(|node| self.answered_by.contains(node)).cloned().collect();
+        let reply = ReadReply {
+            object: self.merged.clone().flatten(),
+            participation: Participation { acked_by, required: self.plan.r, total: self.total() },
+            resolution: self.plan.resolution,
+        };
+        self.answer(Ok(reply), effects);
+    }
+
+    /// Ends the read when the homes that may still answer are too few.
+    fn give_up_if_hopeless(&mut self, effects: &mut Vec<Effect>) {
+        let refused = self.refusals().len();
+        if self.replied
+            || self.plan.candidates.len() - refused.min(self.plan.candidates.len())
+                >= usize::from(self.plan.r)
+        {
+            return;
+        }
+        let error = OperationError::NotReached {
+            answered: u8::try_from(self.answered_by.len()).unwrap_or(u8::MAX),
+            needed: self.plan.r,
+            total: self.total(),
+            outcome: Outcome::NotApplied,
+            refusals: self.refusals(),
+        };
+        self.answer(Err(error), effects);
+    }
+
+    fn refusals(&self) -> Vec<(NodeId, Refusal)> {
+        let refused = self.asked.iter().filter_map(|asked| match asked.state {
+            AskedState::Refused(refusal) => Some((asked.node.clone(), refusal)),
+            _ => None,
+        });
+        refused.collect()
+    }
+
+    fn total(&self) -> u8 {
+        u8::try_from(self.plan.candidates.len()).unwrap_or(u8::MAX)
+    }
+
+    fn answer(&mut self, result: Result<ReadReply, OperationError>, effects: &mut Vec<Effect>) {
+        if !self.replied {
+            self.replied = true;
+            effects.push(Effect::ReplyRead(result));
+        }
+    }
+}
