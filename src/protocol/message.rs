@@ -131,14 +131,16 @@ pub enum CoordinateReply {
 pub enum PeerRequest {
     /// Asks a replica.
     Replica(Target, ReplicaRequest),
-    /// Hands a write to a home of its key; the home does not hand it on.
-    Forward(Write, SettingsVersion),
+    /// Hands a write to a home of its key, with the id drawn for it; the home does not hand it on.
+    Forward(Write, WriteId, SettingsVersion),
     /// Asks for the settings of one bucket.
     FetchSettings(BucketName),
     /// Hands over settings, to be kept if they are newer than what is held.
     StoreSettings(BucketName, BucketSettings, SettingsVersion),
     /// Asks for all settings that were ever set.
     ListSettings,
+    /// Asks whether the node holds any object of a bucket.
+    HoldsBucket(BucketName),
     /// Asks for the next objects whose homes include the asker, in storage order.
     Scan {
         /// Where the last page ended.
@@ -159,6 +161,8 @@ pub enum PeerAnswer {
     Settings(Vec<(BucketName, BucketSettings, SettingsVersion)>),
     /// To [`PeerRequest::StoreSettings`]: they, or newer ones, are durable.
     SettingsStored,
+    /// To [`PeerRequest::HoldsBucket`].
+    HoldsBucket(bool),
     /// To [`PeerRequest::Scan`].
     Scanned(ScanPage),
     /// The node did not take the request.

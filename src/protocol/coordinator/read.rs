@@ -38,7 +38,7 @@ pub struct ReadPlan {
 }
 
 #[derive(Debug, Clone)]
-struct Asked {
+struct AskedHome {
     node: NodeId,
     at: Moment,
     hedged: bool,
@@ -61,7 +61,7 @@ enum AskedState {
 #[derive(Debug, Clone)]
 pub struct ReadMachine {
     plan: ReadPlan,
-    asked: Vec<Asked>,
+    asked: Vec<AskedHome>,
     next: usize,
     /// What the first R answers join to; fixed from then on.
     merged: Option<Option<Object>>,
@@ -115,7 +115,7 @@ impl ReadMachine {
     /// Whether nothing more will come of it.
     #[must_use]
     pub fn finished(&self) -> bool {
-        let waiting = |asked: &Asked| matches!(asked.state, AskedState::Fetching | AskedState::Repairing);
+        let waiting = |asked: &AskedHome| matches!(asked.state, AskedState::Fetching | AskedState::Repairing);
         self.replied && !self.asked.iter().any(waiting)
     }
 
@@ -124,11 +124,11 @@ impl ReadMachine {
         self.next += 1;
         let node = candidate.node.clone();
         effects.push(Effect::Fetch { to: node.clone() });
-        self.asked.push(Asked { node, at: now, hedged: false, healing: false, state: AskedState::Fetching });
+        self.asked.push(AskedHome { node, at: now, hedged: false, healing: false, state: AskedState::Fetching });
         true
     }
 
-    fn hedge_at(&self, asked: &Asked) -> Option<Moment> {
+    fn hedge_at(&self, asked: &AskedHome) -> Option<Moment> {
         if asked.hedged || asked.state != AskedState::Fetching || self.next >= self.plan.candidates.len() {
             return None;
         }

@@ -1,0 +1,80 @@
+//! What was refused, dropped or left undone, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that only rises.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// `count` more.
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The count.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of a node's actors.
+        #[derive(Debug, Default)]
+        pub struct NodeCounters {
+            $($(#[$doc])* pub $name: Counter,)*
+        }
+
+        impl NodeCounters {
+            /// All of them, by name.
+            #[must_use]
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Client requests refused because `limits.in_flight` were in flight.
+    admission_refused,
+    /// Messages refused because a mailbox was full.
+    mailbox_refused,
+    /// Operations refused because a coordinator's table was full.
+    operations_refused,
+    /// Operations no longer followed because a coordinator's table was full.
+    follow_ups_dropped,
+    /// Writes that some home was not known to have when they were no longer followed.
+    writes_unfollowed,
+    /// Reads that repaired a home before the client was answered.
+    read_repairs_blocking,
+    /// Repairs of homes after the client was answered.
+    read_repairs_async,
+    /// Reads that asked another home because one was slow.
+    hedged_reads,
+    /// Requests of peers refused because this node is no home of the key.
+    wrong_ring,
+    /// Frames refused because the sender's clock was too far ahead.
+    clock_skew_refused,
+    /// Requests dropped on arrival because their deadline had passed.
+    expired_on_arrival,
+    /// Stored records found damaged.
+    damaged_records,
+    /// Damaged records replaced by what other homes hold.
+    damaged_healed,
+    /// Writes refused because the disk is full.
+    disk_full_refused,
+    /// Peers refused because their identity is less than what is remembered of it.
+    identities_refused,
+    /// Requests that waited for newer bucket settings and were refused because too many did.
+    settings_waits_refused,
+    /// Objects pulled from other homes into a directory that may lack them.
+    backfilled_objects,
+}

@@ -1,0 +1,227 @@
+//! The node as its REST edge sees it: permits, the shard of a key, read-only views.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix::Recipient;
+use tokio::sync::oneshot;
+
+use crate::actors::admission::Admission;
+use crate::actors::bucket_settings::{SetBucket, SettingsTable};
+use crate::actors::clock::moment;
+use crate::actors::completeness::Completeness;
+use crate::actors::counters::NodeCounters;
+use crate::actors::messages::{ClientAsk, ClientOperation};
+use crate::actors::placement::Shards;
+use crate::actors::ring_membership::{Gate, RingTable};
+use crate::actors::shell::hand_over;
+use crate::http::backend::{Backend, Later, MemberView, RingView, SetBucketError};
+use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
+use crate::protocol::message::Refusal;
+use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
+use crate::transport::TransportCounters;
+
+/// Set once the node takes no new work.
+#[derive(Debug, Default)]
+pub struct Draining(AtomicBool);
+
+impl Draining {
+    /// From now on no new work is taken.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether no new work is taken.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What the front is made of.
+pub struct FrontParts {
+    /// This node.
+    pub me: NodeId,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The data plane.
+    pub shards: Arc<Shards>,
+    /// Permits.
+    pub admission: Admission,
+    /// The ring in force.
+    pub ring: Arc<RingTable>,
+    /// Who is up.
+    pub gate: Arc<Gate>,
+    /// All bucket settings.
+    pub settings: Arc<SettingsTable>,
+    /// The settings actor.
+    pub set_bucket: Recipient<SetBucket>,
+    /// Which partitions this node may answer reads of.
+    pub completeness: Arc<Completeness>,
+    /// Whether the node is stopping.
+    pub draining: Arc<Draining>,
+    /// What the actors count.
+    pub counters: Arc<NodeCounters>,
+    /// What the transport counts.
+    pub transport: Arc<TransportCounters>,
+}
+
+/// The front of a node.
+pub struct Front {
+    parts: FrontParts,
+}
+
+impl Front {
+    /// A front over `parts`.
+    #[must_use]
+    pub fn new(parts: FrontParts) -> Self {
+        Self { parts }
+    }
+
+    fn admit(&self) -> Result<crate::actors::admission::Permit, OperationError> {
+        if self.parts.draining.is_set() {
+            return Err(OperationError::NotServing(Refusal::Draining));
+        }
+        self.parts.admission.permit().ok_or_else(|| {
+            self.parts.counters.admission_refused.add();
+            OperationError::Overloaded
+        })
+    }
+
+    fn ready<T: Send + 'static>(result: T) -> Later<T> {
+        Box::pin(std::future::ready(result))
+    }
+}
+
+impl Backend for Front {
+    fn read(&self, read: Read, timeout_us: u64) -> Later<Result<ReadReply, OperationError>> {
+        let permit = match self.admit() {
+            Ok(permit) => permit,
+            Err(error) => return Self::ready(Err(error)),
+        };
+        let shard = self.parts.shards.of(&self.parts.ring.current(), &read.bucket, &read.key);
+        let (reply, answer) = oneshot::channel();
+        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
+        let operation = ClientOperation { ask: ClientAsk::Read(read, reply), deadline, permit };
+        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
+            return Self::ready(Err(OperationError::Overloaded));
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining))) })
+    }
+
+    fn write(&self, write: Write, timeout_us: u64) -> Later<Result<WriteReply, OperationError>> {
+        let permit = match self.admit() {
+            Ok(permit) => permit,
+            Err(error) => return Self::ready(Err(error)),
+        };
+        let write_id = match write.write_id {
+            Some(write_id) => write_id,
+            None => match draw_write_id() {
+                Some(write_id) => write_id,
+                None => return Self::ready(Err(OperationError::NotServing(Refusal::Storage))),
+            },
+        };
+        let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
+        let (reply, answer) = oneshot::channel();
+        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
+        let operation = ClientOperation { ask: ClientAsk::Write(write, write_id, reply), deadline, permit };
+        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
+            return Self::ready(Err(OperationError::Overloaded));
+        }
+        let lost = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown };
+        Box::pin(async move { answer.await.unwrap_or(Err(lost)) })
+    }
+
+    fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {
+        self.parts.settings.get(bucket)
+    }
+
+    fn buckets(&self) -> Vec<(BucketName, BucketSettings, SettingsVersion)> {
+        self.parts.settings.all()
+    }
+
+    fn bucket_defaults(&self) -> BucketSettings {
+        self.parts.settings.defaults().clone()
+    }
+
+    fn set_bucket(
+        &self,
+        bucket: BucketName,
+        settings: BucketSettings,
+        timeout_us: u64,
+    ) -> Later<Result<SettingsVersion, SetBucketError>> {
+        let (reply, answer) = oneshot::channel();
+        let request = SetBucket { bucket, settings, deadline: moment().plus_micros(timeout_us), reply };
+        if hand_over(&self.parts.set_bucket, request, &self.parts.counters.mailbox_refused).is_err() {
+            return Self::ready(Err(SetBucketError::Refused(Refusal::Overloaded)));
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(SetBucketError::Refused(Refusal::Draining))) })
+    }
+
+    fn ring(&self) -> RingView {
+        let ring = self.parts.ring.current();
+        let n = self.parts.settings.defaults().quorum.n;
+        let mut counts = vec![(0, 0); ring.members().len()];
+        for partition in (0..ring.partitions()).map(PartitionId) {
+            for (place, home) in ring.homes(partition, n).iter().enumerate() {
+                if let Some((partitions, first)) = counts.get_mut(usize::from(home.0)) {
+                    *partitions += 1;
+                    *first += u32::from(place == 0);
+                }
+            }
+        }
+        let members = ring.members().iter().zip(counts).map(|(member, (partitions, first))| MemberView {
+            id: member.id.clone(),
+            zone: member.zone.clone(),
+            weight: member.weight.as_f64(),
+            address: member.address.clone(),
+            up: self.parts.gate.is_up(&member.id),
+            partitions,
+            first,
+        });
+        RingView {
+            cluster: self.parts.cluster.clone(),
+            epoch: ring.epoch().0,
+            fingerprint: ring.fingerprint(),
+            partitions: ring.partitions(),
+            n,
+            members: members.collect(),
+            incomplete_partitions: self.parts.completeness.missing(),
+        }
+    }
+
+    fn preference_list(&self, bucket: &BucketName, key: &Key) -> (u32, Vec<NodeId>) {
+        let ring = self.parts.ring.current();
+        let partition = ring.partition_of(bucket, key);
+        let homes = ring.homes(partition, self.parts.settings.get(bucket).0.quorum.n).iter();
+        (partition.0, homes.filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect())
+    }
+
+    fn not_ready(&self) -> Option<String> {
+        let missing = self.parts.completeness.missing();
+        if self.parts.draining.is_set() {
+            Some("the node is stopping".to_owned())
+        } else if missing > 0 {
+            Some(format!("{missing} partitions are not yet pulled from, or confirmed by, other members"))
+        } else {
+            None
+        }
+    }
+
+    fn node(&self) -> NodeId {
+        self.parts.me.clone()
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let mut counters = self.parts.counters.snapshot();
+        counters.extend(self.parts.transport.snapshot());
+        counters
+    }
+}
+
+fn draw_write_id() -> Option<WriteId> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(WriteId(u128::from_be_bytes(bytes)))
+}
