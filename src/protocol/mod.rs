@@ -10,4 +10,5 @@ pub mod ids;
 pub mod message;
 pub mod operation;
 pub mod quorum;
+pub mod ring;
 pub mod time;
