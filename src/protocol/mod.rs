@@ -13,4 +13,5 @@ pub mod message;
 pub mod operation;
 pub mod quorum;
 pub mod replica;
+pub mod ring;
 pub mod time;
