@@ -3,6 +3,23 @@
 //! [`Store`] is all that the rest of the program knows of a disk: ordered bytes in two tables, written in
 //! atomic batches, durable once [`Store::sync`] returned.
 
+mod directory;
+mod fjall_store;
+mod group_commit;
+mod identity;
+mod journal_sync;
+pub mod keys;
+mod memory;
+pub mod record;
+mod sealed;
+mod space;
+
+pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, Opened, new_directory_id};
+pub use fjall_store::{FjallStore, OpenError};
+pub use group_commit::{Commit, CommitStats, DurableSink, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId};
+pub use memory::MemoryStore;
+pub use sealed::{RecordDamaged, seal, unseal};
+
 use bytes::Bytes;
 
 /// The tables of a store.
@@ -49,6 +66,10 @@ pub enum StoreError {
         /// Bytes kept free.
         reserve: u64,
     },
+    /// The bytes that hold this key, or one of this range, are damaged on disk. Nothing changed; writing the
+    /// key again heals it.
+    #[error("what is stored there is damaged: {0}")]
+    Damaged(String),
     /// Any other failure. Whether anything changed is unknown.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -1,0 +1,409 @@
+//! A node's data directory: who it belongs to, and what a start must know of the runs before it.
+//!
+//! ```text
+//! LOCK         held locked by the process that uses the directory
+//! neap.toml    format, cluster, node, partitions, directory id
+//! store/       the store; its Meta table holds the start record, the clock's ceiling and the complete mark
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::identity::{self, Identity, Stage, sync_directory};
+use super::sealed::{RecordDamaged, seal, unseal};
+use super::{Change, FjallStore, OpenError, Store, StoreError, Table};
+use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
+use crate::protocol::time::Hlc;
+
+const LOCK_FILE: &str = "LOCK";
+const STORE: &str = "store";
+/// What a freshly made file system may hold of its own.
+const LOST_AND_FOUND: &str = "lost+found";
+
+const START_KEY: &[u8] = b"directory/start";
+const CEILING_KEY: &[u8] = b"directory/ceiling";
+const COMPLETE_KEY: &[u8] = b"directory/complete";
+
+/// Whom a directory must belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// `cluster.name`.
+    pub cluster: String,
+    /// `node.id`.
+    pub node: NodeId,
+    /// `cluster.partitions`.
+    pub partitions: u32,
+}
+
+/// An opened directory, and what this run goes by.
+#[derive(Debug)]
+pub struct Opened {
+    /// The directory, locked for as long as this lives.
+    pub handle: DataDirectory,
+    /// Its store.
+    pub store: Arc<FjallStore>,
+    /// Its id.
+    pub directory: DirectoryId,
+    /// The number of this start; with the directory id, the actor of this run's dots.
+    pub start: StartNumber,
+    /// The last counter the actor may have used: its next dot is the one after it.
+    pub counter: u64,
+    /// No HLC above it was ever issued here. The clock begins above it.
+    pub ceiling: Hlc,
+    /// Whether the directory was made just now.
+    pub new: bool,
+    /// Whether the run before this one ended with the mark of a clean stop.
+    pub clean: bool,
+    /// Whether the directory holds all that a home must hold to count towards R.
+    pub complete: bool,
+}
+
+/// Why a directory was not opened, or its bookkeeping not written.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// A file or directory could not be used. Nothing that was stored is lost.
+    #[error("cannot {doing} {}: {reason}", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// Another process has the directory open. Nothing changed.
+    #[error("the data directory {} is in use by another process", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory is of another format, cluster, node or number of partitions. Nothing changed.
+    #[error("the data directory {} has {what} {found}, expected {expected}", path.display())]
+    Mismatch {
+        /// The directory.
+        path: PathBuf,
+        /// Which of them.
+        what: &'static str,
+        /// What the directory says.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// The identity file makes no sense. Nothing changed.
+    #[error("the identity file {} cannot be read: {reason}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The directory has no identity file, and holds something. Nothing changed.
+    #[error("{} is no data directory: it holds {found:?} and no {}", path.display(), identity::FILE)]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// One of the things in it.
+        found: String,
+    },
+    /// There is no data directory. Nothing changed.
+    #[error("{} is no data directory: it has no {}", path.display(), identity::FILE)]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The directory had a store, and it is gone. Nothing changed.
+    #[error("the data directory {} has lost its store: {}/{STORE} is missing", path.display(), path.display())]
+    StoreMissing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The store cannot be opened. Nothing that was stored is lost.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store failed.
+    #[error("the data directory's bookkeeping failed: {0}")]
+    Store(#[from] StoreError),
+    /// A record of the bookkeeping is missing or damaged, so that this run could repeat what an earlier one
+    /// said. Nothing changed.
+    #[error("the data directory {}: its record {record} is unusable: {reason}", path.display())]
+    Record {
+        /// The directory.
+        path: PathBuf,
+        /// The record's key.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// All start numbers are used up. Nothing changed; `--new-directory-id` begins anew.
+    #[error("the data directory {} has no start number left", path.display())]
+    StartsUsedUp {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The system gave no random number for a directory id. Nothing changed.
+    #[error("no directory id could be drawn: {0}")]
+    Random(String),
+}
+
+impl DirectoryError {
+    pub(super) fn io(doing: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), reason: error.to_string() }
+    }
+}
+
+/// A data directory in use by this process.
+#[derive(Debug)]
+pub struct DataDirectory {
+    store: Arc<FjallStore>,
+    start: StartNumber,
+    ceiling: Mutex<Hlc>,
+    /// Unlocked as it closes.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Opens the directory `path` for the node that `expected` names, or makes it. When this returns, the
+    /// start is recorded durably.
+    pub fn open(path: &Path, expected: &Expectation) -> Result<Opened, DirectoryError> {
+        let lock = lock(path)?;
+        let (identity, new) = match Identity::read(path)? {
+            Some(identity) => {
+                identity.check(path, expected)?;
+                let interrupted = identity.stage() == Stage::Creating;
+                (identity, interrupted)
+            }
+            None => {
+                refuse_foreign(path)?;
+                (Identity::new(expected, draw_directory_id()?), true)
+            }
+        };
+        let directory = identity.directory(path)?;
+        let store = Arc::new(if new { create(path, identity)? } else { open_store(path)? });
+        let records = Records { path, store: &store };
+
+        let found = records.start()?;
+        let next = next_start(found).ok_or_else(|| DirectoryError::StartsUsedUp { path: path.to_owned() })?;
+        let ceiling = records.ceiling()?;
+        let complete = records.complete()?;
+        records.write(START_KEY, &StartRecord { start: next.start, stopped_at: None }.to_bytes())?;
+
+        let clean = found.stopped_at.is_some();
+        let StartRecord { start, stopped_at } = next;
+        let counter = stopped_at.unwrap_or(0);
+        let handle = Self { store: Arc::clone(&store), start, ceiling: Mutex::new(ceiling), _lock: lock };
+        Ok(Opened { handle, store, directory, start, counter, ceiling, new, clean, complete })
+    }
+
+    /// Records durably, with everything applied before, that the node stops and has issued counters up to
+    /// `counter`. Nothing may be issued or applied after it.
+    pub fn mark_clean_stop(&self, counter: u64) -> Result<(), StoreError> {
+        // Two syncs: the mark must not be durable before what it vouches for.
+        self.store.sync()?;
+        let record = StartRecord { start: self.start, stopped_at: Some(counter) };
+        write(&self.store, START_KEY, &record.to_bytes())
+    }
+
+    /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.
+    pub fn raise_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
+        let mut in_force = self.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if ceiling > *in_force {
+            write(&self.store, CEILING_KEY, &ceiling.0.to_le_bytes())?;
+            *in_force = ceiling;
+        }
+        Ok(())
+    }
+
+    /// Records durably, with everything applied before, whether the directory holds all that a home must hold
+    /// to count towards R.
+    pub fn set_complete(&self, complete: bool) -> Result<(), StoreError> {
+        self.store.sync()?;
+        write(&self.store, COMPLETE_KEY, &[u8::from(complete)])
+    }
+}
+
+/// What [`new_directory_id`] changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewDirectoryId {
+    /// The id before.
+    pub old: DirectoryId,
+    /// The id now.
+    pub new: DirectoryId,
+}
+
+/// Gives the directory `path` a new id, so that a restored backup or a copied disk is a directory of its own.
+/// Its data stay; it is not complete until it merged what it may lack from the other homes.
+pub fn new_directory_id(path: &Path) -> Result<NewDirectoryId, DirectoryError> {
+    let missing = || DirectoryError::Missing { path: path.to_owned() };
+    if !path.is_dir() {
+        return Err(missing());
+    }
+    let _lock = lock(path)?;
+    let mut identity = Identity::read(path)?.ok_or_else(missing)?;
+    let old = identity.directory(path)?;
+    if identity.stage() == Stage::Ready {
+        // Before the new id is: interrupted in between, the directory is merely incomplete under the old one.
+        let store = open_store(path)?;
+        let records = Records { path, store: &store };
+        records.write(COMPLETE_KEY, &[0])?;
+        records.write(START_KEY, &StartRecord::BEFORE_ANY.to_bytes())?;
+    }
+    let new = draw_directory_id()?;
+    identity.set_directory(new);
+    identity.write(path)?;
+    Ok(NewDirectoryId { old, new })
+}
+
+/// The last start, and the last counter it issued if it stopped cleanly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct StartRecord {
+    start: StartNumber,
+    stopped_at: Option<u64>,
+}
+
+impl StartRecord {
+    const BEFORE_ANY: Self = Self { start: StartNumber(0), stopped_at: None };
+
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = self.start.0.to_le_bytes().to_vec();
+        if let Some(counter) = self.stopped_at {
+            bytes.extend_from_slice(&counter.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (start, rest) = bytes.split_first_chunk()?;
+        let stopped_at = match rest {
+            [] => None,
+            counter => Some(u64::from_le_bytes(counter.try_into().ok()?)),
+        };
+        Some(Self { start: StartNumber(u32::from_le_bytes(*start)), stopped_at })
+    }
+}
+
+/// A run that stopped cleanly is continued; after any other, a new one begins.
+fn next_start(last: StartRecord) -> Option<StartRecord> {
+    match last.stopped_at {
+        Some(_) => Some(last),
+        None => Some(StartRecord { start: StartNumber(last.start.0.checked_add(1)?), stopped_at: None }),
+    }
+}
+
+/// The bookkeeping in the store.
+struct Records<'a> {
+    path: &'a Path,
+    store: &'a FjallStore,
+}
+
+impl Records<'_> {
+    fn start(&self) -> Result<StartRecord, DirectoryError> {
+        self.read(START_KEY, StartRecord::from_bytes)
+    }
+
+    fn ceiling(&self) -> Result<Hlc, DirectoryError> {
+        self.read(CEILING_KEY, |bytes| bytes.try_into().ok().map(u64::from_le_bytes).map(Hlc))
+    }
+
+    fn complete(&self) -> Result<bool, DirectoryError> {
+        self.read(COMPLETE_KEY, |bytes| match bytes {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        })
+    }
+
+    fn read<T>(&self, key: &[u8], parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, DirectoryError> {
+        let unusable = |reason: String| DirectoryError::Record {
+            path: self.path.to_owned(),
+            record: key.escape_ascii().to_string(),
+            reason,
+        };
+        let record = self.store.get(Table::Meta, key)?;
+        let record = record.ok_or_else(|| unusable("it is missing".to_owned()))?;
+        let body = unseal(key, record).map_err(|damaged| unusable(damaged.to_string()))?;
+        parse(&body).ok_or_else(|| unusable(RecordDamaged::Malformed { what: "body" }.to_string()))
+    }
+
+    fn write(&self, key: &'static [u8], body: &[u8]) -> Result<(), DirectoryError> {
+        Ok(write(self.store, key, body)?)
+    }
+}
+
+fn write(store: &FjallStore, key: &'static [u8], body: &[u8]) -> Result<(), StoreError> {
+    let value = seal(key, body);
+    store.apply_from_reserve(vec![Change::Put {
+        table: Table::Meta,
+        key: Bytes::from_static(key),
+        value,
+    }])?;
+    store.sync()
+}
+
+/// Makes the directory if it is not there, and locks it for this process.
+fn lock(path: &Path) -> Result<File, DirectoryError> {
+    if !path.is_dir() {
+        fs::create_dir_all(path)
+            .and_then(|()| sync_directory(&path.canonicalize()?.join("..")))
+            .map_err(|error| DirectoryError::io("create", path, &error))?;
+    }
+    let file = path.join(LOCK_FILE);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .map_err(|error| DirectoryError::io("open", &file, &error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(DirectoryError::io("lock", &file, &error)),
+    }
+}
+
+/// A directory without identity file must be empty but for what an interrupted or refused start leaves there.
+fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
+    let failed = |error: &io::Error| DirectoryError::io("list", path, error);
+    for entry in fs::read_dir(path).map_err(|error| failed(&error))? {
+        let found = entry.map_err(|error| failed(&error))?.file_name().to_string_lossy().into_owned();
+        if ![LOCK_FILE, LOST_AND_FOUND, identity::TEMPORARY_FILE].contains(&found.as_str()) {
+            return Err(DirectoryError::Foreign { path: path.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Makes an empty store. The identity file says that it is being made until it is whole, so that a later start
+/// can tell a store that was never finished from one that was lost.
+fn create(path: &Path, mut identity: Identity) -> Result<FjallStore, DirectoryError> {
+    identity.write(path)?;
+    let place = path.join(STORE);
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(|error| DirectoryError::io("remove", &place, &error))?;
+    }
+    let store = FjallStore::open(&place)?;
+    let records = Records { path, store: &store };
+    records.write(START_KEY, &StartRecord::BEFORE_ANY.to_bytes())?;
+    records.write(CEILING_KEY, &Hlc::ZERO.0.to_le_bytes())?;
+    records.write(COMPLETE_KEY, &[0])?;
+    sync_directory(path).map_err(|error| DirectoryError::io("sync", path, &error))?;
+    identity.set_stage(Stage::Ready);
+    identity.write(path)?;
+    Ok(store)
+}
+
+fn open_store(path: &Path) -> Result<FjallStore, DirectoryError> {
+    let place = path.join(STORE);
+    if place.is_dir() {
+        Ok(FjallStore::open(&place)?)
+    } else {
+        Err(DirectoryError::StoreMissing { path: path.to_owned() })
+    }
+}
+
+fn draw_directory_id() -> Result<DirectoryId, DirectoryError> {
+    getrandom::u64().map(DirectoryId).map_err(|error| DirectoryError::Random(error.to_string()))
+}

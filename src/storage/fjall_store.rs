@@ -1,0 +1,227 @@
+//! The store on disk: fjall, a log-structured merge tree.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fjall::compaction::Leveled;
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
+
+use super::journal_sync::JournalSync;
+use super::space::SpaceGuard;
+use super::{Change, Store, StoreError, Table};
+
+/// Bytes of decoded blocks kept in memory. It fills as keys are read, so an idle node does not pay for it.
+const CACHE_BYTES: u64 = 32 * MIB;
+
+/// One worker for flushes, so that a long compaction never holds them up, and one for compactions.
+const WORKERS: usize = 2;
+
+/// Bytes of recent writes that [`Table::Objects`] gathers in memory before it writes them out as a file. fjall
+/// stops writers when four are waiting for that, which bounds the memory.
+const OBJECTS_MEMTABLE_BYTES: u64 = 16 * MIB;
+
+/// The same for [`Table::Meta`], whose entries are small.
+const META_MEMTABLE_BYTES: u64 = 4 * MIB;
+
+/// Bytes of one file of a tree. A compaction that picks the least work, as fjall's does, rewrites about one
+/// file and the ten it overlaps on the next level, so this bounds the space that it needs besides the data.
+const FILE_BYTES: u64 = 8 * MIB;
+
+/// The most that one compaction is expected to write before it frees what it replaced: twelve files on the
+/// deeper levels, or all of the first two levels, four memtables' files and four files.
+const COMPACTION_BYTES: u64 = 12 * FILE_BYTES;
+
+/// Bytes kept free for manifests, the file system's own needs, the node's last words (clock, clean stop), and
+/// writes that were admitted at the same moment.
+const SLACK_BYTES: u64 = 8 * MIB;
+
+/// Bytes kept free even from the node's own bookkeeping.
+const LAST_BYTES: u64 = MIB;
+
+const MIB: u64 = 1024 * 1024;
+
+/// [`Store`] on disk.
+///
+/// Before each write it looks whether the disk has space for all that fjall would then still have to write:
+/// what is in memory and not yet in files, one compaction, and some slack. That is [`StoreError::Full`]'s
+/// reserve: about 8 MiB for an empty store, growing with the data to about 110 MiB plus what is in memory.
+#[derive(Debug)]
+pub struct FjallStore {
+    database: Handle<Database>,
+    objects: Handle<Keyspace>,
+    meta: Handle<Keyspace>,
+    journal: JournalSync,
+    space: SpaceGuard,
+}
+
+/// fjall's handles do not say what they are.
+struct Handle<T>(T);
+
+impl<T> std::fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("fjall")
+    }
+}
+
+/// Why a store was not opened. Nothing that was stored is lost.
+#[derive(Debug, thiserror::Error)]
+#[error("the store in {} cannot be opened: {reason}", path.display())]
+pub struct OpenError {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What fjall says.
+    pub reason: String,
+}
+
+impl FjallStore {
+    /// Opens the store in the directory `path`, or makes an empty one.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let opened = || {
+            let database = Database::builder(path).cache_size(CACHE_BYTES).worker_threads(WORKERS).open()?;
+            let objects = database.keyspace("objects", || keyspace_options(OBJECTS_MEMTABLE_BYTES))?;
+            let meta = database.keyspace("meta", || keyspace_options(META_MEMTABLE_BYTES))?;
+            // A new keyspace is durable before anything can be in it.
+            database.persist(PersistMode::SyncAll)?;
+            Ok((database, objects, meta))
+        };
+        let (database, objects, meta) = opened()
+            .map_err(|error: fjall::Error| OpenError { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(Self {
+            database: Handle(database),
+            objects: Handle(objects),
+            meta: Handle(meta),
+            journal: JournalSync::new(path.to_owned()),
+            space: SpaceGuard::new(path.to_owned()),
+        })
+    }
+
+    /// Applies a few bytes of the node's own bookkeeping, for which the reserve may be touched, so that a node
+    /// whose disk is full can start, stop and read its clock.
+    pub(super) fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let free = self.space.free()?;
+        if free < LAST_BYTES {
+            return Err(StoreError::Full { free, reserve: LAST_BYTES });
+        }
+        self.commit(batch)
+    }
+
+    /// Writes what is in memory out to files, and waits for it.
+    #[cfg(test)]
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.objects.0.rotate_memtable_and_wait().map_err(failed)?;
+        self.meta.0.rotate_memtable_and_wait().map_err(failed)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        // The batch goes to the operating system as it commits, which `JournalSync` relies on.
+        let mut batch = self.database.0.batch().durability(Some(PersistMode::Buffer));
+        for change in changes {
+            match change {
+                Change::Put { table, key, value } => batch.insert(self.keyspace(table), key, value),
+                Change::Remove { table, key } => batch.remove(self.keyspace(table), key),
+            }
+        }
+        batch.commit().map_err(failed)
+    }
+
+    fn keyspace(&self, table: Table) -> &Keyspace {
+        match table {
+            Table::Objects => &self.objects.0,
+            Table::Meta => &self.meta.0,
+        }
+    }
+
+    /// Bytes that must stay free.
+    fn reserve(&self) -> u64 {
+        let unflushed: u64 = [(&self.objects, OBJECTS_MEMTABLE_BYTES), (&self.meta, META_MEMTABLE_BYTES)]
+            .into_iter()
+            .map(|(keyspace, memtable_bytes)| {
+                let sealed = u64::try_from(keyspace.0.sealed_memtable_count()).unwrap_or(u64::MAX);
+                keyspace.0.tree.active_memtable().size() + sealed.saturating_mul(memtable_bytes)
+            })
+            .sum();
+        let compaction = self.objects.0.disk_space().saturating_add(unflushed).min(COMPACTION_BYTES);
+        unflushed + compaction + SLACK_BYTES
+    }
+}
+
+fn keyspace_options(memtable_bytes: u64) -> KeyspaceCreateOptions {
+    let compaction = Leveled::default().with_table_target_size(FILE_BYTES);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable_bytes)
+        .compaction_strategy(std::sync::Arc::new(compaction))
+}
+
+fn size_of_change(change: &Change) -> u64 {
+    /// The journal's own bytes for each change, and room to spare.
+    const OVERHEAD: usize = 64;
+    let len = match change {
+        Change::Put { key, value, .. } => key.len() + value.len(),
+        Change::Remove { key, .. } => key.len(),
+    };
+    u64::try_from(len + OVERHEAD).unwrap_or(u64::MAX)
+}
+
+fn failed(error: fjall::Error) -> StoreError {
+    StoreError::Failed(error.to_string())
+}
+
+/// Damage of what was read is that key's trouble alone; anything else is the store's.
+fn read_failed(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Storage(
+            LsmError::ChecksumMismatch { .. }
+            | LsmError::InvalidTag(_)
+            | LsmError::InvalidTrailer
+            | LsmError::InvalidHeader(_)
+            | LsmError::Decompress(_),
+        ) => StoreError::Damaged(error.to_string()),
+        _ => failed(error),
+    }
+}
+
+impl Store for FjallStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let value = self.keyspace(table).get(key).map_err(read_failed)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let bytes: u64 = batch.iter().map(size_of_change).sum();
+        // Each byte is written twice: to the journal now, to a file of the tree later.
+        self.space.admit(bytes.saturating_mul(2), || self.reserve())?;
+        self.commit(batch)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.database.0.persist(PersistMode::Buffer).map_err(failed)?;
+        self.journal
+            .sync()
+            .map_err(|error| StoreError::Failed(format!("the journal cannot be synced: {error}")))?;
+        self.database.0.persist(PersistMode::Buffer).map_err(failed)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+
+        let from = match after {
+            Some(after) if after >= prefix => Excluded(after),
+            _ => Included(prefix),
+        };
+        let mut entries = Vec::new();
+        for entry in self.keyspace(table).range::<&[u8], _>((from, Unbounded)).take(limit) {
+            let (key, value) = entry.into_inner().map_err(read_failed)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            entries.push((Bytes::from(key), Bytes::from(value)));
+        }
+        Ok(entries)
+    }
+}
