@@ -9,6 +9,7 @@
 mod causality;
 mod cli;
 mod cluster;
+mod coordinator;
 mod http;
 mod ring;
 mod storage;

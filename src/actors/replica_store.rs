@@ -21,7 +21,7 @@ use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{Coordinate, CoordinateReply, PeerAnswer, Refusal, ReplicaReply, ReplicaRequest, Target};
 use crate::protocol::replica::{Decision, Written, carry_out, decide, merge};
 use crate::protocol::time::Moment;
-use crate::storage::group_commit::{DurableSink, GroupCommit, SinkId};
+use crate::storage::{DurableSink, GroupCommit, SinkId};
 use crate::storage::{Change, Store, StoreError, Table, keys, record};
 
 /// A shard's clock, shared by the actors of its thread.
@@ -223,7 +223,7 @@ impl ReplicaStore {
         let Some(bytes) = self.parts.store.get(Table::Objects, key).map_err(|error| refusal_of(&error))? else {
             return Ok(Held::Nothing);
         };
-        match record::decode(key, &bytes) {
+        match record::decode(key, bytes) {
             Ok(object) => Ok(Held::Object(object)),
             Err(damage) => {
                 self.parts.counters.damaged_records.add();
@@ -257,7 +257,10 @@ impl ReplicaStore {
                 self.waiting.insert(self.next_ticket, (reply, answer));
                 self.parts.commit.when_durable(sink, self.next_ticket);
             }
-            _ => self.answer(reply, answer),
+            _ => {
+                self.parts.commit.applied();
+                self.answer(reply, answer);
+            }
         }
     }
 

@@ -109,14 +109,15 @@ fn page(
         for (stored_key, value) in entries {
             looked += 1;
             after = Some(stored_key.clone());
-            let Some((partition, bucket, key)) = keys::parse_object_key(&stored_key) else { continue };
+            let Ok((partition, bucket, key)) = keys::parse_object_key(&stored_key) else { continue };
             let n = parts.settings.get(&bucket).0.quorum.n;
             if !asker.is_some_and(|asker| ring.homes(partition, n).contains(&asker)) {
                 continue;
             }
-            match record::decode(&stored_key, &value) {
+            let size = value.len();
+            match record::decode(&stored_key, value) {
                 Ok(object) => {
-                    bytes += value.len();
+                    bytes += size;
                     objects.push((bucket, key, object));
                 }
                 Err(damage) => {

@@ -159,7 +159,7 @@ impl DirectoryError {
 #[derive(Debug)]
 pub struct DataDirectory {
     store: Arc<FjallStore>,
-    start: StartNumber,
+    start: Mutex<StartNumber>,
     ceiling: Mutex<Hlc>,
     /// Unlocked as it closes.
     _lock: File,
@@ -194,7 +194,12 @@ impl DataDirectory {
         let clean = found.stopped_at.is_some();
         let StartRecord { start, stopped_at } = next;
         let counter = stopped_at.unwrap_or(0);
-        let handle = Self { store: Arc::clone(&store), start, ceiling: Mutex::new(ceiling), _lock: lock };
+        let handle = Self {
+            store: Arc::clone(&store),
+            start: Mutex::new(start),
+            ceiling: Mutex::new(ceiling),
+            _lock: lock,
+        };
         Ok(Opened { handle, store, directory, start, counter, ceiling, new, clean, complete })
     }
 
@@ -203,8 +208,28 @@ impl DataDirectory {
     pub fn mark_clean_stop(&self, counter: u64) -> Result<(), StoreError> {
         // Two syncs: the mark must not be durable before what it vouches for.
         self.store.sync()?;
-        let record = StartRecord { start: self.start, stopped_at: Some(counter) };
+        let record = StartRecord { start: *self.start(), stopped_at: Some(counter) };
         write(&self.store, START_KEY, &record.to_bytes())
+    }
+
+    /// Begins a new start while the node runs, recorded durably before it is returned.
+    pub fn renew_start(&self) -> Result<StartNumber, StoreError> {
+        let mut start = self.start();
+        let next = start
+            .0
+            .checked_add(1)
+            .ok_or_else(|| StoreError::Failed("all start numbers are used up".into()))?;
+        write(
+            &self.store,
+            START_KEY,
+            &StartRecord { start: StartNumber(next), stopped_at: None }.to_bytes(),
+        )?;
+        *start = StartNumber(next);
+        Ok(*start)
+    }
+
+    fn start(&self) -> std::sync::MutexGuard<'_, StartNumber> {
+        self.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.

@@ -156,6 +156,20 @@ impl GroupCommit {
         }
     }
 
+    /// Whether an applied write must wait for a sync before it is acknowledged. Where it need not, the caller
+    /// says that there is something to sync, in its time, by [`GroupCommit::applied`].
+    #[must_use]
+    pub fn waits_for_sync(&self) -> bool {
+        self.commit == Commit::Fsync
+    }
+
+    /// Something was applied whose acknowledgement does not wait for the sync.
+    pub fn applied(&self) {
+        let mut state = self.shared.state();
+        state.stats.durable += 1;
+        state.dirty = true;
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> CommitStats {

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::{Store, StoreError, Table};
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 
 /// Stands between bucket and key. No bucket name holds it.
@@ -49,6 +50,16 @@ pub fn partition_prefix(partition: PartitionId) -> [u8; PARTITION_LEN] {
 #[must_use]
 pub fn bucket_prefix(partition: PartitionId, bucket: &BucketName) -> Bytes {
     bucket_bytes(partition, bucket, 0).into()
+}
+
+/// Whether the store holds any object of a bucket: one look a partition.
+pub fn holds_bucket(store: &dyn Store, partitions: u32, bucket: &BucketName) -> Result<bool, StoreError> {
+    for partition in (0..partitions).map(PartitionId) {
+        if !store.scan(Table::Objects, &bucket_prefix(partition, bucket), None, 1)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn bucket_bytes(partition: PartitionId, bucket: &BucketName, more: usize) -> Vec<u8> {

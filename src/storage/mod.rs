@@ -10,8 +10,10 @@ mod identity;
 mod journal_sync;
 pub mod keys;
 mod memory;
+//pub mod peers;
 pub mod record;
 mod sealed;
+pub mod settings;
 mod space;
 
 pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, Opened, new_directory_id};

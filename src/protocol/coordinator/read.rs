@@ -124,7 +124,13 @@ impl ReadMachine {
         self.next += 1;
         let node = candidate.node.clone();
         effects.push(Effect::Fetch { to: node.clone() });
-        self.asked.push(AskedHome { node, at: now, hedged: false, healing: false, state: AskedState::Fetching });
+        self.asked.push(AskedHome {
+            node,
+            at: now,
+            hedged: false,
+            healing: false,
+            state: AskedState::Fetching,
+        });
         true
     }
 

@@ -187,7 +187,8 @@ impl<'a> Gifts<'a> {
     /// Takes from the nodes that hold too much, one slot from each in turn.
     fn take_directly(&mut self, to: NodeIndex, nodes: &[NodeIndex]) {
         let over = nodes.iter().copied().filter(|&node| self.over(node));
-        let mut givers: Vec<(NodeIndex, usize)> = over.map(|node| (node, self.held[node.at()].len())).collect();
+        let mut givers: Vec<(NodeIndex, usize)> =
+            over.map(|node| (node, self.held[node.at()].len())).collect();
         while self.under(to) && !givers.is_empty() {
             givers.retain_mut(|(from, unseen)| self.under(to) && self.give_one(*from, to, unseen));
         }

@@ -84,7 +84,13 @@ pub(super) fn zone_ranges(spread: &[Spread], partitions: u32) -> Vec<Range> {
 
 /// The shares of all `n` homes of all partitions by weight, as even as zones allow: no node holds a
 /// partition twice, no zone less or more than its range. What does not fit goes to the other zones.
-pub(super) fn zoned(total: u32, partitions: u32, weights: &[u32], zones: &Zones, ranges: &[Range]) -> Vec<Share> {
+pub(super) fn zoned(
+    total: u32,
+    partitions: u32,
+    weights: &[u32],
+    zones: &Zones,
+    ranges: &[Range],
+) -> Vec<Share> {
     let of_zone = |nodes: &[NodeIndex], level: u128| {
         nodes.iter().map(|node| fill(level, weights[node.at()], partitions)).sum::<u128>()
     };

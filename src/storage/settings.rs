@@ -1,0 +1,120 @@
+//! Bucket settings as they are stored: one sealed JSON record a bucket.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::sealed::{RecordDamaged, seal, unseal};
+use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
+use crate::protocol::ids::{BucketName, NodeId};
+use crate::protocol::quorum::Quorum;
+use crate::protocol::time::Hlc;
+
+/// What the keys of bucket settings in [`super::Table::Meta`] start with.
+pub const PREFIX: &[u8] = b"bucket/";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    n: u8,
+    r: u8,
+    w: u8,
+    w_min: u8,
+    lww: bool,
+    blind_sibling: bool,
+    sloppy: bool,
+    read_repair: StoredRepair,
+    ttl_us: Option<u64>,
+    set_at: u64,
+    set_by: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRepair {
+    Blocking,
+    Async,
+    Off,
+}
+
+/// The key and the value that keep `settings`.
+#[must_use]
+pub fn encode(bucket: &BucketName, settings: &BucketSettings, version: &SettingsVersion) -> (Bytes, Bytes) {
+    let key = Bytes::from([PREFIX, bucket.as_str().as_bytes()].concat());
+    let Quorum { n, r, w } = settings.quorum;
+    let stored = Stored {
+        n,
+        r,
+        w,
+        w_min: settings.w_min,
+        lww: settings.resolution == Resolution::Lww,
+        blind_sibling: settings.blind_write == BlindWrite::Sibling,
+        sloppy: settings.sloppy,
+        read_repair: match settings.read_repair {
+            ReadRepair::Blocking => StoredRepair::Blocking,
+            ReadRepair::Async => StoredRepair::Async,
+            ReadRepair::Off => StoredRepair::Off,
+        },
+        ttl_us: settings.ttl_us,
+        set_at: version.hlc.0,
+        set_by: version.node.as_ref().map(|node| node.as_str().to_owned()),
+    };
+    // Numbers, booleans and text always have a JSON form; an empty body would be found damaged.
+    let body = serde_json::to_vec(&stored).unwrap_or_default();
+    let value = seal(&key, &body);
+    (key, value)
+}
+
+/// What was stored under `key`.
+pub fn decode(
+    key: &[u8],
+    value: &Bytes,
+) -> Result<(BucketName, BucketSettings, SettingsVersion), RecordDamaged> {
+    let body = unseal(key, value.clone())?;
+    let name = key.strip_prefix(PREFIX).and_then(|name| std::str::from_utf8(name).ok());
+    let bucket = name
+        .and_then(|name| BucketName::new(name).ok())
+        .ok_or(RecordDamaged::Malformed { what: "bucket" })?;
+    let stored: Stored =
+        serde_json::from_slice(&body).map_err(|_| RecordDamaged::Malformed { what: "bucket's settings" })?;
+    let settings = BucketSettings {
+        quorum: Quorum { n: stored.n, r: stored.r, w: stored.w },
+        w_min: stored.w_min,
+        resolution: if stored.lww { Resolution::Lww } else { Resolution::Siblings },
+        blind_write: if stored.blind_sibling { BlindWrite::Sibling } else { BlindWrite::Overwrite },
+        sloppy: stored.sloppy,
+        read_repair: match stored.read_repair {
+            StoredRepair::Blocking => ReadRepair::Blocking,
+            StoredRepair::Async => ReadRepair::Async,
+            StoredRepair::Off => ReadRepair::Off,
+        },
+        ttl_us: stored.ttl_us,
+    };
+    let node = stored.set_by.map(|node| NodeId::new(&node)).transpose();
+    let node = node.map_err(|_| RecordDamaged::Malformed { what: "node that set the bucket" })?;
+    Ok((bucket, settings, SettingsVersion { hlc: Hlc(stored.set_at), node }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_settings_come_back_as_they_were_stored_and_damage_is_noticed() {
+        let bucket = BucketName::new("carts").unwrap();
+        let settings = BucketSettings {
+            quorum: Quorum { n: 5, r: 1, w: 4 },
+            w_min: 2,
+            resolution: Resolution::Lww,
+            blind_write: BlindWrite::Sibling,
+            sloppy: false,
+            read_repair: ReadRepair::Async,
+            ttl_us: Some(7),
+        };
+        let version = SettingsVersion { hlc: Hlc(9), node: Some(NodeId::new("n2").unwrap()) };
+        let (key, value) = encode(&bucket, &settings, &version);
+        assert_eq!(decode(&key, &value).unwrap(), (bucket, settings, version));
+        let mut damaged = value.to_vec();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(decode(&key, &damaged.into()), Err(RecordDamaged::Checksum));
+    }
+}

@@ -1,0 +1,79 @@
+//! The coordinator's machines, driven by hand: answers in, effects out, time as an argument.
+
+mod read;
+mod write;
+
+use bytes::Bytes;
+use neap::protocol::bucket::BlindWrite;
+use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
+use neap::protocol::coordinator::{Asked, Effect, Input};
+use neap::protocol::ids::{ActorId, DirectoryId, Dot, NodeId, StartNumber, WriteId};
+use neap::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
+use neap::protocol::time::Hlc;
+
+pub fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+pub fn nodes(names: &[&str]) -> Vec<NodeId> {
+    names.iter().map(|name| node(name)).collect()
+}
+
+fn intent(directory: u64, counter: u64, mode: Mode) -> Intent {
+    let actor = ActorId { directory: DirectoryId(directory), start: StartNumber(1) };
+    Intent {
+        dot: Dot { actor, counter },
+        hlc: Hlc(counter * 1_000 + directory),
+        w: 2,
+        write_id: WriteId(u128::from(directory) << 64 | u128::from(counter)),
+        named: false,
+        mode,
+        body: Body::Value(Value { content_type: None, bytes: Bytes::from_static(b"v"), expires_at: None }),
+    }
+}
+
+/// An object that one actor wrote `counters` to, each replacing the last.
+pub fn object(directory: u64, counters: std::ops::RangeInclusive<u64>) -> Object {
+    let mut object = Object::new();
+    for counter in counters {
+        object.put(intent(directory, counter, Mode::Blind(BlindWrite::Overwrite)));
+    }
+    object
+}
+
+pub fn stamped() -> Input {
+    let mut object = Object::new();
+    let answered = object.put(intent(1, 1, Mode::Blind(BlindWrite::Overwrite)));
+    let reply = CoordinateReply::Stamped { object, answered, created: true, again: false };
+    Input::Coordinated(Box::new(reply))
+}
+
+pub fn applied(from: &str) -> Input {
+    Input::Replica { from: node(from), to: Asked::Apply, reply: ReplicaReply::Applied { siblings: 1 } }
+}
+
+pub fn refused(from: &str, to: Asked, refusal: Refusal) -> Input {
+    Input::Replica { from: node(from), to, reply: ReplicaReply::Refused(refusal) }
+}
+
+pub fn fetched(from: &str, object: Option<Object>) -> Input {
+    Input::Replica { from: node(from), to: Asked::Fetch, reply: ReplicaReply::Fetched(object) }
+}
+
+/// The homes that effects apply to, in order.
+pub fn applies(effects: &[Effect]) -> Vec<NodeId> {
+    let to = effects.iter().filter_map(|effect| match effect {
+        Effect::Apply { to, .. } => Some(to.clone()),
+        _ => None,
+    });
+    to.collect()
+}
+
+/// The homes that effects fetch from, in order.
+pub fn fetches(effects: &[Effect]) -> Vec<NodeId> {
+    let to = effects.iter().filter_map(|effect| match effect {
+        Effect::Fetch { to } => Some(to.clone()),
+        _ => None,
+    });
+    to.collect()
+}

@@ -1,0 +1,159 @@
+//! Reads.
+
+use neap::protocol::bucket::{ReadRepair, Resolution};
+use neap::protocol::coordinator::{Asked, Candidate, Effect, ReadMachine, ReadPlan, RepairWhen};
+use neap::protocol::message::Refusal;
+use neap::protocol::operation::{OperationError, ReadReply};
+use neap::protocol::time::{Hlc, Moment};
+
+use super::{applied, applies, fetched, fetches, node, nodes, object, refused};
+
+const NOW: Moment = Moment(1_000);
+const DEADLINE: Moment = Moment(2_000_000);
+const LATE: Moment = Moment(4_000_000);
+
+fn started(r: u8, repair: ReadRepair) -> (ReadMachine, Vec<Effect>) {
+    let candidates = nodes(&["a", "b", "c"]);
+    let mut machine = ReadMachine::new(ReadPlan {
+        candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
+        r,
+        repair,
+        resolution: Resolution::Siblings,
+        deadline: DEADLINE,
+        follow_until: LATE,
+        clock: Hlc(1),
+    });
+    let mut effects = Vec::new();
+    machine.start(NOW, &mut effects);
+    assert_eq!(fetches(&effects).len(), usize::from(r));
+    effects.clear();
+    (machine, effects)
+}
+
+fn reply(effects: &[Effect]) -> Option<Result<ReadReply, OperationError>> {
+    let mut replies = effects.iter().filter_map(|effect| match effect {
+        Effect::ReplyRead(result) => Some(result.clone()),
+        _ => None,
+    });
+    let first = replies.next();
+    assert!(replies.next().is_none(), "answered twice");
+    first
+}
+
+#[test]
+fn a_read_asks_r_homes_and_answers_with_what_they_join_to() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Off);
+    machine.handle(NOW, fetched("a", Some(object(1, 1..=1))), &mut effects);
+    assert_eq!(reply(&effects), None);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
+    let done = reply(&effects).unwrap().unwrap();
+    assert_eq!(done.object, Some(object(1, 1..=2)));
+    assert_eq!(done.participation.acked_by, nodes(&["a", "b"]));
+    assert!(applies(&effects).is_empty(), "read repair is off");
+    assert!(machine.finished());
+}
+
+#[test]
+fn a_blocking_repair_is_acknowledged_before_the_client_is_answered() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
+    assert_eq!(reply(&effects), None);
+    assert_eq!(
+        effects,
+        [Effect::Apply { to: node("a"), object: object(1, 1..=2), repair: Some(RepairWhen::Blocking) }]
+    );
+    machine.handle(NOW, applied("a"), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok());
+}
+
+#[test]
+fn a_blocking_repair_that_is_never_acknowledged_ends_at_the_deadline() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
+    machine.tick(DEADLINE, &mut effects);
+    let error = reply(&effects).unwrap().unwrap_err();
+    assert!(matches!(error, OperationError::Deadline { answered: 2, needed: 2, .. }), "{error:?}");
+}
+
+#[test]
+fn a_home_that_dies_during_its_repair_is_replaced_by_another() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
+    effects.clear();
+    machine.handle(NOW, refused("a", Asked::Apply, Refusal::NoAnswer), &mut effects);
+    assert_eq!(fetches(&effects), nodes(&["c"]));
+    machine.handle(NOW, fetched("c", Some(object(1, 1..=2))), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok());
+}
+
+#[test]
+fn an_asynchronous_repair_follows_the_answer() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Async);
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=1))), &mut effects);
+    assert!(matches!(effects.first(), Some(Effect::ReplyRead(Ok(_)))));
+    assert_eq!(applies(&effects), nodes(&["a"]));
+    assert!(!machine.finished());
+    machine.handle(NOW, applied("a"), &mut effects);
+    assert!(machine.finished());
+}
+
+#[test]
+fn a_home_that_refuses_is_replaced_and_too_many_end_the_read_with_their_reasons() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, refused("a", Asked::Fetch, Refusal::Incomplete), &mut effects);
+    assert_eq!(fetches(&effects), nodes(&["c"]));
+    machine.handle(NOW, refused("c", Asked::Fetch, Refusal::NotSent), &mut effects);
+    let error = reply(&effects).unwrap().unwrap_err();
+    let OperationError::NotReached { answered: 0, needed: 2, total: 3, refusals, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(refusals, [(node("a"), Refusal::Incomplete), (node("c"), Refusal::NotSent)]);
+}
+
+#[test]
+fn a_slow_home_is_hedged_by_another_once() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    assert_eq!(machine.wake_at(), Moment(1_500));
+    machine.tick(Moment(1_499), &mut effects);
+    assert!(fetches(&effects).is_empty());
+    machine.tick(Moment(1_500), &mut effects);
+    machine.tick(Moment(1_600), &mut effects);
+    assert_eq!(fetches(&effects), nodes(&["c"]));
+    machine.handle(Moment(1_700), fetched("c", None), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok());
+    assert!(!machine.finished(), "the slow one is still heard");
+    effects.clear();
+    machine.handle(Moment(1_800), fetched("b", Some(object(1, 1..=1))), &mut effects);
+    assert!(machine.finished());
+}
+
+#[test]
+fn a_late_home_that_is_behind_is_repaired_after_the_answer() {
+    let (mut machine, mut effects) = started(1, ReadRepair::Blocking);
+    machine.tick(Moment(1_500), &mut effects);
+    machine.handle(NOW, fetched("a", Some(object(1, 1..=3))), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok());
+    effects.clear();
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
+    let after = Some(RepairWhen::Async);
+    assert_eq!(effects, [Effect::Apply { to: node("b"), object: object(1, 1..=3), repair: after }]);
+}
+
+#[test]
+fn a_damaged_record_is_healed_from_the_others_and_only_once() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, refused("a", Asked::Fetch, Refusal::Damaged), &mut effects);
+    machine.handle(NOW, fetched("b", Some(object(1, 1..=1))), &mut effects);
+    machine.handle(NOW, fetched("c", Some(object(1, 1..=1))), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok());
+    assert_eq!(applies(&effects), nodes(&["a"]));
+    effects.clear();
+    machine.handle(NOW, refused("a", Asked::Apply, Refusal::Damaged), &mut effects);
+    assert!(effects.is_empty());
+    assert!(machine.finished());
+}
