@@ -23,7 +23,7 @@
     clippy::dbg_macro
 )]
 
-//pub mod actors;
+pub mod actors;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -9,17 +9,19 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::actors::asking::AskingLane;
+use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::moment;
 use crate::actors::completeness::{Completeness, Pulled, is_enough};
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{ReplicaCommand, ReplyTo};
+use crate::actors::messages::{ReplicaAsk, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{PeerEvent, RingTable};
 use crate::actors::shell::{MAILBOX, hand_over};
-use crate::actors::bucket_settings::SettingsTable;
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::causality::Object;
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanPage, Target};
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::message::{
+    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanPage, Target,
+};
 use crate::protocol::quorum::homes_to_merge_from;
 use crate::protocol::ring::Ring;
 
@@ -216,17 +218,19 @@ async fn pull(parts: &BackfillParts, peer: &NodeId) -> Result<Pulled, Refusal> {
 async fn keep(parts: &BackfillParts, objects: Vec<(BucketName, Key, Object)>) -> Result<(), Refusal> {
     let mut waiting = Vec::with_capacity(objects.len());
     for (bucket, key, object) in objects {
-        let (settings, shard) = (parts.settings.version(&bucket), parts.shards.of(&parts.ring.current(), &bucket, &key));
+        let (settings, shard) =
+            (parts.settings.version(&bucket), parts.shards.of(&parts.ring.current(), &bucket, &key));
         let (reply, answer) = oneshot::channel();
-        let command = ReplicaCommand::Ask {
+        let ask = ReplicaAsk {
             target: Target { bucket, key, settings },
             request: ReplicaRequest::Apply(object),
             deadline: moment().plus_micros(APPLY_TIMEOUT_US),
-            clock: None,
-            from: None,
+            asker: None,
             reply: ReplyTo::Backfill(reply),
         };
-        hand_over(&shard.replica, command, &parts.counters.mailbox_refused).map_err(|_| Refusal::Overloaded)?;
+        let command = ReplicaCommand::Ask(Box::new(ask));
+        hand_over(&shard.replica, command, &parts.counters.mailbox_refused)
+            .map_err(|_| Refusal::Overloaded)?;
         waiting.push(answer);
     }
     for answer in waiting {

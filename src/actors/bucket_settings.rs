@@ -48,8 +48,9 @@ impl SettingsTable {
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
             for (key, value) in &page {
-                let (bucket, settings, version) = records::decode(key, value)
-                    .map_err(|damage| StoreError::Failed(format!("the settings of a bucket are damaged: {damage}")))?;
+                let (bucket, settings, version) = records::decode(key, value).map_err(|damage| {
+                    StoreError::Failed(format!("the settings of a bucket are damaged: {damage}"))
+                })?;
                 current.insert(bucket, (settings, version));
             }
         }
@@ -79,7 +80,10 @@ impl SettingsTable {
     #[must_use]
     pub fn all(&self) -> Vec<(BucketName, BucketSettings, SettingsVersion)> {
         let current = self.current.load();
-        current.iter().map(|(bucket, (settings, version))| (bucket.clone(), settings.clone(), version.clone())).collect()
+        current
+            .iter()
+            .map(|(bucket, (settings, version))| (bucket.clone(), settings.clone(), version.clone()))
+            .collect()
     }
 
     /// For each N in use, the lowest `w_min` that any bucket of it has.
@@ -197,7 +201,16 @@ impl BucketSettingsActor {
         if probing && self.holds_data(&bucket) {
             return drop(reply.send(Err(SetBucketError::QuorumSizeFixed { from: current, to: n })));
         }
-        let change = Spreading { bucket, settings, version, waiting: BTreeSet::new(), stored: 0, probing, deadline, reply };
+        let change = Spreading {
+            bucket,
+            settings,
+            version,
+            waiting: BTreeSet::new(),
+            stored: 0,
+            probing,
+            deadline,
+            reply,
+        };
         if probing { self.ask_all(change) } else { self.spread(change) }
     }
 
@@ -210,13 +223,19 @@ impl BucketSettingsActor {
     /// Stores the change here and asks every member to.
     fn spread(&mut self, mut change: Spreading) {
         change.probing = false;
-        if let Err(error) = self.store(&[(change.bucket.clone(), change.settings.clone(), change.version.clone())]) {
-            let refusal = if matches!(error, StoreError::Full { .. }) { Refusal::DiskFull } else { Refusal::Storage };
+        if let Err(error) =
+            self.store(&[(change.bucket.clone(), change.settings.clone(), change.version.clone())])
+        {
+            let refusal =
+                if matches!(error, StoreError::Full { .. }) { Refusal::DiskFull } else { Refusal::Storage };
             return drop(change.reply.send(Err(SetBucketError::Refused(refusal))));
         }
         change.stored = 1;
-        let request =
-            PeerRequest::StoreSettings(change.bucket.clone(), change.settings.clone(), change.version.clone());
+        let request = PeerRequest::StoreSettings(
+            change.bucket.clone(),
+            change.settings.clone(),
+            change.version.clone(),
+        );
         self.send_to_all(change, &request);
     }
 
@@ -346,7 +365,9 @@ impl BucketSettingsActor {
                 match if newer { self.store(&[(bucket, settings, version)]) } else { Ok(()) } {
                     Ok(()) => PeerAnswer::SettingsStored,
                     Err(StoreError::Full { .. }) => PeerAnswer::Refused(Refusal::DiskFull),
-                    Err(StoreError::Failed(_)) => PeerAnswer::Refused(Refusal::Storage),
+                    Err(StoreError::Damaged(_) | StoreError::Failed(_)) => {
+                        PeerAnswer::Refused(Refusal::Storage)
+                    }
                 }
             }
             PeerRequest::Replica(..) | PeerRequest::Forward(..) | PeerRequest::Scan { .. } => {

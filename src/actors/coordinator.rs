@@ -11,14 +11,16 @@ use crate::actors::admission::Permit;
 use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{moment, wall};
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Answer, AnswerBody, ClientAsk, ClientOperation, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{
+    Answer, AnswerBody, ClientAsk, ClientOperation, ReplicaAsk, ReplicaCommand, ReplyTo,
+};
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::{MAILBOX, hand_over};
 use crate::protocol::bucket::{BucketSettings, ReadRepair, SettingsVersion};
 use crate::protocol::coordinator::{
-    Asked, Candidate, ClientWrite, Effect, ForwardPlan, Input, ReadMachine, ReadPlan, RepairWhen, WriteMachine,
-    WritePlan,
+    Asked, Candidate, ClientWrite, Effect, ForwardPlan, Input, ReadMachine, ReadPlan, RepairWhen,
+    WriteMachine, WritePlan,
 };
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
@@ -57,7 +59,7 @@ pub struct CoordinatorParts {
 }
 
 enum Machine {
-    Read(ReadMachine),
+    Read(Box<ReadMachine>),
     Write(Box<ClientWrite>),
 }
 
@@ -115,9 +117,19 @@ impl Coordinator {
         match ask {
             ClientAsk::Read(read, reply) => match self.plan_read(&read, deadline) {
                 Ok((plan, version)) => {
-                    let machine = Machine::Read(ReadMachine::new(plan));
+                    let machine = Machine::Read(Box::new(ReadMachine::new(plan)));
                     let Read { bucket, key, .. } = read;
-                    self.insert(now, deadline, Operation::new(machine, Client::Read(reply), permit, (bucket, key, version), deadline));
+                    self.insert(
+                        now,
+                        deadline,
+                        Operation::new(
+                            machine,
+                            Client::Read(reply),
+                            permit,
+                            (bucket, key, version),
+                            deadline,
+                        ),
+                    );
                 }
                 Err(error) => drop(reply.send(Err(error))),
             },
@@ -178,7 +190,11 @@ impl Coordinator {
         Err(OperationError::TooFewMembers { n, members })
     }
 
-    fn plan_read(&self, read: &Read, deadline: Moment) -> Result<(ReadPlan, SettingsVersion), OperationError> {
+    fn plan_read(
+        &self,
+        read: &Read,
+        deadline: Moment,
+    ) -> Result<(ReadPlan, SettingsVersion), OperationError> {
         let (settings, version) = self.parts.settings.get(&read.bucket);
         let r = read.r.unwrap_or(settings.quorum.r);
         settings.quorum.check_r(r)?;
@@ -238,14 +254,21 @@ impl Coordinator {
         if forwarded {
             others.clear();
         }
-        let first_here = !write.only_if_absent || others.is_empty() || self.first_live(&homes) == Some(&self.parts.me);
+        let first_here =
+            !write.only_if_absent || others.is_empty() || self.first_live(&homes) == Some(&self.parts.me);
         let plan = ForwardPlan { others, total: quorum.n, needed: w, deadline };
         if !at_home || !first_here {
             return Ok((ClientWrite::elsewhere(plan), w));
         }
         let follow_until = deadline.plus_micros(self.parts.follow_us);
-        let write_plan =
-            WritePlan { me: self.parts.me.clone(), homes: homes.clone(), w, write_id, deadline, follow_until };
+        let write_plan = WritePlan {
+            me: self.parts.me.clone(),
+            homes: homes.clone(),
+            w,
+            write_id,
+            deadline,
+            follow_until,
+        };
         let machine = if write.only_if_absent {
             let check = self.read_plan(homes, quorum.r, settings, ReadRepair::Off, deadline);
             WriteMachine::only_if_absent(write_plan, ReadMachine::new(check))
@@ -326,7 +349,9 @@ impl Coordinator {
                 }
             }
             Effect::ReplyWrite(result) => {
-                if let Some(client) = self.operations.get_mut(&id).and_then(|operation| operation.client.take()) {
+                if let Some(client) =
+                    self.operations.get_mut(&id).and_then(|operation| operation.client.take())
+                {
                     self.tell_writer(client, *result);
                 }
                 if let Some(operation) = self.operations.get_mut(&id) {
@@ -377,9 +402,11 @@ impl Coordinator {
             return self.send(&to, PeerRequest::Replica(target, request), deadline, tag(id, kind));
         }
         let reply = ReplyTo::Coordinator { tag: tag(id, kind) };
-        let command = ReplicaCommand::Ask { target, request, deadline, clock: None, from: None, reply };
+        let command =
+            ReplicaCommand::Ask(Box::new(ReplicaAsk { target, request, deadline, asker: None, reply }));
         if hand_over(&self.parts.replica, command, &self.parts.counters.mailbox_refused).is_err() {
-            let input = Input::Replica { from: to, to: asked, reply: ReplicaReply::Refused(Refusal::Overloaded) };
+            let input =
+                Input::Replica { from: to, to: asked, reply: ReplicaReply::Refused(Refusal::Overloaded) };
             self.feed(now, id, |machine, effects| machine.handle(now, input, effects));
         }
     }
@@ -473,8 +500,10 @@ impl Coordinator {
 
     /// Makes room by following one answered operation no longer. False if all are still owed an answer.
     fn drop_a_follow_up(&mut self) -> bool {
-        let answered =
-            self.wakes.iter().find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
+        let answered = self
+            .wakes
+            .iter()
+            .find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
         let Some(&(wake, id)) = answered else { return false };
         self.wakes.remove(&(wake, id));
         self.operations.remove(&id);

@@ -5,7 +5,9 @@ use tokio::sync::oneshot;
 
 use crate::actors::admission::Permit;
 use crate::protocol::ids::{BucketName, NodeId, WriteId};
-use crate::protocol::message::{Coordinate, CoordinateReply, PeerAnswer, ReplicaReply, ReplicaRequest, Target};
+use crate::protocol::message::{
+    Coordinate, CoordinateReply, PeerAnswer, ReplicaReply, ReplicaRequest, Target,
+};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::time::{Hlc, Moment};
 use crate::transport::Responder;
@@ -69,6 +71,20 @@ pub enum ReplyTo {
     Backfill(oneshot::Sender<ReplicaReply>),
 }
 
+/// A request to merge or fetch.
+pub struct ReplicaAsk {
+    /// The key.
+    pub target: Target,
+    /// What to do.
+    pub request: ReplicaRequest,
+    /// When nobody cares any more.
+    pub deadline: Moment,
+    /// The peer that asks, and its clock; none where this node asks itself.
+    pub asker: Option<(NodeId, Hlc)>,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}
+
 /// A request for a replica store.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -81,20 +97,7 @@ pub enum ReplicaCommand {
         tag: u64,
     },
     /// Merge or fetch.
-    Ask {
-        /// The key.
-        target: Target,
-        /// What to do.
-        request: ReplicaRequest,
-        /// When nobody cares any more.
-        deadline: Moment,
-        /// The sender's clock, where a peer asks.
-        clock: Option<Hlc>,
-        /// Who asks, where it is a peer.
-        from: Option<NodeId>,
-        /// Where the answer goes.
-        reply: ReplyTo,
-    },
+    Ask(Box<ReplicaAsk>),
     /// These tickets are durable.
     Durable(Vec<u64>),
     /// Newer bucket settings are known.

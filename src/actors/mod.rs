@@ -26,7 +26,7 @@ pub mod counters;
 pub mod front;
 pub mod identity;
 pub mod messages;
-pub mod node;
+//pub mod node;
 pub mod placement;
 pub mod replica_store;
 pub mod ring_membership;

@@ -13,16 +13,17 @@ use crate::actors::clock::{ShardClock, moment};
 use crate::actors::completeness::Completeness;
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Answer, AnswerBody, FetchSettings, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{Answer, AnswerBody, FetchSettings, ReplicaAsk, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::{MAILBOX, hand_over};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
-use crate::protocol::message::{Coordinate, CoordinateReply, PeerAnswer, Refusal, ReplicaReply, ReplicaRequest, Target};
+use crate::protocol::message::{
+    Coordinate, CoordinateReply, PeerAnswer, Refusal, ReplicaReply, ReplicaRequest, Target,
+};
 use crate::protocol::replica::{Decision, Written, carry_out, decide, merge};
-use crate::protocol::time::Moment;
-use crate::storage::{DurableSink, GroupCommit, SinkId};
 use crate::storage::{Change, Store, StoreError, Table, keys, record};
+use crate::storage::{DurableSink, GroupCommit, SinkId};
 
 /// A shard's clock, shared by the actors of its thread.
 pub type OwnClock = Rc<RefCell<ShardClock>>;
@@ -65,21 +66,13 @@ pub struct ReplicaParts {
     pub counters: Arc<NodeCounters>,
 }
 
-struct Parked {
-    target: Target,
-    request: ReplicaRequest,
-    deadline: Moment,
-    from: NodeId,
-    reply: ReplyTo,
-}
-
 /// Keeps the objects of one shard. Reading one, changing it and writing it back is one step.
 pub struct ReplicaStore {
     parts: ReplicaParts,
     sink: Option<SinkId>,
     waiting: HashMap<u64, (ReplyTo, ReplicaReply)>,
     next_ticket: u64,
-    parked: Vec<Parked>,
+    parked: Vec<ReplicaAsk>,
 }
 
 /// What is stored under a key.
@@ -129,28 +122,36 @@ impl ReplicaStore {
         match decide(&held, &coordinate, clock.read().wall()) {
             Decision::Exists => return Ok(Err(CoordinateReply::Exists)),
             Decision::Again(answered) => {
-                return Ok(Ok(CoordinateReply::Stamped { object: held, answered, created: false, again: true }));
+                return Ok(Ok(CoordinateReply::Stamped {
+                    object: held,
+                    answered,
+                    created: false,
+                    again: true,
+                }));
             }
             Decision::Write => {}
         }
         let hlc = clock.issue().map_err(|error| refusal_of(&error))?;
         drop(clock);
         let horizon = hlc.minus_micros(self.parts.keep_write_ids_us);
-        let Written { object, answered, created } = carry_out(held, coordinate, self.parts.dots.next(), hlc, horizon);
+        let Written { object, answered, created } =
+            carry_out(held, coordinate, self.parts.dots.next(), hlc, horizon);
         self.write(&place.key, &object)?;
         Ok(Ok(CoordinateReply::Stamped { object, answered, created, again: false }))
     }
 
-    fn ask(&mut self, parked: Parked, settings_known: bool) {
-        let Parked { target, request, deadline, from, reply } = parked;
-        if moment() >= deadline {
+    fn ask(&mut self, ask: ReplicaAsk) {
+        if moment() >= ask.deadline {
             self.parts.counters.expired_on_arrival.add();
-            return self.answer(reply, ReplicaReply::Refused(Refusal::Deadline));
+            return self.answer(ask.reply, ReplicaReply::Refused(Refusal::Deadline));
         }
-        let known = self.parts.settings.version(&target.bucket);
-        if !settings_known && target.settings > known {
-            return self.park(Parked { target, request, deadline, from, reply });
+        if let Some((from, _)) = &ask.asker
+            && ask.target.settings > self.parts.settings.version(&ask.target.bucket)
+        {
+            let from = from.clone();
+            return self.park(ask, from);
         }
+        let ReplicaAsk { target, request, reply, .. } = ask;
         match self.serve(&target, request) {
             Ok((answer, true)) => self.when_durable(reply, answer),
             Ok((answer, false)) => self.answer(reply, answer),
@@ -220,17 +221,22 @@ impl ReplicaStore {
     }
 
     fn read(&self, key: &Bytes) -> Result<Held, Refusal> {
-        let Some(bytes) = self.parts.store.get(Table::Objects, key).map_err(|error| refusal_of(&error))? else {
-            return Ok(Held::Nothing);
+        let bytes = match self.parts.store.get(Table::Objects, key) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(Held::Nothing),
+            Err(StoreError::Damaged(damage)) => return Ok(self.damaged(key, &damage)),
+            Err(error) => return Err(refusal_of(&error)),
         };
         match record::decode(key, bytes) {
             Ok(object) => Ok(Held::Object(object)),
-            Err(damage) => {
-                self.parts.counters.damaged_records.add();
-                tracing::error!(key = %key.escape_ascii(), "a stored record is damaged: {damage}");
-                Ok(Held::Damaged)
-            }
+            Err(damage) => Ok(self.damaged(key, &damage)),
         }
+    }
+
+    fn damaged(&self, key: &Bytes, damage: &dyn std::fmt::Display) -> Held {
+        self.parts.counters.damaged_records.add();
+        tracing::error!(key = %key.escape_ascii(), "a stored record is damaged: {damage}");
+        Held::Damaged
     }
 
     fn write(&self, key: &Bytes, object: &Object) -> Result<(), Refusal> {
@@ -264,28 +270,27 @@ impl ReplicaStore {
         }
     }
 
-    fn park(&mut self, parked: Parked) {
-        if self.parked.len() >= PARKED_MAX {
+    /// Keeps a request until the newer settings that its sender goes by have been fetched.
+    fn park(&mut self, ask: ReplicaAsk, from: NodeId) {
+        let fetch = FetchSettings { bucket: ask.target.bucket.clone(), from };
+        let full = self.parked.len() >= PARKED_MAX;
+        if full || hand_over(&self.parts.fetch_settings, fetch, &self.parts.counters.mailbox_refused).is_err()
+        {
             self.parts.counters.settings_waits_refused.add();
-            return self.answer(parked.reply, ReplicaReply::Refused(Refusal::SettingsBehind));
+            return self.answer(ask.reply, ReplicaReply::Refused(Refusal::SettingsBehind));
         }
-        let fetch = FetchSettings { bucket: parked.target.bucket.clone(), from: parked.from.clone() };
-        if hand_over(&self.parts.fetch_settings, fetch, &self.parts.counters.mailbox_refused).is_err() {
-            return self.answer(parked.reply, ReplicaReply::Refused(Refusal::SettingsBehind));
-        }
-        self.parked.push(parked);
+        self.parked.push(ask);
     }
 
     /// Serves what waited for settings that have come, and refuses what waited too long.
     fn unpark(&mut self) {
-        for parked in std::mem::take(&mut self.parked) {
-            let known = self.parts.settings.version(&parked.target.bucket) >= parked.target.settings;
-            if known {
-                self.ask(parked, true);
-            } else if moment() >= parked.deadline {
-                self.answer(parked.reply, ReplicaReply::Refused(Refusal::SettingsBehind));
+        for ask in std::mem::take(&mut self.parked) {
+            if self.parts.settings.version(&ask.target.bucket) >= ask.target.settings {
+                self.ask(ask);
+            } else if moment() >= ask.deadline {
+                self.answer(ask.reply, ReplicaReply::Refused(Refusal::SettingsBehind));
             } else {
-                self.parked.push(parked);
+                self.parked.push(ask);
             }
         }
     }
@@ -322,6 +327,7 @@ fn live_versions(object: &Object) -> u16 {
 fn refusal_of(error: &StoreError) -> Refusal {
     match error {
         StoreError::Full { .. } => Refusal::DiskFull,
+        StoreError::Damaged(_) => Refusal::Damaged,
         StoreError::Failed(_) => Refusal::Storage,
     }
 }
@@ -365,15 +371,14 @@ impl Handler<ReplicaCommand> for ReplicaStore {
     fn handle(&mut self, command: ReplicaCommand, _: &mut Self::Context) {
         match command {
             ReplicaCommand::Coordinate { coordinate, tag } => self.coordinate(*coordinate, tag),
-            ReplicaCommand::Ask { target, request, deadline, clock, from, reply } => {
+            ReplicaCommand::Ask(ask) => {
+                let clock = ask.asker.as_ref().map(|(_, clock)| *clock);
                 let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
                 if skewed {
                     self.parts.counters.clock_skew_refused.add();
-                    return self.answer(reply, ReplicaReply::Refused(Refusal::ClockSkew));
+                    return self.answer(ask.reply, ReplicaReply::Refused(Refusal::ClockSkew));
                 }
-                let own = from.is_none();
-                let from = from.unwrap_or_else(|| self.parts.me.clone());
-                self.ask(Parked { target, request, deadline, from, reply }, own);
+                self.ask(*ask);
             }
             ReplicaCommand::Durable(tickets) => {
                 for ticket in tickets {

@@ -12,7 +12,9 @@ use crate::actors::clock::{moment, wall};
 use crate::actors::completeness::Completeness;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
-use crate::actors::messages::{ClientAsk, ClientOperation, FetchSettings, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{
+    ClientAsk, ClientOperation, FetchSettings, ReplicaAsk, ReplicaCommand, ReplyTo,
+};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
@@ -143,8 +145,9 @@ impl PeerService for NodeService {
         match request {
             PeerRequest::Replica(target, request) => {
                 let shard = parts.shards.of(&parts.ring.current(), &target.bucket, &target.key);
-                let (clock, from, reply) = (Some(clock), Some(from), ReplyTo::Peer(responder));
-                let command = ReplicaCommand::Ask { target, request, deadline, clock, from, reply };
+                let (asker, reply) = (Some((from, clock)), ReplyTo::Peer(responder));
+                let command =
+                    ReplicaCommand::Ask(Box::new(ReplicaAsk { target, request, deadline, asker, reply }));
                 // A command that comes back drops its responder, which then answers `overloaded`.
                 let _ = hand_over(&shard.replica, command, &parts.counters.mailbox_refused);
             }

@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod causality;
 pub mod coordinator;
+pub mod identity;
 pub mod ids;
 pub mod latency;
 pub mod message;

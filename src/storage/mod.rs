@@ -10,7 +10,7 @@ mod identity;
 mod journal_sync;
 pub mod keys;
 mod memory;
-//pub mod peers;
+pub mod peers;
 pub mod record;
 mod sealed;
 pub mod settings;
