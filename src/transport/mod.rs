@@ -4,8 +4,26 @@
 //! connection to each peer, used for that lane's requests and their answers only. So no lane waits behind
 //! another, and no peer behind another peer.
 
+mod acceptor;
+pub mod codec;
+mod connection;
+mod counters;
+pub mod frame;
+mod handshake;
+mod lane;
+mod link;
+mod reconnect;
+pub mod wire;
+
+pub use acceptor::{Acceptor, AcceptorConfig};
+pub use connection::Connection;
+pub use counters::TransportCounters;
+pub use handshake::{LanePurpose, Secret};
+pub use lane::{Lane, LaneConfig};
+pub use reconnect::Reconnects;
+
 use crate::protocol::ids::{ActorId, NodeId};
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
+use crate::protocol::message::{PeerAnswer, PeerRequest, RingStamp};
 use crate::protocol::time::{Hlc, Moment};
 
 /// A request as it leaves.
@@ -57,9 +75,12 @@ pub trait PeerService: Send + Sync + 'static {
 
 /// The way back for one answer.
 pub trait Responder: Send {
-    /// Sends the answer. One that is dropped unused answers [`Refusal::Overloaded`].
+    /// Sends the answer. One that is dropped unused answers that the node is overloaded.
     fn respond(self: Box<Self>, answer: PeerAnswer, clock: Hlc);
 }
+
+/// This node's monotonic clock.
+pub type MonotonicClock = fn() -> Moment;
 
 /// Who a node says it is, in the handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,29 +108,4 @@ pub trait Gatekeeper: Send + Sync + 'static {
 
     /// Whether a connection to `peer` stands, on some lane.
     fn connected(&self, peer: &NodeId, up: bool);
-}
-
-/// What became of a request that got no answer from its peer, as an answer.
-#[must_use]
-pub fn failed(refusal: Refusal) -> PeerAnswer {
-    PeerAnswer::Refused(refusal)
-}
-/// TEMP
-#[derive(Debug, Default)]
-pub struct TransportCounters;
-impl TransportCounters {
-    /// x
-    pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-        vec![]
-    }
-}
-/// TEMP
-pub struct Lane;
-impl Lane {
-    /// x
-    pub fn send(&self, _: &NodeId, _: Outgoing) {}
-    /// x
-    pub fn is_up(&self, _: &NodeId) -> bool {
-        false
-    }
 }

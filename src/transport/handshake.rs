@@ -1,0 +1,364 @@
+//! The handshake: both sides prove that they know the cluster's secret, then say who they are.
+//!
+//! ```text
+//!  dialler                                   acceptor
+//!    Hello { nonce }            ──────────>
+//!                               <──────────  Challenge { nonce }
+//!    Claim { who I am, mac }    ──────────>  checks the proof, then the claim
+//!                               <──────────  Claim { who I am, mac }, or Reject { reason }
+//!    Verdict                    ──────────>  checks the verdict
+//! ```
+//!
+//! Each MAC is HMAC-SHA-256 under a key derived from the secret, over the role, both nonces and all claims so
+//! far, so that it fits no other exchange and not the other role. Who cannot prove the secret is told only that.
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::codec;
+use super::counters::TransportCounters;
+use super::frame::VERSION;
+use super::{Gatekeeper, Identity};
+use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
+
+/// How long a handshake may take in all.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+const MAGIC: [u8; 4] = *b"neap";
+const MAX_BYTES: usize = 4_096;
+
+/// What all members of a cluster know. Never shown.
+#[derive(Clone)]
+pub struct Secret(Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// Keeps the secret's bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes, to derive keys from.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn mac(&self, role: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = keyed(&self.0);
+        mac.update(b"neap peer handshake v1\0");
+        mac.update(role);
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of any length (RFC 2104, section 2), so this cannot fail.
+    Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()))
+}
+
+/// What a connection is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum LanePurpose {
+    /// Requests of one data-plane shard of the dialler.
+    Data {
+        /// Its number.
+        shard: u16,
+    },
+    /// Everything else.
+    Control,
+}
+
+/// Why there is no connection. Nothing changed on either side.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The socket failed or was closed.
+    #[error("the connection broke in the handshake: {0}")]
+    Broken(#[from] std::io::Error),
+    /// The bytes are none of a handshake.
+    #[error("the other side does not speak neap's peer protocol")]
+    Malformed,
+    /// Another version of the protocol.
+    #[error("the other side speaks peer protocol {given}, this node {VERSION}")]
+    Version {
+        /// Theirs.
+        given: u8,
+    },
+    /// The proof does not fit.
+    #[error("the other side does not know this cluster's secret")]
+    Secret,
+    /// Another cluster.
+    #[error("the other side belongs to the cluster {given:?}, this node to {own:?}")]
+    Cluster {
+        /// Theirs.
+        given: String,
+        /// Ours.
+        own: String,
+    },
+    /// Another node than the one that was dialled.
+    #[error("{given} answered where {wanted} was expected")]
+    Node {
+        /// Who answered.
+        given: NodeId,
+        /// Who was meant.
+        wanted: NodeId,
+    },
+    /// The gatekeeper refused the other side.
+    #[error("{0}")]
+    Refused(String),
+    /// The other side refused.
+    #[error("the other side refused: {0}")]
+    Rejected(String),
+    /// It took longer than [`TIMEOUT`].
+    #[error("the handshake took too long")]
+    TimedOut,
+    /// The machine gave no random numbers.
+    #[error("no nonce could be drawn")]
+    NoNonce,
+}
+
+impl HandshakeError {
+    /// Counts the error under its reason.
+    pub fn count(&self, counters: &TransportCounters) {
+        match self {
+            Self::Broken(_) | Self::NoNonce => &counters.handshake_broken,
+            Self::Malformed => &counters.handshake_refused_malformed,
+            Self::Version { .. } => &counters.handshake_refused_version,
+            Self::Secret => &counters.handshake_refused_secret,
+            Self::Cluster { .. } => &counters.handshake_refused_cluster,
+            Self::Node { .. } => &counters.handshake_refused_node,
+            Self::Refused(_) => &counters.handshake_refused_gatekeeper,
+            Self::Rejected(_) => &counters.handshake_rejected_by_peer,
+            Self::TimedOut => &counters.handshake_refused_timeout,
+        }
+        .one();
+    }
+
+    /// What the other side is told; none if it has gone.
+    fn told(&self) -> Option<String> {
+        match self {
+            Self::Broken(_) | Self::Rejected(_) | Self::TimedOut | Self::NoNonce => None,
+            // The other side is the wrong one here, and the sentence must be true for it as well.
+            Self::Secret => Some("the cluster secrets differ".to_owned()),
+            other => Some(other.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Hello {
+    magic: [u8; 4],
+    version: u8,
+    nonce: [u8; 32],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claim {
+    cluster: String,
+    node: String,
+    directory: u64,
+    start: u32,
+    counter: u64,
+    fingerprint: u64,
+    purpose: LanePurpose,
+    /// Acceptor only: whether it remembers another directory of the dialler.
+    remembers: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Reply {
+    Claim { claim: Vec<u8>, mac: [u8; 32] },
+    Reject(String),
+}
+
+#[derive(Serialize, Deserialize)]
+enum Verdict {
+    Accept { remembers: bool },
+    Reject(String),
+}
+
+/// What both sides bring to a handshake.
+pub struct Party<'a> {
+    /// The cluster's name.
+    pub cluster: &'a str,
+    /// The cluster's secret.
+    pub secret: &'a Secret,
+    /// Who judges.
+    pub gatekeeper: &'a dyn Gatekeeper,
+}
+
+/// Dials: proves, checks that `wanted` answered, and tells the gatekeeper what it said of this node.
+pub async fn dial(
+    stream: &mut TcpStream,
+    party: &Party<'_>,
+    wanted: &NodeId,
+    purpose: LanePurpose,
+) -> Result<(), HandshakeError> {
+    timed(async {
+        let nonce = draw_nonce()?;
+        send(stream, &Hello { magic: MAGIC, version: VERSION, nonce }).await?;
+        let challenge: Hello = check_hello(receive(stream).await?)?;
+        let own = party.claim(purpose, false)?;
+        let mac = party.secret.mac(b"dialler", &[&nonce, &challenge.nonce, &own]);
+        send(stream, &Reply::Claim { claim: own.clone(), mac: mac.finalize().into_bytes().into() }).await?;
+        let (claim, mac) = match receive(stream).await? {
+            Reply::Claim { claim, mac } => (claim, mac),
+            Reply::Reject(reason) => return Err(HandshakeError::Rejected(reason)),
+        };
+        let judged: Result<_, HandshakeError> = (|| {
+            let expected = party.secret.mac(b"acceptor", &[&nonce, &challenge.nonce, &own, &claim]);
+            expected.verify_slice(&mac).map_err(|_| HandshakeError::Secret)?;
+            let (identity, claim) = party.read(&claim)?;
+            if identity.node != *wanted {
+                return Err(HandshakeError::Node { given: identity.node, wanted: wanted.clone() });
+            }
+            let remembers = party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
+            Ok((remembers, claim.remembers))
+        })();
+        match judged {
+            Ok((remembers, other_remembers)) => {
+                send(stream, &Verdict::Accept { remembers }).await?;
+                party.gatekeeper.admitted(wanted, other_remembers);
+                Ok(())
+            }
+            Err(error) => {
+                if let Some(reason) = error.told() {
+                    send(stream, &Verdict::Reject(reason)).await?;
+                }
+                Err(error)
+            }
+        }
+    })
+    .await
+}
+
+/// Accepts: checks the dialler's proof and claim, proves, and waits for its verdict.
+pub async fn accept(
+    stream: &mut TcpStream,
+    party: &Party<'_>,
+) -> Result<(Identity, LanePurpose), HandshakeError> {
+    timed(async {
+        let hello: Hello = receive(stream).await?;
+        let checked = check_hello(hello);
+        let nonce = draw_nonce()?;
+        // Sent in any case, so that a dialler of another version learns which one this is.
+        send(stream, &Hello { magic: MAGIC, version: VERSION, nonce }).await?;
+        let hello = checked?;
+        let Reply::Claim { claim: theirs, mac } = receive(stream).await? else {
+            return Err(HandshakeError::Malformed);
+        };
+        let judged: Result<_, HandshakeError> = (|| {
+            let expected = party.secret.mac(b"dialler", &[&hello.nonce, &nonce, &theirs]);
+            expected.verify_slice(&mac).map_err(|_| HandshakeError::Secret)?;
+            let (identity, claim) = party.read(&theirs)?;
+            let remembers = party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
+            Ok((identity, claim.purpose, remembers))
+        })();
+        let (identity, purpose, remembers) = match judged {
+            Ok(judged) => judged,
+            Err(error) => {
+                if let Some(reason) = error.told() {
+                    send(stream, &Reply::Reject(reason)).await?;
+                }
+                return Err(error);
+            }
+        };
+        let own = party.claim(purpose, remembers)?;
+        let mac = party.secret.mac(b"acceptor", &[&hello.nonce, &nonce, &theirs, &own]);
+        send(stream, &Reply::Claim { claim: own, mac: mac.finalize().into_bytes().into() }).await?;
+        match receive(stream).await? {
+            Verdict::Accept { remembers } => {
+                party.gatekeeper.admitted(&identity.node, remembers);
+                Ok((identity, purpose))
+            }
+            Verdict::Reject(reason) => Err(HandshakeError::Rejected(reason)),
+        }
+    })
+    .await
+}
+
+impl Party<'_> {
+    fn claim(&self, purpose: LanePurpose, remembers: bool) -> Result<Vec<u8>, HandshakeError> {
+        let Identity { node, actor, counter, fingerprint } = self.gatekeeper.identity();
+        let claim = Claim {
+            cluster: self.cluster.to_owned(),
+            node: node.as_str().to_owned(),
+            directory: actor.directory.0,
+            start: actor.start.0,
+            counter,
+            fingerprint,
+            purpose,
+            remembers,
+        };
+        let mut bytes = Vec::new();
+        codec::encode(&claim, &mut bytes).map_err(|_| HandshakeError::Malformed)?;
+        Ok(bytes)
+    }
+
+    fn read(&self, claim: &[u8]) -> Result<(Identity, Claim), HandshakeError> {
+        let claim: Claim = codec::decode(claim).map_err(|_| HandshakeError::Malformed)?;
+        if claim.cluster != self.cluster {
+            return Err(HandshakeError::Cluster { given: claim.cluster, own: self.cluster.to_owned() });
+        }
+        let node = NodeId::new(&claim.node).map_err(|_| HandshakeError::Malformed)?;
+        let actor = ActorId { directory: DirectoryId(claim.directory), start: StartNumber(claim.start) };
+        let identity = Identity { node, actor, counter: claim.counter, fingerprint: claim.fingerprint };
+        Ok((identity, claim))
+    }
+}
+
+async fn timed<T>(work: impl Future<Output = Result<T, HandshakeError>>) -> Result<T, HandshakeError> {
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(HandshakeError::TimedOut))
+}
+
+fn draw_nonce() -> Result<[u8; 32], HandshakeError> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|_| HandshakeError::NoNonce)?;
+    Ok(nonce)
+}
+
+fn check_hello(hello: Hello) -> Result<Hello, HandshakeError> {
+    if hello.magic != MAGIC {
+        return Err(HandshakeError::Malformed);
+    }
+    if hello.version != VERSION {
+        return Err(HandshakeError::Version { given: hello.version });
+    }
+    Ok(hello)
+}
+
+async fn send<T: Serialize>(stream: &mut TcpStream, message: &T) -> Result<(), HandshakeError> {
+    let mut bytes = vec![0; 4];
+    codec::encode(message, &mut bytes).map_err(|_| HandshakeError::Malformed)?;
+    let length = u32::try_from(bytes.len() - 4).map_err(|_| HandshakeError::Malformed)?;
+    if let Some(front) = bytes.first_chunk_mut::<4>() {
+        *front = length.to_be_bytes();
+    }
+    stream.write_all(&bytes).await?;
+    Ok(())
+}
+
+async fn receive<T: for<'de> Deserialize<'de>>(stream: &mut TcpStream) -> Result<T, HandshakeError> {
+    let length = stream.read_u32().await? as usize;
+    if length > MAX_BYTES {
+        return Err(HandshakeError::Malformed);
+    }
+    let mut bytes = vec![0; length];
+    stream.read_exact(&mut bytes).await?;
+    codec::decode(&bytes).map_err(|_| HandshakeError::Malformed)
+}
