@@ -1,14 +1,13 @@
 //! A node, from its configuration to its clean stop.
 
-use std::cell::{OnceCell, RefCell};
-use std::future::Future;
+use std::cell::RefCell;
+use std::net::TcpListener;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use actix::dev::ContextFutureSpawner as _;
 use actix::prelude::*;
+use actix_rt::signal::unix::{SignalKind, signal};
 
 use crate::actors::admission::Admission;
 use crate::actors::asking::{AskingLane, AskingSink};
@@ -16,22 +15,536 @@ use crate::actors::backfill::{Backfill, BackfillParts, Found};
 use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts, SettingsTable};
 use crate::actors::clock::{Ceiling, CeilingKeeper, ShardClock, moment};
 use crate::actors::completeness::Completeness;
-use crate::actors::coordinator::{Coordinator, CoordinatorParts};
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Answer, AnswerBody, FetchSettings};
+use crate::actors::messages::FetchSettings;
 use crate::actors::placement::{Placement, Shard, Shards};
-use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{Attach, Gate, PeerEvent, RingMembership, RingTable, load_known};
 use crate::actors::service::{NodeService, ServiceParts};
-use crate::actors::shell::{end_the_process_on_panic, hand_over};
-use crate::config::{CommitPolicy, Config};
-use crate::http::HttpServerHandle;
+use crate::actors::shard::{ShardParts, start_shard};
+use crate::actors::shell::{ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
+use crate::config::{Config, MemberConfig, SecretError};
+use crate::http::{Edge, EdgeLimits};
 use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{ActorId, NodeId};
-use crate::protocol::message::PeerAnswer;
-use crate::protocol::ring::{Member, Ring, RingError, Weight};
+use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::time::Hlc;
-use crate::storage::{Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError};
-use crate::transport::{AnswerSink, Gatekeeper, Lane, LaneConfig, LanePurpose, TransportCounters};
+use crate::storage::{
+    Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
+};
+use crate::transport::{
+    Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
+    TransportCounters,
+};
+
+/// Why a node did not start. Nothing was served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The cluster's secret could not be had.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    /// The members make no ring.
+    #[error("cluster.members: {0}")]
+    Ring(#[from] RingError),
+    /// A member's weight is none.
+    #[error("cluster.members: {0}")]
+    Weight(#[from] InvalidWeight),
+    /// The data directory was refused.
+    #[error("node.data: {0}")]
+    Directory(#[from] DirectoryError),
+    /// The store failed.
+    #[error("node.data: {0}")]
+    Store(#[from] StoreError),
+    /// An address is not to be had.
+    #[error("{key} = {address} cannot be listened on: {cause}")]
+    Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The machine refused a thread or a signal handler.
+    #[error("the machine refused: {0}")]
+    Machine(#[from] std::io::Error),
+}
+
+/// How a run is told to end beside signals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// End when standard input closes: a parent that is gone leaves no orphans.
+    pub exit_on_stdin_close: bool,
+}
+
+/// Runs a node until SIGTERM, SIGINT or what the options say, and stops it cleanly.
+pub fn run(config: Config, options: RunOptions) -> Result<(), StartError> {
+    end_the_process_on_panic();
+    actix::System::new().block_on(async move {
+        let mut stop = Stop::new(options)?;
+        let node = Node::start(&config)?;
+        stop.asked().await;
+        node.stop(config.node.drain_timeout).await;
+        Ok(())
+    })
+}
+
+/// What ends a run.
+struct Stop {
+    term: actix_rt::signal::unix::Signal,
+    interrupt: actix_rt::signal::unix::Signal,
+    stdin_closed: Option<tokio::sync::oneshot::Receiver<()>>,
+}
+
+impl Stop {
+    fn new(options: RunOptions) -> Result<Self, StartError> {
+        let (term, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stdin_closed = if options.exit_on_stdin_close { Some(watch_stdin()?) } else { None };
+        Ok(Self { term, interrupt, stdin_closed })
+    }
+
+    async fn asked(&mut self) {
+        let closed = async {
+            match &mut self.stdin_closed {
+                Some(closed) => drop(closed.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.term.recv() => tracing::info!("stopping: SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("stopping: SIGINT"),
+            () = closed => tracing::info!("stopping: standard input closed"),
+        }
+    }
+}
+
+fn watch_stdin() -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {
+    let (closed, receiver) = tokio::sync::oneshot::channel();
+    let read = move || {
+        // Whatever is written there is thrown away; only the end counts.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = closed.send(());
+    };
+    std::thread::Builder::new().name("neap-stdin".to_owned()).spawn(read)?;
+    Ok(receiver)
+}
+
+/// A running node.
+struct Node {
+    directory: Arc<Directory>,
+    dots: Arc<Dots>,
+    commit: Arc<GroupCommit>,
+    shards: Arc<Shards>,
+    admission: Admission,
+    draining: Arc<Draining>,
+    http: actix_web::dev::ServerHandle,
+    arbiters: Vec<Arbiter>,
+    acceptor: actix_rt::task::JoinHandle<()>,
+}
+
+/// The data directory, as the actors need it.
+struct Directory(DataDirectory);
+
+struct Ceilings(Arc<Directory>);
+
+impl CeilingKeeper for Ceilings {
+    fn sync_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
+        self.0.0.raise_ceiling(ceiling)
+    }
+}
+
+fn founders(config: &Config) -> Result<Ring, StartError> {
+    let members = config.members().into_iter().map(|MemberConfig { id, address, zone, weight }| {
+        Ok(Member { id, zone, weight: Weight::new(weight)?, address: address.to_string() })
+    });
+    Ok(Ring::founders(config.cluster.partitions, members.collect::<Result<_, InvalidWeight>>()?)?)
+}
+
+fn listener(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
+    let listening = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listening.map_err(|cause| StartError::Listen { key, address, cause })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What several parts of a node share.
+struct Common {
+    me: NodeId,
+    ring: Arc<RingTable>,
+    settings: Arc<SettingsTable>,
+    completeness: Arc<Completeness>,
+    counters: Arc<NodeCounters>,
+    transport: Arc<TransportCounters>,
+    store: Arc<dyn Store>,
+    ceiling: Arc<Ceiling>,
+    found_ceiling: Hlc,
+    max_skew_us: u64,
+    lanes: LaneConfig,
+}
+
+impl Common {
+    fn clock(&self) -> Rc<RefCell<ShardClock>> {
+        Rc::new(RefCell::new(ShardClock::new(self.found_ceiling, self.ceiling.clone(), self.max_skew_us)))
+    }
+}
+
+impl Node {
+    fn start(config: &Config) -> Result<Self, StartError> {
+        warn_of(config);
+        let secret = config.secret()?;
+        let ring = founders(config)?;
+        let http_listener = listener("http.listen", config.http.listen)?;
+        let peer_listener = listener("peer.listen", config.peer.listen)?;
+        let expected = Expectation {
+            cluster: config.cluster.name.clone(),
+            node: config.node.id.clone(),
+            partitions: config.cluster.partitions,
+        };
+        let opened = DataDirectory::open(&config.node.data, &expected)?;
+        let Opened { handle, store, directory, start, counter, ceiling: found_ceiling, new, clean, complete } =
+            opened;
+        let found = match config.commit {
+            _ if new || !complete => Found::New,
+            Commit::Interval | Commit::Os if !clean => Found::Unclean,
+            Commit::Interval | Commit::Os | Commit::Fsync => Found::Complete,
+        };
+        let directory = (Arc::new(Directory(handle)), ActorId { directory, start }, counter);
+        tracing::info!(
+            node = %config.node.id, directory = %directory.1.directory, start = start.0, clean, ?found,
+            "starting in {}", config.node.data.display()
+        );
+        Self::assemble(
+            config,
+            secret,
+            ring,
+            (http_listener, peer_listener),
+            directory,
+            (store, found_ceiling, found),
+        )
+    }
+
+    fn assemble(
+        config: &Config,
+        secret: crate::transport::Secret,
+        ring: Ring,
+        (http_listener, peer_listener): (TcpListener, TcpListener),
+        (directory, actor, counter): (Arc<Directory>, ActorId, u64),
+        (store, found_ceiling, found): (Arc<crate::storage::FjallStore>, Hlc, Found),
+    ) -> Result<Self, StartError> {
+        let me = config.node.id.clone();
+        let store: Arc<dyn Store> = store;
+        let counters = Arc::new(NodeCounters::default());
+        let dots = Arc::new(Dots::new(actor, counter));
+        let peers = ring.members().iter().filter(|member| member.id != me);
+        let peers = peers.map(|member| (member.id.clone(), member.address.clone())).collect();
+        let completeness = Arc::new(Completeness::new(ring.partitions(), found == Found::Complete));
+        let ring = Arc::new(RingTable::new(ring));
+        let settings = Arc::new(SettingsTable::load(&*store, config.defaults.clone())?);
+        let ceiling = Arc::new(Ceiling::start(found_ceiling, Box::new(Ceilings(directory.clone())))?);
+        let commit = Arc::new(GroupCommit::start(
+            store.clone(),
+            config.commit,
+            Box::new(|error| end_the_process_on_sync_error(&error)),
+        )?);
+
+        // The control plane's addresses exist before its actors, since the data plane needs them.
+        let (membership, settings_actor, backfill) = (
+            Context::<RingMembership>::new(),
+            Context::<BucketSettingsActor>::new(),
+            Context::<Backfill>::new(),
+        );
+        let events: Recipient<PeerEvent> = membership.address().recipient();
+        let known = load_known(&*store)?;
+        let gate = Gate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone());
+        let gate = Arc::new(gate);
+        let transport = Arc::new(TransportCounters::default());
+        let lanes = LaneConfig {
+            cluster: config.cluster.name.clone(),
+            secret: secret.clone(),
+            peers,
+            purpose: LanePurpose::Control,
+            gatekeeper: gate.clone() as Arc<dyn Gatekeeper>,
+            reconnects: Arc::new(Reconnects::default()),
+            counters: transport.clone(),
+            now: moment,
+        };
+        let max_skew_us = micros(config.max_skew);
+        let common = Common {
+            me,
+            ring,
+            settings,
+            completeness,
+            counters,
+            transport,
+            store,
+            ceiling,
+            found_ceiling,
+            max_skew_us,
+            lanes,
+        };
+
+        let cores = std::thread::available_parallelism()
+            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
+        let placement = Placement::choose(config.http.workers, cores);
+        let fetch_settings: Recipient<FetchSettings> = settings_actor.address().recipient();
+        let (arbiters, shards) =
+            start_shards(config, &common, &directory, &dots, &commit, placement, &fetch_settings)?;
+        let shards = Arc::new(shards);
+
+        let admission = Admission::new(config.limits.in_flight);
+        let draining = Arc::new(Draining::default());
+        let service = NodeService::new(ServiceParts {
+            ring: common.ring.clone(),
+            settings: common.settings.clone(),
+            shards: shards.clone(),
+            admission: admission.clone(),
+            draining: draining.clone(),
+            peer_settings: settings_actor.address().recipient(),
+            fetch_settings,
+            store: common.store.clone(),
+            completeness: common.completeness.clone(),
+            counters: common.counters.clone(),
+        });
+        let acceptor =
+            accept(&common, secret.clone(), peer_listener, Arc::new(service), placement, &arbiters)?;
+
+        let set_bucket = settings_actor.address().recipient();
+        let subscribers = vec![settings_actor.address().recipient(), backfill.address().recipient()];
+        run_control(
+            &common,
+            &shards,
+            &directory,
+            found,
+            (membership, settings_actor, backfill),
+            (subscribers, gate.clone()),
+        );
+
+        let front = Front::new(FrontParts {
+            me: common.me.clone(),
+            cluster: config.cluster.name.clone(),
+            shards: shards.clone(),
+            admission: admission.clone(),
+            ring: common.ring.clone(),
+            gate,
+            settings: common.settings.clone(),
+            set_bucket,
+            completeness: common.completeness.clone(),
+            draining: draining.clone(),
+            counters: common.counters.clone(),
+            transport: common.transport.clone(),
+        });
+        let http = serve_http(config, front, &secret, http_listener, placement)?;
+        tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
+        Ok(Self { directory, dots, commit, shards, admission, draining, http, arbiters, acceptor })
+    }
+
+    /// Refuses new work, finishes what is in flight within `drain_timeout`, and leaves the mark of a clean stop.
+    async fn stop(self, drain_timeout: Duration) {
+        self.draining.set();
+        if tokio::time::timeout(drain_timeout, self.admission.all_returned()).await.is_err() {
+            tracing::warn!("node.drain_timeout has passed with requests in flight");
+        }
+        self.http.stop(true).await;
+        self.acceptor.abort();
+        // The shards' threads end before the mark is made: nothing may be applied after it.
+        drop(self.shards);
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            if arbiter.join().is_err() {
+                tracing::error!("a shard's thread had panicked");
+            }
+        }
+        self.commit.shutdown();
+        match self.directory.0.mark_clean_stop(self.dots.last()) {
+            Ok(()) => tracing::info!("stopped cleanly"),
+            Err(error) => tracing::error!("the mark of a clean stop was not written: {error}"),
+        }
+    }
+}
+
+fn warn_of(config: &Config) {
+    if config.cluster.secret_file.is_none() {
+        tracing::warn!(
+            "cluster.secret_file is not set: the cluster's secret is derived from its name, so whoever can reach \
+             the peer port and knows the name can join in"
+        );
+    }
+    let without_effect = config.without_effect();
+    if !without_effect.is_empty() {
+        tracing::warn!(
+            "these keys have no effect, since what they are for is not built yet: {}",
+            without_effect.join(", ")
+        );
+    }
+    if config.defaults.sloppy {
+        tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
+    }
+}
+
+fn start_shards(
+    config: &Config,
+    common: &Common,
+    directory: &Arc<Directory>,
+    dots: &Arc<Dots>,
+    commit: &Arc<GroupCommit>,
+    placement: Placement,
+    fetch_settings: &Recipient<FetchSettings>,
+) -> Result<(Vec<Arbiter>, Shards), StartError> {
+    let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
+    for shard in 0..placement.shards {
+        let (directory, renewed) = (directory.clone(), dots.clone());
+        let parts = ShardParts {
+            me: common.me.clone(),
+            ring: common.ring.clone(),
+            settings: common.settings.clone(),
+            completeness: common.completeness.clone(),
+            store: common.store.clone(),
+            commit: commit.clone(),
+            renew_start: Arc::new(move || directory.0.renew_start().map(|start| renewed.begin_start(start))),
+            dots: dots.clone(),
+            ceiling: common.ceiling.clone(),
+            found_ceiling: common.found_ceiling,
+            max_skew_us: common.max_skew_us,
+            fetch_settings: fetch_settings.clone(),
+            timeout_us: micros(config.limits.timeout),
+            lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
+            counters: common.counters.clone(),
+        };
+        let arbiter = Arbiter::new();
+        let (started, shard) = mpsc::channel();
+        arbiter.spawn_fn(move || drop(started.send(start_shard(parts))));
+        arbiters.push(arbiter);
+        shards.push(shard.recv().map_err(|_| std::io::Error::other("a shard's thread ended at once"))?);
+    }
+    let mut shards = shards.into_iter();
+    let first = shards.next().ok_or_else(|| std::io::Error::other("there are no shards"))?;
+    Ok((arbiters, Shards::new(first, shards.collect::<Vec<Shard>>())))
+}
+
+/// Accepts peers on this thread; each connection then runs on the thread of its lane.
+fn accept(
+    common: &Common,
+    secret: crate::transport::Secret,
+    listener: TcpListener,
+    service: Arc<dyn PeerService>,
+    placement: Placement,
+    arbiters: &[Arbiter],
+) -> Result<actix_rt::task::JoinHandle<()>, StartError> {
+    let LaneConfig { cluster, gatekeeper, reconnects, counters, now, .. } = common.lanes.clone();
+    let acceptor = Acceptor::new(AcceptorConfig { cluster, secret, gatekeeper, reconnects, counters, now });
+    let handles: Vec<actix_rt::ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
+    let dispatch = move |connection: Connection| {
+        let service = service.clone();
+        let home = match connection.purpose() {
+            LanePurpose::Data { shard } => handles.get(usize::from(placement.shard_of_lane(shard))),
+            LanePurpose::Control => None,
+        };
+        match home {
+            Some(arbiter) => {
+                // A thread that has ended takes no more connections; the peer finds its one closed.
+                let _ = arbiter.spawn(connection.run(service));
+            }
+            None => drop(actix_rt::spawn(connection.run(service))),
+        }
+    };
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    Ok(actix_rt::spawn(acceptor.run(listener, dispatch)))
+}
+
+fn run_control(
+    common: &Common,
+    shards: &Arc<Shards>,
+    directory: &Arc<Directory>,
+    found: Found,
+    (membership, settings, backfill): (
+        Context<RingMembership>,
+        Context<BucketSettingsActor>,
+        Context<Backfill>,
+    ),
+    (subscribers, gate): (Vec<Recipient<PeerEvent>>, Arc<Gate>),
+) {
+    let clock = common.clock();
+    let attach: Recipient<Attach> = membership.address().recipient();
+    membership.run(RingMembership::new(common.store.clone(), subscribers, common.counters.clone()));
+    attach.do_send(Attach(gate));
+
+    let sink = ToMailbox::new(settings.address().recipient(), common.counters.clone());
+    let lane = Rc::new(Lane::start(common.lanes.clone(), Rc::new(sink)));
+    let replicas = shards.iter().map(|shard| shard.replica.clone()).collect();
+    settings.run(BucketSettingsActor::new(SettingsParts {
+        me: common.me.clone(),
+        table: common.settings.clone(),
+        ring: common.ring.clone(),
+        store: common.store.clone(),
+        lane,
+        clock: clock.clone(),
+        replicas,
+        counters: common.counters.clone(),
+        end_process: Rc::new(end_the_process_on_sync_error),
+    }));
+
+    let sink = AskingSink::default();
+    let lane = Lane::start(common.lanes.clone(), Rc::new(sink.clone()));
+    let complete = directory.clone();
+    backfill.run(Backfill::new(BackfillParts {
+        me: common.me.clone(),
+        found,
+        ring: common.ring.clone(),
+        settings: common.settings.clone(),
+        completeness: common.completeness.clone(),
+        lane: Rc::new(AskingLane::new(lane, sink, clock, common.ring.clone())),
+        shards: shards.clone(),
+        set_complete: Rc::new(move || {
+            if let Err(error) = complete.0.set_complete(true) {
+                tracing::error!("the mark of a complete directory was not written: {error}");
+            }
+        }),
+        counters: common.counters.clone(),
+    }));
+    keep_ceiling_ahead(common.ceiling.clone());
+}
+
+/// Syncs the clocks' ceiling ahead of time, away from all actors.
+fn keep_ceiling_ahead(ceiling: Arc<Ceiling>) {
+    drop(actix_rt::spawn(async move {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tick.tick().await;
+            let ceiling = ceiling.clone();
+            let raised = tokio::task::spawn_blocking(move || ceiling.keep_ahead()).await;
+            if let Ok(Err(error)) = raised {
+                tracing::warn!("the clock's ceiling could not be raised: {error}");
+            }
+        }
+    }));
+}
+
+fn serve_http(
+    config: &Config,
+    front: Front,
+    secret: &crate::transport::Secret,
+    listener: TcpListener,
+    placement: Placement,
+) -> Result<actix_web::dev::ServerHandle, StartError> {
+    let limits = EdgeLimits {
+        value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
+        key: usize::from(config.limits.key),
+        timeout_us: micros(config.limits.timeout),
+    };
+    let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
+    let edge = Arc::new(Edge::new(Arc::new(front), tokens, limits));
+    let server = crate::http::serve(edge, listener, usize::from(placement.http_workers))?;
+    let handle = server.handle();
+    drop(actix_rt::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!("the REST server ended: {error}");
+        }
+    }));
+    Ok(handle)
+}

@@ -28,6 +28,9 @@ use crate::storage::{DurableSink, GroupCommit, SinkId};
 /// A shard's clock, shared by the actors of its thread.
 pub type OwnClock = Rc<RefCell<ShardClock>>;
 
+/// Begins a new start of the data directory, synced before it returns.
+pub type RenewStart = Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+
 /// Where a shard's coordinator will be, once it exists.
 pub type CoordinatorCell = Rc<OnceCell<Recipient<Answer>>>;
 
@@ -51,7 +54,7 @@ pub struct ReplicaParts {
     /// Who syncs it.
     pub commit: Arc<GroupCommit>,
     /// Begins a new start of the directory, synced, when a damaged record is overwritten.
-    pub renew_start: Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
+    pub renew_start: RenewStart,
     /// The dots of this run.
     pub dots: Arc<Dots>,
     /// The clock of this shard.

@@ -1,9 +1,17 @@
 //! What every actor of the house shares: bounded hand-over, and a panic that ends the process.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 use actix::dev::SendError;
 
-use crate::actors::counters::Counter;
+use crate::actors::counters::{Counter, NodeCounters};
+use crate::actors::messages::{Answer, AnswerBody};
+use crate::protocol::ids::NodeId;
+use crate::protocol::message::PeerAnswer;
+use crate::protocol::time::Hlc;
+use crate::storage::StoreError;
+use crate::transport::AnswerSink;
 
 /// How many messages an actor's mailbox holds. The permits bound what clients put there, the transport what
 /// peers do; this bound is the last one and counted when it is met.
@@ -32,4 +40,33 @@ pub fn end_the_process_on_panic() {
         tracing::error!(thread = name, "panic, the process ends: {info}");
         std::process::exit(101);
     }));
+}
+
+/// Logs a failed sync and ends the process: nothing is certain about the disk any more, and only a restart
+/// reads what is really there.
+pub fn end_the_process_on_sync_error(error: &StoreError) {
+    tracing::error!("a sync failed, the process ends: {error}");
+    std::process::exit(102);
+}
+
+/// Puts a lane's answers into an actor's mailbox.
+pub struct ToMailbox {
+    to: Recipient<Answer>,
+    counters: Arc<NodeCounters>,
+}
+
+impl ToMailbox {
+    /// Puts them into `to`.
+    #[must_use]
+    pub fn new(to: Recipient<Answer>, counters: Arc<NodeCounters>) -> Self {
+        Self { to, counters }
+    }
+}
+
+impl AnswerSink for ToMailbox {
+    fn answer(&self, from: &NodeId, tag: u64, answer: PeerAnswer, clock: Option<Hlc>) {
+        let answer = Answer { from: from.clone(), tag, answer: AnswerBody::Peer(answer), clock };
+        // Counted; the operation then ends at its deadline.
+        let _ = hand_over(&self.to, answer, &self.counters.mailbox_refused);
+    }
 }

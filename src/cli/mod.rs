@@ -1,1 +1,1 @@
-//! The program: one file a command.
+//! TEMP

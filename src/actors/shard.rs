@@ -1,0 +1,97 @@
+//! One shard's actors, put together on its thread.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use crate::actors::bucket_settings::SettingsTable;
+use crate::actors::clock::{Ceiling, ShardClock};
+use crate::actors::completeness::Completeness;
+use crate::actors::coordinator::{Coordinator, CoordinatorParts};
+use crate::actors::counters::NodeCounters;
+use crate::actors::identity::Dots;
+use crate::actors::messages::{Answer, FetchSettings};
+use crate::actors::placement::Shard;
+use crate::actors::replica_store::{CoordinatorCell, RenewStart, ReplicaParts, ReplicaStore};
+use crate::actors::ring_membership::RingTable;
+use crate::actors::shell::ToMailbox;
+use crate::protocol::ids::NodeId;
+use crate::protocol::time::Hlc;
+use crate::storage::{GroupCommit, Store};
+use crate::transport::{Lane, LaneConfig};
+
+/// What a shard is made of; all of it can be sent to the shard's thread.
+pub struct ShardParts {
+    /// This node.
+    pub me: NodeId,
+    /// The ring in force.
+    pub ring: Arc<RingTable>,
+    /// All bucket settings.
+    pub settings: Arc<SettingsTable>,
+    /// Which partitions this node may answer reads of.
+    pub completeness: Arc<Completeness>,
+    /// The disk.
+    pub store: Arc<dyn Store>,
+    /// Who syncs it.
+    pub commit: Arc<GroupCommit>,
+    /// Begins a new start of the directory.
+    pub renew_start: RenewStart,
+    /// The dots of this run.
+    pub dots: Arc<Dots>,
+    /// The synced ceiling of the clocks.
+    pub ceiling: Arc<Ceiling>,
+    /// The ceiling found on disk, above which the clock begins.
+    pub found_ceiling: Hlc,
+    /// `clock.max_skew`, in microseconds.
+    pub max_skew_us: u64,
+    /// Who fetches bucket settings.
+    pub fetch_settings: Recipient<FetchSettings>,
+    /// `limits.timeout`, in microseconds.
+    pub timeout_us: u64,
+    /// The shard's connections.
+    pub lane: LaneConfig,
+    /// What is counted.
+    pub counters: Arc<NodeCounters>,
+}
+
+/// Starts the coordinator and the replica store of a shard on this thread.
+#[must_use]
+pub fn start_shard(parts: ShardParts) -> Shard {
+    let clock = ShardClock::new(parts.found_ceiling, parts.ceiling, parts.max_skew_us);
+    let clock = Rc::new(RefCell::new(clock));
+    let coordinator_cell: CoordinatorCell = Rc::new(OnceCell::new());
+    let replica = ReplicaStore::new(ReplicaParts {
+        me: parts.me.clone(),
+        ring: parts.ring.clone(),
+        settings: parts.settings.clone(),
+        completeness: parts.completeness,
+        store: parts.store,
+        commit: parts.commit,
+        renew_start: parts.renew_start,
+        dots: parts.dots,
+        clock: clock.clone(),
+        coordinator: coordinator_cell.clone(),
+        fetch_settings: parts.fetch_settings,
+        keep_write_ids_us: parts.timeout_us.saturating_mul(2),
+        counters: parts.counters.clone(),
+    });
+    let replica = replica.start();
+    let context = Context::<Coordinator>::new();
+    let answers: Recipient<Answer> = context.address().recipient();
+    let sink = ToMailbox::new(answers.clone(), parts.counters.clone());
+    // The cell is empty: it was made a few lines ago.
+    let _ = coordinator_cell.set(answers);
+    let coordinator = context.run(Coordinator::new(CoordinatorParts {
+        me: parts.me,
+        ring: parts.ring,
+        settings: parts.settings,
+        clock,
+        replica: replica.clone().recipient(),
+        lane: Rc::new(Lane::start(parts.lane, Rc::new(sink))),
+        follow_us: parts.timeout_us,
+        counters: parts.counters,
+    }));
+    Shard { coordinator: coordinator.recipient(), replica: replica.recipient() }
+}

@@ -1,0 +1,460 @@
+//! Errors as clients see them (RFC 9457). The only place that maps an error to a status code.
+
+use std::borrow::Cow;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use serde::Serialize;
+
+use super::backend::SetBucketError;
+use super::headers;
+use crate::protocol::causality::TokenError;
+use crate::protocol::ids::{NodeId, WriteId};
+use crate::protocol::message::Refusal;
+use crate::protocol::operation::{OperationError, Outcome};
+use crate::protocol::quorum::QuorumError;
+
+/// How much of what was given is repeated in an error, in bytes.
+const GIVEN_MAX: usize = 128;
+
+/// What went wrong, each with its stable `type`, its status and its title.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A query parameter, a path segment, a header or a property is not what is accepted. Nothing changed.
+    Invalid,
+    /// A query parameter or property that the call does not know. Nothing changed.
+    Unknown,
+    /// The context token was refused. Nothing changed.
+    InvalidContext,
+    /// The key holds no value.
+    KeyNotFound,
+    /// No call has this path. Nothing changed.
+    PathNotFound,
+    /// The path has no such method. Nothing changed.
+    MethodNotAllowed,
+    /// A create-only write was applied, beside a concurrent one.
+    AppliedAsSibling,
+    /// A bucket's N cannot change. Nothing changed.
+    QuorumSizeFixed,
+    /// `If-None-Match: *`, and a value is there. Nothing changed.
+    Exists,
+    /// Over a size limit. Nothing changed.
+    TooLarge,
+    /// N, R, W or `w_min` does not fit. Nothing changed.
+    OutOfRange,
+    /// N is greater than the number of nodes. Nothing changed.
+    TooFewMembers,
+    /// The table of buckets is full. Nothing changed.
+    TooManyBuckets,
+    /// A part of the contract that is not built yet. Nothing changed.
+    NotBuilt,
+    /// Too few homes answered.
+    QuorumNotReached,
+    /// Every home that answered holds a damaged record of the key.
+    Damaged,
+    /// Too few members stored the settings.
+    SettingsNotStored,
+    /// The node is at a limit. Nothing changed.
+    Overloaded,
+    /// The node is stopping or not ready. Nothing changed.
+    NotServing,
+    /// The deadline passed first.
+    Deadline,
+}
+
+impl Kind {
+    /// `type`, status and `title`.
+    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Invalid => ("/problems/invalid", S::BAD_REQUEST, "Invalid request"),
+            Self::Unknown => ("/problems/unknown-parameter", S::BAD_REQUEST, "Unknown parameter"),
+            Self::InvalidContext => ("/problems/invalid-context", S::BAD_REQUEST, "Invalid context"),
+            Self::KeyNotFound => ("/problems/key-not-found", S::NOT_FOUND, "Key not found"),
+            Self::PathNotFound => ("/problems/path-not-found", S::NOT_FOUND, "Path not found"),
+            Self::MethodNotAllowed => {
+                ("/problems/method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
+            }
+            Self::AppliedAsSibling => ("/problems/applied-as-sibling", S::CONFLICT, "Applied as a sibling"),
+            Self::QuorumSizeFixed => ("/problems/quorum-size-fixed", S::CONFLICT, "N cannot change"),
+            Self::Exists => ("/problems/exists", S::PRECONDITION_FAILED, "A value exists"),
+            Self::TooLarge => ("/problems/too-large", S::PAYLOAD_TOO_LARGE, "Over a size limit"),
+            Self::OutOfRange => ("/problems/out-of-range", S::UNPROCESSABLE_ENTITY, "Out of range"),
+            Self::TooFewMembers => ("/problems/too-few-members", S::UNPROCESSABLE_ENTITY, "Too few members"),
+            Self::TooManyBuckets => {
+                ("/problems/too-many-buckets", S::UNPROCESSABLE_ENTITY, "Too many buckets")
+            }
+            Self::NotBuilt => ("/problems/not-built", S::NOT_IMPLEMENTED, "Not built"),
+            Self::QuorumNotReached => {
+                ("/problems/quorum-not-reached", S::SERVICE_UNAVAILABLE, "Quorum not reached")
+            }
+            Self::Damaged => ("/problems/damaged", S::SERVICE_UNAVAILABLE, "Every copy is damaged"),
+            Self::SettingsNotStored => {
+                ("/problems/settings-not-stored", S::SERVICE_UNAVAILABLE, "Settings not stored")
+            }
+            Self::Overloaded => ("/problems/overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
+            Self::NotServing => ("/problems/not-serving", S::SERVICE_UNAVAILABLE, "Not serving"),
+            Self::Deadline => ("/problems/deadline", S::GATEWAY_TIMEOUT, "Deadline passed"),
+        }
+    }
+}
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub struct Problem {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    allow: Option<&'static str>,
+    /// Whether a retry is safe: nothing was applied anywhere, or it was a read.
+    safe: bool,
+    write_id: Option<WriteId>,
+    body: Body,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    #[serde(rename = "type")]
+    uri: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refusals: Vec<RefusalBody>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusalBody {
+    node: String,
+    reason: String,
+}
+
+impl Problem {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (uri, status, title) = kind.parts();
+        let body = Body {
+            uri,
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            parameter: None,
+            given: None,
+            accepted: None,
+            answered: None,
+            needed: None,
+            total: None,
+            outcome: None,
+            applied: None,
+            refusals: Vec::new(),
+        };
+        Self { inner: Box::new(Inner { kind, allow: None, safe: true, write_id: None, body }) }
+    }
+
+    fn about(
+        kind: Kind,
+        detail: String,
+        parameter: impl Into<Cow<'static, str>>,
+        given: &str,
+        accepted: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let mut problem = Self::new(kind, detail);
+        let body = &mut problem.inner.body;
+        body.parameter = Some(parameter.into());
+        body.given = Some(shortened(given));
+        body.accepted = Some(accepted.into());
+        problem
+    }
+
+    /// A parameter, path segment or property that is not what is accepted.
+    #[must_use]
+    pub fn invalid(
+        parameter: impl Into<Cow<'static, str>>,
+        given: &str,
+        accepted: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (parameter, accepted) = (parameter.into(), accepted.into());
+        let detail = format!("{parameter} is {:?}; accepted is {accepted}", shortened(given));
+        Self::about(Kind::Invalid, detail, parameter, given, accepted)
+    }
+
+    /// A header that is not what is accepted.
+    #[must_use]
+    pub fn header(name: &HeaderName, given: &str, accepted: impl Into<Cow<'static, str>>) -> Self {
+        Self::invalid(name.as_str().to_owned(), given, accepted)
+    }
+
+    /// A parameter or property that the call does not know; `accepted` lists those it knows.
+    #[must_use]
+    pub fn unknown(parameter: &str, accepted: String) -> Self {
+        let parameter = shortened(parameter);
+        let detail = format!("{parameter:?} is not known here; accepted is {accepted}");
+        Self::about(Kind::Unknown, detail, parameter.clone(), &parameter, accepted)
+    }
+
+    /// A number that is well formed and out of its range.
+    #[must_use]
+    pub fn out_of_range(
+        parameter: impl Into<Cow<'static, str>>,
+        given: &str,
+        accepted: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (parameter, accepted) = (parameter.into(), accepted.into());
+        let detail = format!("{parameter} = {} is out of range: {accepted} are accepted", shortened(given));
+        Self::about(Kind::OutOfRange, detail, parameter, given, accepted)
+    }
+
+    /// Something longer than its limit, both in bytes.
+    #[must_use]
+    pub fn too_large(parameter: &'static str, given: Option<u64>, limit: usize) -> Self {
+        let given =
+            given.map_or_else(|| format!("more than {limit} bytes"), |bytes| format!("{bytes} bytes"));
+        let accepted = format!("at most {limit} bytes");
+        let detail = format!("the {parameter} has {given}; accepted are {accepted}");
+        Self::about(Kind::TooLarge, detail, parameter, &given, accepted)
+    }
+
+    /// A part of the contract that is not built yet.
+    #[must_use]
+    pub fn not_built(what: impl Into<Cow<'static, str>>) -> Self {
+        let what = what.into();
+        let mut problem = Self::new(Kind::NotBuilt, format!("{what} is not built yet; nothing was done"));
+        problem.inner.body.parameter = Some(what);
+        problem
+    }
+
+    /// No call has this path.
+    #[must_use]
+    pub fn path_not_found(path: &str) -> Self {
+        Self::new(Kind::PathNotFound, format!("no call has the path {:?}", shortened(path)))
+    }
+
+    /// The path has other methods: `allow`, as the `Allow` header lists them.
+    #[must_use]
+    pub fn method_not_allowed(method: &str, allow: &'static str) -> Self {
+        let detail = format!("this path does not know {}; it knows {allow}", shortened(method));
+        let mut problem = Self::about(Kind::MethodNotAllowed, detail, "method", method, allow);
+        problem.inner.allow = Some(allow);
+        problem
+    }
+
+    /// The key holds no value: `deleted`, or never seen by the homes that answered.
+    #[must_use]
+    pub fn key_not_found(deleted: bool) -> Self {
+        let detail =
+            if deleted { "the key was deleted or its value expired" } else { "the key holds no value" };
+        Self::new(Kind::KeyNotFound, detail)
+    }
+
+    /// A create-only write that stands beside a concurrent one.
+    #[must_use]
+    pub fn applied_as_sibling() -> Self {
+        let mut problem = Self::new(
+            Kind::AppliedAsSibling,
+            "the value was applied, but a concurrent write of the same key stands beside it",
+        );
+        problem.inner.safe = false;
+        problem.inner.body.outcome = Some("applied_as_sibling");
+        problem
+    }
+
+    /// The body was not there in time.
+    #[must_use]
+    pub fn body_too_slow() -> Self {
+        Self::new(Kind::Deadline, "the body of the request did not arrive in time")
+    }
+
+    /// The connection broke, or its framing did, within the body.
+    #[must_use]
+    pub fn body_broken() -> Self {
+        Self::invalid("body", "a body that is cut short or badly framed", "a whole body")
+    }
+
+    /// The bodies being received take all the bytes they may.
+    #[must_use]
+    pub fn bodies_over_budget(limit: usize) -> Self {
+        Self::new(Kind::Overloaded, format!("the bodies in flight are at their limit of {limit} bytes"))
+    }
+
+    /// A refused context token.
+    #[must_use]
+    pub fn context(error: TokenError, given: &str) -> Self {
+        let accepted = "a Neap-Context that this cluster gave for this bucket and key, unchanged";
+        Self::about(Kind::InvalidContext, error.to_string(), "neap-context", given, accepted)
+    }
+
+    /// Why a read did not succeed.
+    #[must_use]
+    pub fn read(error: OperationError) -> Self {
+        let mut problem = Self::operation(error);
+        let inner = &mut problem.inner;
+        inner.safe = true;
+        inner.body.outcome = None;
+        inner.body.applied = None;
+        let refusals = &inner.body.refusals;
+        let damaged = Refusal::Damaged.to_string();
+        if !refusals.is_empty() && refusals.iter().all(|refusal| refusal.reason == damaged) {
+            let (uri, status, title) = Kind::Damaged.parts();
+            inner.kind = Kind::Damaged;
+            (inner.body.uri, inner.body.status, inner.body.title) = (uri, status.as_u16(), title);
+        }
+        problem
+    }
+
+    /// Why a write did not succeed.
+    #[must_use]
+    pub fn write(error: OperationError) -> Self {
+        Self::operation(error).of_write(None)
+    }
+
+    /// Completes an error of a write: what is certain about it, and the id the client gave it.
+    #[must_use]
+    pub fn of_write(mut self, write_id: Option<WriteId>) -> Self {
+        self.inner.body.outcome.get_or_insert("not_applied");
+        self.inner.write_id = write_id.or(self.inner.write_id);
+        self
+    }
+
+    fn operation(error: OperationError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OperationError::Quorum(error) => error.into(),
+            OperationError::TooFewMembers { .. } => Self::new(Kind::TooFewMembers, detail),
+            OperationError::NotReached { answered, needed, total, outcome, refusals } => {
+                let mut problem =
+                    Self::new(Kind::QuorumNotReached, detail).with_numbers(answered, needed, total);
+                problem.inner.body.refusals = refusals.into_iter().map(RefusalBody::from).collect();
+                problem.with_outcome(outcome)
+            }
+            OperationError::Deadline { answered, needed, total, outcome } => {
+                Self::new(Kind::Deadline, detail).with_numbers(answered, needed, total).with_outcome(outcome)
+            }
+            OperationError::Exists => Self::new(Kind::Exists, detail),
+            OperationError::Overloaded => Self::new(Kind::Overloaded, detail),
+            OperationError::NotServing(_) => Self::new(Kind::NotServing, detail),
+        }
+    }
+
+    fn with_numbers(
+        mut self,
+        answered: impl Into<u16>,
+        needed: impl Into<u16>,
+        total: impl Into<u16>,
+    ) -> Self {
+        let body = &mut self.inner.body;
+        body.answered = Some(answered.into());
+        body.needed = Some(needed.into());
+        body.total = Some(total.into());
+        self
+    }
+
+    fn with_outcome(mut self, outcome: Outcome) -> Self {
+        let (name, applied) = match outcome {
+            Outcome::NotApplied => ("not_applied", None),
+            Outcome::Partial { applied } => ("partial", Some(applied.into())),
+            Outcome::Unknown => ("unknown", None),
+        };
+        self.inner.safe = outcome == Outcome::NotApplied;
+        self.inner.body.outcome = Some(name);
+        self.inner.body.applied = applied;
+        self
+    }
+
+    /// The reply.
+    #[must_use]
+    pub fn into_response(self) -> HttpResponse {
+        let Inner { kind, allow, safe, write_id, body } = *self.inner;
+        let (_, status, _) = kind.parts();
+        let mut response = HttpResponse::build(status);
+        response.insert_header((header::CONTENT_TYPE, headers::PROBLEM_JSON));
+        if let Some(allow) = allow {
+            response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        }
+        if safe && matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
+            response.insert_header((header::RETRY_AFTER, headers::RETRY_AFTER_SECONDS));
+        }
+        if let Some(write_id) = write_id {
+            response.insert_header((headers::NEAP_WRITE_ID, write_id.to_string()));
+        }
+        // Strings and numbers always have a JSON form, so this cannot fail.
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl From<QuorumError> for Problem {
+    fn from(error: QuorumError) -> Self {
+        let detail = error.to_string();
+        let (parameter, given, low, high) = match error {
+            QuorumError::N { given } => ("n", given, 1, crate::protocol::quorum::N_MAX),
+            QuorumError::R { given, n } => ("r", given, 1, n),
+            QuorumError::W { given, w_min, n } => ("w", given, w_min, n),
+            QuorumError::WMin { given, max } => ("w_min", given, 1, max),
+        };
+        Self::about(Kind::OutOfRange, detail, parameter, &given.to_string(), format!("{low} to {high}"))
+    }
+}
+
+impl From<SetBucketError> for Problem {
+    fn from(error: SetBucketError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SetBucketError::TooFewMembers { n, members } => {
+                Self::about(Kind::TooFewMembers, detail, "n", &n.to_string(), format!("1 to {members}"))
+            }
+            SetBucketError::QuorumSizeFixed { from, to } => {
+                Self::about(Kind::QuorumSizeFixed, detail, "n", &to.to_string(), from.to_string())
+            }
+            SetBucketError::NotReached { stored, needed, members } => {
+                let problem =
+                    Self::new(Kind::SettingsNotStored, detail).with_numbers(stored, needed, members);
+                // Whoever did not answer may have stored them, or may yet get them from those that did.
+                let mut problem = problem.with_outcome(Outcome::Unknown);
+                if stored > 0 {
+                    problem.inner.body.outcome = Some("partial");
+                    problem.inner.body.applied = Some(stored);
+                }
+                problem
+            }
+            SetBucketError::TooManyBuckets { .. } => Self::new(Kind::TooManyBuckets, detail),
+            SetBucketError::Refused(refusal) => {
+                let problem = Self::new(Kind::SettingsNotStored, detail);
+                let known = refusal.changed_nothing();
+                problem.with_outcome(if known { Outcome::NotApplied } else { Outcome::Unknown })
+            }
+        }
+    }
+}
+
+impl From<(NodeId, Refusal)> for RefusalBody {
+    fn from((node, refusal): (NodeId, Refusal)) -> Self {
+        Self { node: node.to_string(), reason: refusal.to_string() }
+    }
+}
+
+/// As much of `text` as an error repeats.
+fn shortened(text: &str) -> String {
+    if text.len() <= GIVEN_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=GIVEN_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}

@@ -1,0 +1,107 @@
+//! The names and fixed values of headers, each once, and the reading of those that may come once only.
+
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::error::Problem;
+
+/// The causal context of a key, as an opaque token: in with a write, out with every reply.
+pub const NEAP_CONTEXT: HeaderName = HeaderName::from_static("neap-context");
+/// The 128-bit name of a write, as 32 hexadecimal digits.
+pub const NEAP_WRITE_ID: HeaderName = HeaderName::from_static("neap-write-id");
+/// How many homes answered, had to, and are.
+pub const NEAP_REPLICAS: HeaderName = HeaderName::from_static("neap-replicas");
+/// Which homes answered.
+pub const NEAP_ACKED_BY: HeaderName = HeaderName::from_static("neap-acked-by");
+/// How many homes had not answered when the reply was made.
+pub const NEAP_LAGGING_REPLICAS: HeaderName = HeaderName::from_static("neap-lagging-replicas");
+/// The proven bound on the reply's staleness in milliseconds, or [`UNPROVEN`].
+pub const NEAP_STALENESS_BOUND: HeaderName = HeaderName::from_static("neap-staleness-bound");
+/// When the version was written (RFC 3339).
+pub const NEAP_VERSION_TIME: HeaderName = HeaderName::from_static("neap-version-time");
+/// Flags a sibling that is a delete, in a part of a `multipart/mixed` reply.
+pub const NEAP_DELETED: HeaderName = HeaderName::from_static("neap-deleted");
+/// W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The staleness bound of a reply that proves none.
+pub const UNPROVEN: HeaderValue = HeaderValue::from_static("unproven");
+/// Replies are never for a cache.
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// How many seconds a client waits before a safe retry.
+pub const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// What a value is when the writer did not say.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+/// The media type of errors (RFC 9457).
+pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// The longest `Content-Type` kept with a value, in bytes.
+pub const CONTENT_TYPE_MAX: usize = 256;
+
+/// The value of a header that may come once, as text.
+///
+/// # Errors
+///
+/// It came twice, or is not visible ASCII.
+pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name);
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::header(name, "the header twice", "the header once"));
+    }
+    match value.to_str() {
+        Ok(text) => Ok(Some(text.trim())),
+        Err(_) => Err(Problem::header(
+            name,
+            &value.as_bytes().escape_ascii().to_string(),
+            "visible ASCII characters",
+        )),
+    }
+}
+
+/// The request's `traceparent`, if it is one of version 00 (W3C Trace Context, section 3.2).
+#[must_use]
+pub fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(&TRACEPARENT);
+    let value = values.next()?;
+    let once = values.next().is_none();
+    (once && is_traceparent(value.as_bytes())).then_some(value)
+}
+
+fn is_traceparent(bytes: &[u8]) -> bool {
+    let mut fields = bytes.split(|&byte| byte == b'-');
+    let mut field = |length: usize| {
+        fields.next().filter(|field| {
+            field.len() == length && field.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
+    let (version, trace, parent, flags) = (field(2), field(32), field(16), field(2));
+    let set = |field: Option<&[u8]>| field.is_some_and(|field| field.iter().any(|&byte| byte != b'0'));
+    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && fields.next().is_none()
+}
+
+/// Conditions that no call of the contract knows: they would change what is done, so they are refused.
+pub const UNKNOWN_CONDITIONS: [HeaderName; 3] =
+    [header::IF_MATCH, header::IF_UNMODIFIED_SINCE, header::IF_MODIFIED_SINCE];
+
+#[cfg(test)]
+mod tests {
+    use super::is_traceparent;
+
+    #[test]
+    fn only_a_whole_traceparent_of_version_00_is_continued() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good.as_bytes()));
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e47-00f067aa0ba902b7-01",
+        ] {
+            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
+        }
+    }
+}
