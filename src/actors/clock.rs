@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::time::{CEILING_STEP_US, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros};
 use crate::storage::StoreError;
@@ -27,6 +27,20 @@ pub fn wall() -> WallMicros {
 pub trait CeilingKeeper: Send + Sync {
     /// Makes `ceiling` durable before it returns.
     fn sync_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError>;
+}
+
+/// The longest that a start waits for the wall clock to pass the ceiling that it found.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Waits until the wall clock has passed `ceiling`, so that this node's frames do not seem to come from the
+/// future. Gives up after a while: a wall clock that was set back far may need hours, and the peers will say.
+pub fn wait_for_wall(ceiling: Hlc) {
+    let ahead_us = ceiling.wall().0.saturating_sub(wall().0);
+    let wait = Duration::from_micros(ahead_us);
+    if wait > WAIT_MAX {
+        tracing::warn!("the wall clock is {wait:?} behind the times that this node has issued before");
+    }
+    std::thread::sleep(wait.min(WAIT_MAX));
 }
 
 /// The synced ceiling, shared by the clocks of all shards.

@@ -13,7 +13,7 @@ use crate::actors::admission::Admission;
 use crate::actors::asking::{AskingLane, AskingSink};
 use crate::actors::backfill::{Backfill, BackfillParts, Found};
 use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts, SettingsTable};
-use crate::actors::clock::{Ceiling, CeilingKeeper, ShardClock, moment};
+use crate::actors::clock::{Ceiling, CeilingKeeper, ShardClock, moment, wait_for_wall};
 use crate::actors::completeness::Completeness;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
@@ -214,6 +214,7 @@ impl Node {
             Commit::Interval | Commit::Os if !clean => Found::Unclean,
             Commit::Interval | Commit::Os | Commit::Fsync => Found::Complete,
         };
+        wait_for_wall(found_ceiling);
         let directory = (Arc::new(Directory(handle)), ActorId { directory, start }, counter);
         tracing::info!(
             node = %config.node.id, directory = %directory.1.directory, start = start.0, clean, ?found,
@@ -294,7 +295,7 @@ impl Node {
         let placement = Placement::choose(config.http.workers, cores);
         let fetch_settings: Recipient<FetchSettings> = settings_actor.address().recipient();
         let (arbiters, shards) =
-            start_shards(config, &common, &directory, &dots, &commit, placement, &fetch_settings)?;
+            start_shards(config, &common, &directory, &dots, &commit, placement, (&fetch_settings, &gate))?;
         let shards = Arc::new(shards);
 
         let admission = Admission::new(config.limits.in_flight);
@@ -394,7 +395,7 @@ fn start_shards(
     dots: &Arc<Dots>,
     commit: &Arc<GroupCommit>,
     placement: Placement,
-    fetch_settings: &Recipient<FetchSettings>,
+    (fetch_settings, gate): (&Recipient<FetchSettings>, &Arc<Gate>),
 ) -> Result<(Vec<Arbiter>, Shards), StartError> {
     let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
     for shard in 0..placement.shards {
@@ -411,6 +412,7 @@ fn start_shards(
             ceiling: common.ceiling.clone(),
             found_ceiling: common.found_ceiling,
             max_skew_us: common.max_skew_us,
+            gate: gate.clone(),
             fetch_settings: fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
@@ -513,7 +515,7 @@ fn run_control(
 /// Syncs the clocks' ceiling ahead of time, away from all actors.
 fn keep_ceiling_ahead(ceiling: Arc<Ceiling>) {
     drop(actix_rt::spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(Duration::from_millis(250));
         loop {
             tick.tick().await;
             let ceiling = ceiling.clone();

@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -14,10 +15,10 @@ use crate::actors::completeness::Completeness;
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
 use crate::actors::messages::{Answer, AnswerBody, FetchSettings, ReplicaAsk, ReplicaCommand, ReplyTo};
-use crate::actors::ring_membership::RingTable;
+use crate::actors::ring_membership::{Gate, RingTable};
 use crate::actors::shell::{MAILBOX, hand_over};
 use crate::protocol::causality::Object;
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::ids::{ActorId, BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{
     Coordinate, CoordinateReply, PeerAnswer, Refusal, ReplicaReply, ReplicaRequest, Target,
 };
@@ -36,6 +37,8 @@ pub type CoordinatorCell = Rc<OnceCell<Recipient<Answer>>>;
 
 /// How many acknowledgements may wait for a sync on one shard.
 const WAITING_MAX: usize = 65_536;
+/// How many actors' counters are gathered before the gate is told; there are about as many as nodes.
+const SEEN_MAX: usize = 4_096;
 /// How many requests of a shard may wait for newer bucket settings.
 const PARKED_MAX: usize = 1_024;
 
@@ -61,6 +64,8 @@ pub struct ReplicaParts {
     pub clock: OwnClock,
     /// The coordinator of this shard.
     pub coordinator: CoordinatorCell,
+    /// Who remembers how far peers have come.
+    pub gate: Arc<Gate>,
     /// Who fetches bucket settings.
     pub fetch_settings: Recipient<FetchSettings>,
     /// How long superseded write ids are kept, in microseconds: twice `limits.timeout`.
@@ -76,6 +81,8 @@ pub struct ReplicaStore {
     waiting: HashMap<u64, (ReplyTo, ReplicaReply)>,
     next_ticket: u64,
     parked: Vec<ReplicaAsk>,
+    /// The highest counters in versions that came in since the gate was last told.
+    seen: HashMap<ActorId, u64>,
 }
 
 /// What is stored under a key.
@@ -89,7 +96,14 @@ impl ReplicaStore {
     /// A store with nothing under way.
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
-        Self { parts, sink: None, waiting: HashMap::new(), next_ticket: 0, parked: Vec::new() }
+        Self {
+            parts,
+            sink: None,
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            parked: Vec::new(),
+            seen: HashMap::new(),
+        }
     }
 
     fn coordinate(&mut self, coordinate: Coordinate, tag: u64) {
@@ -189,6 +203,7 @@ impl ReplicaStore {
     }
 
     fn apply(&mut self, key: &Bytes, incoming: &Object) -> Result<u16, Refusal> {
+        self.note_dots(incoming);
         let now = self.parts.clock.borrow().read();
         let horizon = now.minus_micros(self.parts.keep_write_ids_us);
         let held = match self.read(key)? {
@@ -209,6 +224,16 @@ impl ReplicaStore {
                 Ok(live_versions(&merged))
             }
             None => Ok(live_versions(&held)),
+        }
+    }
+
+    fn note_dots(&mut self, incoming: &Object) {
+        for dot in incoming.versions().iter().map(|version| version.dot) {
+            let full = self.seen.len() >= SEEN_MAX && !self.seen.contains_key(&dot.actor);
+            if !full {
+                let counter = self.seen.entry(dot.actor).or_default();
+                *counter = dot.counter.max(*counter);
+            }
         }
     }
 
@@ -364,7 +389,8 @@ impl Actor for ReplicaStore {
         let to = ctx.address().recipient();
         let sink = ShardSink { to, kept: Mutex::new(Vec::new()), counters: self.parts.counters.clone() };
         self.sink = Some(self.parts.commit.register(Arc::new(sink)));
-        ctx.run_interval(std::time::Duration::from_millis(20), |store, _| store.unpark());
+        ctx.run_interval(Duration::from_millis(20), |store, _| store.unpark());
+        ctx.run_interval(Duration::from_secs(1), |store, _| store.parts.gate.saw_dots(store.seen.drain()));
     }
 }
 

@@ -15,7 +15,7 @@ use crate::actors::shell::{MAILBOX, hand_over};
 use crate::protocol::identity::KnownIdentities;
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::ring::Ring;
-use crate::storage::{Change, Store, Table};
+use crate::storage::{Change, Store, StoreError, Table, peers};
 use crate::transport::{Gatekeeper, Identity};
 
 /// The ring in force: an immutable snapshot that every actor shares.
@@ -90,11 +90,11 @@ impl Gate {
         *peer == self.me || self.connections().get(peer).is_some_and(|count| *count > 0)
     }
 
-    /// A version of this dot was seen: its actor has come at least so far.
-    pub fn saw(&self, node: &NodeId, actor: ActorId, counter: u64) {
+    /// Versions with dots of these actors were seen: each has come at least so far.
+    pub fn saw_dots(&self, seen: impl IntoIterator<Item = (ActorId, u64)>) {
         let mut known = self.known();
-        if known.identities.learn(node, actor, counter) {
-            known.changed = true;
+        for (actor, counter) in seen {
+            known.changed |= known.identities.saw_dot(actor, counter);
         }
     }
 
@@ -174,13 +174,14 @@ impl Gatekeeper for Gate {
     }
 }
 
-/// Where what peers have shown of themselves is kept.
-const KNOWN_KEY: &[u8] = b"peers";
-
-/// What was remembered of peers when the node last ran.
-pub fn load_known(store: &dyn Store) -> Result<KnownIdentities, crate::storage::StoreError> {
-    let bytes = store.get(Table::Meta, KNOWN_KEY)?;
-    Ok(bytes.and_then(|bytes| crate::storage::peers::decode(&bytes)).unwrap_or_default())
+/// What was remembered of peers when the node last ran. A damaged memory is forgotten, with a word in the
+/// log: it only guards against restored backups.
+pub fn load_known(store: &dyn Store) -> Result<KnownIdentities, StoreError> {
+    let Some(record) = store.get(Table::Meta, peers::KEY)? else { return Ok(KnownIdentities::default()) };
+    Ok(peers::decode(record).unwrap_or_else(|damage| {
+        tracing::error!("what was remembered of peers is lost: {damage}");
+        KnownIdentities::default()
+    }))
 }
 
 /// Tells those who want to know of peers' comings and goings, and remembers peers' identities.
@@ -206,8 +207,8 @@ impl RingMembership {
     /// less than what was lost here is only caught a little later.
     fn remember(&self) {
         let Some(known) = self.gate.as_ref().and_then(|gate| gate.take_changed()) else { return };
-        let value = crate::storage::peers::encode(&known);
-        let change = Change::Put { table: Table::Meta, key: Bytes::from_static(KNOWN_KEY), value };
+        let value = peers::encode(&known);
+        let change = Change::Put { table: Table::Meta, key: Bytes::from_static(peers::KEY), value };
         if let Err(error) = self.store.apply(vec![change]) {
             tracing::warn!("what is known of peers could not be written: {error}");
         }

@@ -15,7 +15,7 @@ use crate::actors::identity::Dots;
 use crate::actors::messages::{Answer, FetchSettings};
 use crate::actors::placement::Shard;
 use crate::actors::replica_store::{CoordinatorCell, RenewStart, ReplicaParts, ReplicaStore};
-use crate::actors::ring_membership::RingTable;
+use crate::actors::ring_membership::{Gate, RingTable};
 use crate::actors::shell::ToMailbox;
 use crate::protocol::ids::NodeId;
 use crate::protocol::time::Hlc;
@@ -46,6 +46,8 @@ pub struct ShardParts {
     pub found_ceiling: Hlc,
     /// `clock.max_skew`, in microseconds.
     pub max_skew_us: u64,
+    /// Who remembers how far peers have come.
+    pub gate: Arc<Gate>,
     /// Who fetches bucket settings.
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
@@ -73,6 +75,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         dots: parts.dots,
         clock: clock.clone(),
         coordinator: coordinator_cell.clone(),
+        gate: parts.gate,
         fetch_settings: parts.fetch_settings,
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
         counters: parts.counters.clone(),

@@ -101,8 +101,9 @@ pub struct HybridClock {
     max_skew_us: u64,
 }
 
-/// How far above the clock a new ceiling is put, in microseconds: one sync in so many buys this much time.
-pub const CEILING_STEP_US: u64 = 10_000_000;
+/// How far above the clock a new ceiling is put, in microseconds: one sync buys this much time. A restart
+/// waits until the wall clock has passed the ceiling it found, since peers judge its frames' clocks by theirs.
+pub const CEILING_STEP_US: u64 = 1_000_000;
 
 impl HybridClock {
     /// A clock that begins above `start`, the ceiling found on disk, and may issue up to `ceiling`, which
