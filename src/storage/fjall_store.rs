@@ -225,3 +225,70 @@ impl Store for FjallStore {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &'static str, value: Bytes) -> Change {
+        Change::Put { table: Table::Objects, key: Bytes::from_static(key.as_bytes()), value }
+    }
+
+    /// Flips a bit in the middle of each file of the trees that holds `needle`, next to it.
+    fn damage_files_with(folder: &Path, needle: &[u8]) -> usize {
+        let mut damaged = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                damaged += damage_files_with(&path, needle);
+            } else if path.extension().is_none_or(|extension| extension != "jnl") {
+                let mut bytes = std::fs::read(&path).unwrap();
+                let at = bytes.windows(needle.len()).position(|window| window == needle);
+                if let Some(at) = at {
+                    bytes[at] ^= 1;
+                    std::fs::write(&path, bytes).unwrap();
+                    damaged += 1;
+                }
+            }
+        }
+        damaged
+    }
+
+    #[test]
+    fn damage_on_disk_is_an_error_for_that_key_which_a_write_heals() {
+        let directory = tempfile::tempdir().unwrap();
+        {
+            let store = FjallStore::open(directory.path()).unwrap();
+            let needle = Bytes::from("needle".repeat(2_000));
+            store.apply(vec![put("good", Bytes::from("hay".repeat(5_000))), put("hurt", needle)]).unwrap();
+            store.flush().unwrap();
+            store.sync().unwrap();
+        }
+        assert!(damage_files_with(&directory.path().join("keyspaces"), b"needleneedle") > 0);
+        let journals = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        for journal in journals.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")) {
+            std::fs::remove_file(journal).unwrap();
+        }
+
+        let store = FjallStore::open(directory.path()).unwrap();
+        let error = store.get(Table::Objects, b"hurt").unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+        let error = store.scan(Table::Objects, b"h", None, 10).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+        assert_eq!(store.get(Table::Objects, b"good").unwrap(), Some(Bytes::from("hay".repeat(5_000))));
+
+        store.apply(vec![put("hurt", Bytes::from_static(b"healed"))]).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.get(Table::Objects, b"hurt").unwrap(), Some(Bytes::from_static(b"healed")));
+    }
+
+    #[test]
+    fn the_reserve_covers_what_is_in_memory_and_stays_small_for_a_small_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(directory.path()).unwrap();
+        let empty = store.reserve();
+        assert!(empty < SLACK_BYTES + MIB, "{empty}");
+        store.apply(vec![put("a", Bytes::from(vec![7; 4 * 1024 * 1024]))]).unwrap();
+        assert!(store.reserve() >= empty + 8 * MIB, "{}", store.reserve());
+    }
+}

@@ -4,61 +4,55 @@
 //! until it is opened anew. So space for that work is kept in reserve, and what would eat into it is refused.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::StoreError;
 
-/// How old a reading of the free space may be.
+/// How long a reckoned reserve is good for.
 const MAX_AGE: Duration = Duration::from_millis(50);
 
-/// After how many bytes written the free space is read anew, however young the last reading is.
+/// After how many admitted bytes the reserve is reckoned anew, however young the last reckoning is.
 const MAX_UNSEEN_BYTES: u64 = 1024 * 1024;
 
 /// Decides whether there is space for a write.
 #[derive(Debug)]
 pub(super) struct SpaceGuard {
     path: PathBuf,
-    unseen: AtomicU64,
-    reading: Mutex<Option<Reading>>,
+    reserve: Mutex<Option<Reserve>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Reading {
-    at: Instant,
-    free: u64,
-    reserve: u64,
+struct Reserve {
+    reckoned: Instant,
+    bytes: u64,
+    /// Bytes admitted since it was reckoned.
+    unseen: u64,
 }
 
 impl SpaceGuard {
     /// Guards the file system that holds `path`.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, unseen: AtomicU64::new(0), reading: Mutex::new(None) }
+        Self { path, reserve: Mutex::new(None) }
     }
 
-    /// Admits a write of `bytes`, if the reserve stays whole. `reserve` is asked only when a new reading is
-    /// made.
-    pub(super) fn admit(&self, bytes: u64, reserve: impl FnOnce() -> u64) -> Result<(), StoreError> {
-        let unseen = self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let refused = |free, reserve| {
-            self.unseen.fetch_sub(bytes, Ordering::Relaxed);
-            Err(StoreError::Full { free, reserve })
-        };
-        let mut last = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Reading { at, free, reserve }) = *last
-            && at.elapsed() < MAX_AGE
-            && unseen <= MAX_UNSEEN_BYTES
-        {
-            let left = free.saturating_sub(unseen);
-            return if left >= reserve { Ok(()) } else { refused(left, reserve) };
-        }
+    /// Admits a write of `bytes`, if the reserve stays whole. The free space is read for each write, since
+    /// others may fill the disk; what is to be kept of it, `reckon`, changes only as this store writes and is
+    /// asked now and then.
+    pub(super) fn admit(&self, bytes: u64, reckon: impl FnOnce() -> u64) -> Result<(), StoreError> {
         let free = self.free()?;
-        let reserve = reserve();
-        *last = Some(Reading { at: Instant::now(), free, reserve });
-        self.unseen.store(bytes, Ordering::Relaxed);
-        let left = free.saturating_sub(bytes);
-        if left >= reserve { Ok(()) } else { refused(left, reserve) }
+        let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = match *reserve {
+            Some(last) if last.reckoned.elapsed() < MAX_AGE && last.unseen < MAX_UNSEEN_BYTES => last,
+            _ => Reserve { reckoned: Instant::now(), bytes: reckon(), unseen: 0 },
+        };
+        let needed = now.bytes.saturating_add(now.unseen).saturating_add(bytes);
+        let admitted = free >= needed;
+        if admitted {
+            now.unseen = now.unseen.saturating_add(bytes);
+        }
+        *reserve = Some(now);
+        if admitted { Ok(()) } else { Err(StoreError::Full { free, reserve: needed }) }
     }
 
     /// Bytes that may still be written to the file system.
