@@ -1,1 +1,6 @@
 //! Tests of causality.
+
+mod laws;
+mod model;
+mod retries;
+mod schedules;

@@ -103,7 +103,9 @@ impl CausalContext {
         }
     }
 
-    fn up_to(&self, actor: ActorId) -> u64 {
+    /// The vector's entry for `actor`; 0 if there is none.
+    #[must_use]
+    pub fn up_to(&self, actor: ActorId) -> u64 {
         let at = self.vector.binary_search_by_key(&actor, |entry| entry.0).ok();
         at.and_then(|at| self.vector.get(at)).map_or(0, |entry| entry.1)
     }

@@ -9,7 +9,9 @@
 mod context;
 mod object;
 mod token;
+mod version;
 
 pub use context::CausalContext;
-pub use object::{Answered, Body, Intent, Mode, Object, Superseded, Value, Version};
+pub use object::{Object, SUPERSEDED_MAX};
 pub use token::{ContextToken, TokenError, TokenKey};
+pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};

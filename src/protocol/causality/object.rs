@@ -1,127 +1,40 @@
 //! What a replica keeps under one key: the versions that live, and what it takes to merge them.
-
-use bytes::Bytes;
+//!
+//! # Merging
+//!
+//! A version stays if the other side has it too or has never seen it: the merge of dotted version vector sets.
+//!
+//! # One write, several versions
+//!
+//! A client that had no answer sends a named write again, perhaps to another coordinator, which does not know
+//! it yet and carries it out a second time: two versions, *copies*, of one write. They are kept apart and shown
+//! as one ([`Object::siblings`]). What a write replaced by one of its copies' dots must take the other copies
+//! with it; otherwise the next write of that very client would stand beside its own retried one.
+//!
+//! It may take only copies that replaced nothing more than the superseded one did. A blind write that came
+//! again late can have overwritten what had superseded its first copy; dropping that copy too would leave
+//! nothing of either. So a copy goes with a superseded one if `copy.past ⊆ superseded.past`, which makes the
+//! rule harmless: all that the copy replaced stays replaced by the other. Retries of writes with a context, and
+//! of blind siblings, always fulfil it. A blind overwrite that found more at its second coordinator than at its
+//! first does not, and may come to stand beside what superseded the first.
+//!
+//! # What is promised
+//!
+//! [`Object::merge`] is commutative, associative and idempotent in versions, context and superseded records
+//! while no record was forgotten, neither by age ([`Object::forget_superseded`]) nor because there were more
+//! than [`SUPERSEDED_MAX`]. A forgotten record never costs a version: a retry that comes after it makes a
+//! sibling, no more.
 
 use super::context::CausalContext;
+use super::version::{Answered, Intent, Mode, Superseded, Version, reply_context};
 use crate::protocol::bucket::BlindWrite;
 use crate::protocol::ids::{Dot, WriteId};
-use crate::protocol::time::{Hlc, WallMicros};
+use crate::protocol::time::Hlc;
 
-/// How many superseded write ids an object remembers at most, the newest first to be kept.
-const SUPERSEDED_MAX: usize = 64;
+/// How many records of superseded named writes an object keeps at most; the newest are kept.
+pub const SUPERSEDED_MAX: usize = 64;
 
-/// A client's bytes with what it said about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value {
-    /// The `Content-Type` given with the bytes, if any.
-    pub content_type: Option<String>,
-    /// The bytes.
-    pub bytes: Bytes,
-    /// When the value ceases to be shown.
-    pub expires_at: Option<WallMicros>,
-}
-
-/// What a version says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// A value.
-    Value(Value),
-    /// The key was deleted.
-    Tombstone,
-}
-
-/// One version of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
-    /// Its unique name.
-    pub dot: Dot,
-    /// When its coordinator stamped it: the write time.
-    pub hlc: Hlc,
-    /// The W it was written with.
-    pub w: u8,
-    /// The write it came from.
-    pub write_id: WriteId,
-    /// Whether the client named the write, so that it may come again.
-    pub named: bool,
-    /// The dots that a blind write replaced, for the context of its reply.
-    pub replaced: Vec<Dot>,
-    /// Dots of other copies of the same write (a retry through another coordinator), collapsed into this.
-    pub aliases: Vec<Dot>,
-    /// Value or tombstone.
-    pub body: Body,
-}
-
-impl Version {
-    fn dots(&self) -> impl Iterator<Item = Dot> + '_ {
-        std::iter::once(self.dot).chain(self.aliases.iter().copied())
-    }
-
-    fn order(&self) -> (Hlc, Dot) {
-        (self.hlc, self.dot)
-    }
-
-    /// Whether this is a tombstone.
-    #[must_use]
-    pub fn is_tombstone(&self) -> bool {
-        matches!(self.body, Body::Tombstone)
-    }
-}
-
-/// The memory of a named write whose version no longer lives, so that a retry is answered as the first try was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superseded {
-    /// The write.
-    pub write_id: WriteId,
-    /// Its version's dot.
-    pub dot: Dot,
-    /// Its write time.
-    pub hlc: Hlc,
-    /// The dots that it replaced, if it was blind.
-    pub replaced: Vec<Dot>,
-    /// When its version was superseded here.
-    pub at: Hlc,
-}
-
-/// How a write relates to what is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    /// Replaces exactly what the context covers.
-    Context(CausalContext),
-    /// No context was given: the bucket's policy says what is replaced.
-    Blind(BlindWrite),
-}
-
-/// A write about to be carried out by its coordinator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
-    /// The new version's dot: the coordinator's own next.
-    pub dot: Dot,
-    /// Its write time.
-    pub hlc: Hlc,
-    /// The W it is written with.
-    pub w: u8,
-    /// The write.
-    pub write_id: WriteId,
-    /// Whether the client named it.
-    pub named: bool,
-    /// What it replaces.
-    pub mode: Mode,
-    /// What it says.
-    pub body: Body,
-}
-
-/// What a write was, or had been, answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
-    /// The version.
-    pub dot: Dot,
-    /// Its write time.
-    pub hlc: Hlc,
-    /// The context for the client: its own, what a blind write replaced, and the new version.
-    pub context: CausalContext,
-}
-
-/// A dotted version vector set with the memory of superseded named writes.
+/// A dotted version vector set with the records of superseded named writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Object {
     context: CausalContext,
@@ -144,7 +57,7 @@ impl Object {
         mut superseded: Vec<Superseded>,
     ) -> Self {
         versions.sort_by_key(|version| version.dot);
-        superseded.sort_by_key(|record| record.write_id);
+        superseded.sort_by_key(|record| (record.write_id, record.dot));
         Self { context, versions, superseded }
     }
 
@@ -154,13 +67,25 @@ impl Object {
         &self.context
     }
 
-    /// The versions that live, ordered by dot.
+    /// All versions that live, ordered by dot, each copy of a named write by itself: what is stored and sent.
+    /// A reader is shown [`Object::siblings`].
     #[must_use]
     pub fn versions(&self) -> &[Version] {
         &self.versions
     }
 
-    /// Superseded named writes still remembered, ordered by write id.
+    /// The versions that live, one a write, ordered by dot: of several copies of a named write the greatest by
+    /// (HLC, dot).
+    #[must_use]
+    pub fn siblings(&self) -> Vec<&Version> {
+        let greatest = |version: &&Version| {
+            let mut copies = self.versions.iter().filter(|copy| copy.write_id == version.write_id);
+            !copies.any(|copy| copy.order() > version.order())
+        };
+        self.versions.iter().filter(greatest).collect()
+    }
+
+    /// Records of superseded named writes, ordered by write id and dot.
     #[must_use]
     pub fn superseded(&self) -> &[Superseded] {
         &self.superseded
@@ -180,101 +105,91 @@ impl Object {
     }
 
     /// How a write with this id was answered, if this object remembers it. `request` is the context that
-    /// came with the retry.
+    /// came with the retry. Where several copies of the write are known, the greatest that lives answers, else
+    /// the greatest of all.
     #[must_use]
     pub fn answer_to(&self, write_id: WriteId, request: Option<&CausalContext>) -> Option<Answered> {
-        let live = self.versions.iter().find(|version| version.write_id == write_id);
-        let (dot, hlc, replaced) = match live {
-            Some(version) => (version.dot, version.hlc, &version.replaced),
-            None => {
-                let at = self.superseded.binary_search_by_key(&write_id, |record| record.write_id).ok()?;
-                let record = self.superseded.get(at)?;
-                (record.dot, record.hlc, &record.replaced)
-            }
-        };
-        Some(Answered { dot, hlc, context: reply_context(request, replaced, dot) })
+        let copies = self.versions.iter().filter(|version| version.write_id == write_id);
+        if let Some(version) = copies.max_by_key(|version| version.order()) {
+            return Some(version.answered(request));
+        }
+        let records = self.superseded.iter().filter(|record| record.write_id == write_id);
+        records.max_by_key(|record| record.order()).map(|record| record.answered(request))
     }
 
     /// Carries out a write at its coordinator, whose own dot `intent.dot` is. Versions that the mode covers
     /// are dropped; the new one is added.
     ///
     /// The caller has asked [`Object::answer_to`] first: a write that is remembered is not carried out again.
+    ///
+    /// The object must hold all that the dot's actor ever issued for the key, as the new context says that it
+    /// does. A replica that lost a record its actor wrote to, and goes on under the same actor, would make
+    /// others drop what it lost: it has to take a new start first.
     pub fn put(&mut self, intent: Intent) -> Answered {
         let Intent { dot, hlc, w, write_id, named, mode, body } = intent;
-        let mut replaced = Vec::new();
-        let mut gone = Vec::new();
-        let request = match mode {
-            Mode::Blind(BlindWrite::Overwrite) => {
-                replaced = self.versions.iter().flat_map(Version::dots).collect();
-                gone = std::mem::take(&mut self.versions);
-                None
-            }
-            Mode::Blind(BlindWrite::Sibling) => None,
-            Mode::Context(context) => {
-                let (kept, covered) = std::mem::take(&mut self.versions)
-                    .into_iter()
-                    .partition(|version: &Version| !version.dots().any(|dot| context.covers(dot)));
-                self.versions = kept;
-                gone = covered;
-                self.context.join(&context);
-                Some(context)
-            }
+        let past = match mode {
+            Mode::Blind(BlindWrite::Overwrite) => self.context.clone(),
+            Mode::Blind(BlindWrite::Sibling) => CausalContext::new(),
+            Mode::Context(context) => context,
         };
-        self.remember(gone, hlc);
+        let gapless = past.up_to(dot.actor) >= self.context.up_to(dot.actor);
+        let replaced = |version: &Version| past.covers(version.dot);
+        let (gone, kept) = std::mem::take(&mut self.versions).into_iter().partition(replaced);
+        self.versions = kept;
+        self.settle(gone, hlc);
+        self.context.join(&past);
         self.context.add_up_to(dot.actor, dot.counter);
-        let context = reply_context(request.as_ref(), &replaced, dot);
-        let version = Version { dot, hlc, w, write_id, named, replaced, aliases: Vec::new(), body };
+        let context = reply_context(None, &past, dot, gapless);
+        let past = if named { past } else { CausalContext::new() };
+        let version = Version { dot, hlc, w, write_id, named, past, gapless, body };
         let at = self.versions.partition_point(|other| other.dot < dot);
         self.versions.insert(at, version);
         Answered { dot, hlc, context }
     }
 
-    /// Joins what another replica holds into this. Commutative, associative and idempotent; `now` is noted
-    /// for named writes that this very merge supersedes and has no part in anything else.
-    ///
-    /// A version stays if the other side has it too or has never seen it. Copies of one named write are one
-    /// version: it goes when any copy was superseded, and the greatest by (HLC, dot) stands for all.
+    /// Joins what another replica holds into this; the module says what is promised. `now` is noted for named
+    /// writes that this very merge supersedes and has no part in anything else.
     pub fn merge(&mut self, other: &Self, now: Hlc) {
         if self == other {
             return;
         }
-        let mine = std::mem::take(&mut self.versions);
-        let mut gone = Vec::new();
-        let mut kept = Vec::new();
-        for version in &mine {
-            keep_unless_superseded(version, other, &other.versions, &mut kept, &mut gone);
-        }
+        let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for version in &other.versions {
-            keep_unless_superseded(version, self, &mine, &mut kept, &mut gone);
+            if self.dropped(version.dot) {
+                gone.push(version.clone());
+            } else if !self.context.covers(version.dot) {
+                kept.push(version.clone());
+            }
         }
+        for version in std::mem::take(&mut self.versions) {
+            if other.dropped(version.dot) { gone.push(version) } else { kept.push(version) }
+        }
+        kept.sort_by_key(|version| version.dot);
+        self.versions = kept;
         for record in &other.superseded {
-            self.add_superseded(record.clone());
+            self.record(record.clone());
         }
-        self.remember(gone, now);
+        self.settle(gone, now);
         self.context.join(&other.context);
-        kept.sort_by_key(|version| (version.write_id, std::cmp::Reverse(version.order())));
-        for version in kept {
-            if self.is_superseded(version.write_id) {
-                continue;
-            }
-            match self.versions.last_mut() {
-                Some(first) if first.write_id == version.write_id => collapse(first, &version),
-                _ => self.versions.push(version),
-            }
-        }
-        self.versions.sort_by_key(|version| version.dot);
     }
 
-    /// Whether merging `other` into this would change the versions or the context.
+    /// Whether merging `other` into this would change the versions or the context. What is remembered of
+    /// superseded writes alone is no reason to repair: it ages at each replica by itself.
     #[must_use]
     pub fn lacks(&self, other: &Self) -> bool {
         if !self.context.covers_all(&other.context) {
             return true;
         }
-        // Everything the other has seen is seen here; it can still know that something living here is gone.
+        // All that the other side has seen is seen here, so it brings no version; it can still take some away,
+        // by their dots or as copies of what it, or both together, know to be superseded.
+        let superseded_here = other.versions.iter().filter(|version| self.dropped(version.dot));
+        let found: Vec<Superseded> = superseded_here
+            .filter(|version| version.named)
+            .map(|version| Superseded::of(version.clone(), Hlc::ZERO))
+            .collect();
         self.versions.iter().any(|version| {
-            version.dots().any(|dot| other.context.covers(dot) && !lives_in(dot, &other.versions))
-                || other.is_superseded(version.write_id)
+            other.dropped(version.dot)
+                || other.superseded.iter().chain(&found).any(|record| record.supersedes(version))
         })
     }
 
@@ -283,72 +198,50 @@ impl Object {
         self.superseded.retain(|record| record.at >= horizon);
     }
 
-    fn is_superseded(&self, write_id: WriteId) -> bool {
-        self.superseded.binary_search_by_key(&write_id, |record| record.write_id).is_ok()
+    /// Whether `dot` was seen here and lives no more.
+    fn dropped(&self, dot: Dot) -> bool {
+        self.context.covers(dot) && position(&self.versions, dot).is_err()
     }
 
-    fn remember(&mut self, gone: Vec<Version>, at: Hlc) {
+    /// Records what is gone, and drops the copies that go with it. These are recorded too; since they replaced
+    /// nothing that the recorded ones did not, they take no further copies with them.
+    fn settle(&mut self, gone: Vec<Version>, at: Hlc) {
         for version in gone.into_iter().filter(|version| version.named) {
-            let Version { dot, hlc, write_id, replaced, .. } = version;
-            self.add_superseded(Superseded { write_id, dot, hlc, replaced, at });
+            self.record(Superseded::of(version, at));
+        }
+        let superseded = |version: &Version| self.superseded.iter().any(|r| r.supersedes(version));
+        let (gone, kept): (Vec<_>, _) = std::mem::take(&mut self.versions).into_iter().partition(superseded);
+        self.versions = kept;
+        for version in gone {
+            self.record(Superseded::of(version, at));
+        }
+        while self.superseded.len() > SUPERSEDED_MAX {
+            let age = |r: &Superseded| (r.at, r.hlc, r.dot);
+            let oldest = self.superseded.iter().enumerate().min_by_key(|(_, record)| age(record));
+            let Some((at, _)) = oldest else { break };
+            self.superseded.remove(at);
         }
     }
 
-    fn add_superseded(&mut self, record: Superseded) {
-        match self.superseded.binary_search_by_key(&record.write_id, |known| known.write_id) {
-            Ok(at) => {
-                if let Some(known) = self.superseded.get_mut(at) {
-                    let newest = known.at.max(record.at);
-                    if (record.hlc, record.dot) > (known.hlc, known.dot) {
-                        *known = record;
-                    }
-                    known.at = newest;
-                }
+    /// Adds a record, unless one is there that stands for it, in place of those that it stands for.
+    fn record(&mut self, mut record: Superseded) {
+        if let Some(known) = self.superseded.iter_mut().find(|known| known.stands_for(&record)) {
+            known.at = known.at.max(record.at);
+            return;
+        }
+        self.superseded.retain(|known| {
+            let redundant = record.stands_for(known);
+            if redundant {
+                record.at = record.at.max(known.at);
             }
-            Err(at) => self.superseded.insert(at, record),
-        }
-        if self.superseded.len() > SUPERSEDED_MAX {
-            let oldest = (0..self.superseded.len())
-                .min_by_key(|&at| self.superseded.get(at).map(|r| (r.at, r.hlc, r.dot)));
-            if let Some(at) = oldest {
-                self.superseded.remove(at);
-            }
-        }
+            !redundant
+        });
+        let place = (record.write_id, record.dot);
+        let at = self.superseded.partition_point(|known| (known.write_id, known.dot) < place);
+        self.superseded.insert(at, record);
     }
 }
 
-fn reply_context(request: Option<&CausalContext>, replaced: &[Dot], dot: Dot) -> CausalContext {
-    let mut context = request.cloned().unwrap_or_default();
-    for &dot in replaced {
-        context.add(dot);
-    }
-    context.add(dot);
-    context
-}
-
-fn lives_in(dot: Dot, versions: &[Version]) -> bool {
-    versions.iter().any(|version| version.dots().any(|other| other == dot))
-}
-
-/// Puts `version` among `kept` unless the side it did not come from saw one of its dots and dropped it.
-fn keep_unless_superseded(
-    version: &Version,
-    other: &Object,
-    others_versions: &[Version],
-    kept: &mut Vec<Version>,
-    gone: &mut Vec<Version>,
-) {
-    let superseded = version.dots().any(|dot| other.context.covers(dot) && !lives_in(dot, others_versions));
-    if superseded { gone.push(version.clone()) } else { kept.push(version.clone()) }
-}
-
-/// Takes the dots of another copy of the same write into `first`, the greatest.
-fn collapse(first: &mut Version, copy: &Version) {
-    for dot in copy.dots() {
-        if dot != first.dot
-            && let Err(at) = first.aliases.binary_search(&dot)
-        {
-            first.aliases.insert(at, dot);
-        }
-    }
+fn position(versions: &[Version], dot: Dot) -> Result<usize, usize> {
+    versions.binary_search_by_key(&dot, |version| version.dot)
 }
