@@ -18,7 +18,7 @@ pub use connection::Connection;
 pub use endpoint::{Endpoint, InvalidUrl, parse_urls};
 pub use error::{ClientError, Problem};
 pub use reply::{ReplicaCount, Reply, StalenessBound};
-pub use target::{append_query, kv_target};
+pub use target::{append_query, kv_target, ring_key_target};
 
 /// The environment variable that says where the commands go.
 pub const URL_VARIABLE: &str = "NEAP_URL";

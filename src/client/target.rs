@@ -13,8 +13,17 @@ use crate::protocol::ids::{BucketName, Key};
 /// such segments away.
 #[must_use]
 pub fn kv_target(bucket: &BucketName, key: &Key) -> String {
+    key_target(format!("/v1/kv/{bucket}"), key)
+}
+
+/// The request target of the preference list of `key`.
+#[must_use]
+pub fn ring_key_target(bucket: &BucketName, key: &Key) -> String {
+    key_target(format!("/v1/ring/{bucket}"), key)
+}
+
+fn key_target(mut target: String, key: &Key) -> String {
     let bytes = key.as_bytes();
-    let mut target = format!("/v1/kv/{bucket}");
     if bytes.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..") {
         append_query(&mut target, "key64", &URL_SAFE_NO_PAD.encode(bytes));
     } else {
@@ -33,7 +42,7 @@ pub fn append_query(target: &mut String, name: &str, value: &str) {
 }
 
 /// Encodes all but the unreserved characters of RFC 3986, section 2.3.
-pub(super) fn percent_encode(out: &mut String, bytes: &[u8]) {
+fn percent_encode(out: &mut String, bytes: &[u8]) {
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
             out.push(char::from(*byte));
