@@ -31,14 +31,15 @@ impl Endpoint {
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let parsed: hyper::http::uri::Authority = authority.parse().map_err(|_| invalid(ACCEPTED))?;
-        let port_is_missing = parsed.port().is_none();
-        if parsed.host().is_empty() || authority.contains('@') || authority.ends_with(':') {
+        let after_host = authority.strip_prefix(parsed.host()).ok_or_else(|| invalid(ACCEPTED))?;
+        if parsed.host().is_empty() {
             return Err(invalid(ACCEPTED));
         }
-        if port_is_missing {
+        if after_host.is_empty() {
             return Ok(Self { authority: format!("{authority}:80") });
         }
-        parsed.port_u16().ok_or_else(|| invalid(ACCEPTED))?;
+        let port = after_host.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+        port.ok_or_else(|| invalid(ACCEPTED))?;
         Ok(Self { authority: authority.to_owned() })
     }
 
