@@ -349,7 +349,7 @@ struct Place {
 }
 
 fn live_versions(object: &Object) -> u16 {
-    u16::try_from(object.versions().len()).unwrap_or(u16::MAX)
+    u16::try_from(object.siblings().len()).unwrap_or(u16::MAX)
 }
 
 fn refusal_of(error: &StoreError) -> Refusal {

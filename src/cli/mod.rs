@@ -1,1 +1,86 @@
-//! TEMP
+//! The program: one file a command.
+
+pub mod bucket;
+pub mod exit;
+pub mod kv;
+mod logging;
+pub mod node;
+mod remote;
+pub mod ring;
+mod table;
+
+use clap::{Parser, Subcommand};
+
+use exit::Exit;
+
+const ABOUT: &str = "A Dynamo-style replicated key-value store whose staleness is measured";
+
+const LONG_ABOUT: &str = "\
+neap is a replicated key-value store in the manner of Amazon's Dynamo: no leader, N copies of every key, R and W \
+chosen per bucket and per request, concurrent versions kept until somebody resolves them. A write that was \
+acknowledged is on the disks of W nodes.
+
+This one program is a node of a cluster, a client of it, and a demonstration of it.";
+
+const AFTER_HELP: &str = "\
+First steps:
+  neap demo --for 20s                    a live cluster of five nodes on this machine, with load and a fault
+  neap node --config n1.toml             runs one node
+  neap put carts alice 'two loaves'      writes a key
+  neap get carts alice                   reads it
+  neap bucket set sessions n=3 r=1 w=2   what a bucket promises
+  neap ring                              who is in the cluster, and who is up
+
+Environment:
+  NEAP_URL             where the client commands go; several, comma-separated, are tried in turn
+                       [default: http://127.0.0.1:8101]
+  NEAP_SECTION__KEY    a key of a node's configuration, such as NEAP_NODE__ID=n1
+
+Exit codes:
+  0 done   1 failed   2 wrong usage or configuration   3 not found
+  4 quorum, deadline or overload   5 a promise was broken (a lost write)
+
+Every command takes --json and then prints one JSON document on standard output and nothing else there.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "neap", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    /// Print one JSON document on standard output, and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Node(node::NodeArgs),
+    Put(kv::PutArgs),
+    Get(kv::GetArgs),
+    Delete(kv::DeleteArgs),
+    Bucket(bucket::BucketArgs),
+    Ring(ring::RingArgs),
+}
+
+/// Runs the command that this process was given.
+#[must_use]
+pub fn run() -> Exit {
+    let Cli { json, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output, complaints to standard error; neither can be helped further.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    match command {
+        Command::Node(args) => node::run(args, json),
+        Command::Put(args) => kv::put(args, json),
+        Command::Get(args) => kv::get(args, json),
+        Command::Delete(args) => kv::delete(args, json),
+        Command::Bucket(args) => bucket::run(args, json),
+        Command::Ring(args) => ring::run(args, json),
+    }
+}

@@ -125,6 +125,12 @@ impl Config {
         given.map(|setting| setting.key.as_str()).filter(|key| not_built(key)).collect()
     }
 
+    /// Every key with its value and where that came from, in the order of sections.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.resolved
+    }
+
     /// The configuration as TOML, each value with where it came from. Loads again to the same.
     #[must_use]
     pub fn to_toml(&self) -> String {

@@ -1,11 +1,14 @@
 //! `buckets`: what each promises.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::params::Parameter;
-use super::{Edge, dto, duration, kv, params, target, time};
+use super::{Edge, dto, kv, params, target, time};
+use crate::config::units::format_duration;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use crate::protocol::ids::BucketName;
 use crate::protocol::quorum::{N_MAX, Quorum};
@@ -113,7 +116,7 @@ fn shown(bucket: &BucketName, settings: &BucketSettings, version: &SettingsVersi
         blind_write: name(&settings.blind_write, &BLIND_WRITES),
         sloppy: settings.sloppy,
         read_repair: name(&settings.read_repair, &READ_REPAIRS),
-        ttl: settings.ttl_us.map(duration::format_duration),
+        ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
         set_at: (*version > SettingsVersion::DEFAULTS).then(|| time::rfc3339(version.hlc)),
     }
 }

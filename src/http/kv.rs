@@ -73,7 +73,7 @@ pub async fn get(
 /// What a reader is shown: values that have not expired, and deletes beside them.
 fn shown(object: &Object, resolution: Resolution, now: WallMicros) -> Vec<&Version> {
     let versions: Vec<&Version> = match resolution {
-        Resolution::Siblings => object.versions().iter().collect(),
+        Resolution::Siblings => object.siblings(),
         Resolution::Lww => object.lww().into_iter().collect(),
     };
     let expired = |version: &&Version| match &version.body {

@@ -3,7 +3,6 @@
 pub mod backend;
 mod buckets;
 mod dto;
-mod duration;
 pub mod error;
 mod etag;
 pub mod headers;

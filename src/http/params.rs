@@ -1,13 +1,14 @@
 //! Query parameters. Each call names those it knows; any other is refused.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use super::duration;
 use super::error::Problem;
 use super::target::{KEY64, percent_decode};
+use crate::config::units::{Accepted, format_duration, parse_duration};
 
-/// The longest time to live, in microseconds: 100 years of 365 days.
-pub const TTL_MAX_US: u64 = 876_000 * 3_600_000_000;
+/// The longest time to live, in microseconds: ten years of 365 days.
+pub const TTL_MAX_US: u64 = 3_650 * 86_400 * 1_000_000;
 
 /// The shortest duration that is accepted anywhere, in microseconds.
 const SHORTEST_US: u64 = 1_000;
@@ -131,10 +132,10 @@ fn count(name: &'static str, value: &str) -> Result<u8, Problem> {
 ///
 /// Malformed, or outside the range.
 pub fn span(name: &'static str, value: &str, max_us: u64) -> Result<u64, Problem> {
-    let micros = duration::parse_duration(value).filter(|micros| (SHORTEST_US..=max_us).contains(micros));
-    micros.ok_or_else(|| {
-        let most = duration::format_duration(max_us);
-        Problem::invalid(name, value, format!("1ms to {most}: {}", duration::ACCEPTED))
+    let micros = parse_duration(value).ok().and_then(|duration| u64::try_from(duration.as_micros()).ok());
+    micros.filter(|micros| (SHORTEST_US..=max_us).contains(micros)).ok_or_else(|| {
+        let most = format_duration(Duration::from_micros(max_us));
+        Problem::invalid(name, value, format!("1ms to {most}, as {}", Accepted::Duration))
     })
 }
 
@@ -175,7 +176,7 @@ mod tests {
             ("w=%zz", "w"),
             ("ttl=0s", "ttl"),
             ("ttl=5", "ttl"),
-            ("ttl=876001h", "ttl"),
+            ("ttl=3651d", "ttl"),
             ("timeout=0ms", "timeout"),
             ("timeout=2001ms", "timeout"),
             ("timeout=18446744073709551615h", "timeout"),
@@ -190,6 +191,6 @@ mod tests {
     fn the_ends_of_a_range_are_accepted() {
         assert_eq!(ok("timeout=1ms").timeout_us, Some(1_000));
         assert_eq!(ok("timeout=2s").timeout_us, Some(2_000_000));
-        assert_eq!(ok("ttl=876000h").ttl_us, Some(TTL_MAX_US));
+        assert_eq!(ok("ttl=3650d").ttl_us, Some(TTL_MAX_US));
     }
 }

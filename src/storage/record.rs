@@ -5,11 +5,12 @@
 //! [`super::sealed`]:
 //!
 //! ```text
-//! object     = vector: [actor, counter u64], cloud: [dot], superseded: [superseded], versions: [version]
+//! object     = context, superseded: [superseded], versions: [version]
+//! context    = vector: [actor, counter u64], cloud: [dot]
 //! actor      = directory u64, start u32
 //! dot        = actor, counter u64
-//! superseded = write id u128, dot, hlc u64, at u64, replaced: [dot]
-//! version    = flags u8, w u8, write id u128, dot, hlc u64, replaced: [dot], aliases: [dot],
+//! superseded = write id u128, dot, hlc u64, at u64, gapless u8, past: context
+//! version    = flags u8, w u8, write id u128, dot, hlc u64, past: context,
 //!              expiry u64 (if flagged), content type: bytes (if flagged), value: bytes (unless a tombstone)
 //! ```
 
@@ -24,23 +25,21 @@ const NAMED: u8 = 1;
 const TOMBSTONE: u8 = 1 << 1;
 const CONTENT_TYPE: u8 = 1 << 2;
 const EXPIRES: u8 = 1 << 3;
-const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES;
+const GAPLESS: u8 = 1 << 4;
+const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES | GAPLESS;
 
 const ACTOR_LEN: usize = 12;
 const DOT_LEN: usize = ACTOR_LEN + 8;
 const LIST_LEN: usize = 4;
-const SUPERSEDED_MIN_LEN: usize = 16 + DOT_LEN + 8 + 8 + LIST_LEN;
-const VERSION_MIN_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8 + LIST_LEN + LIST_LEN;
+const CONTEXT_MIN_LEN: usize = LIST_LEN + LIST_LEN;
+const SUPERSEDED_MIN_LEN: usize = 16 + DOT_LEN + 8 + 8 + 1 + CONTEXT_MIN_LEN;
+const VERSION_MIN_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8 + CONTEXT_MIN_LEN;
 
 /// The record to store under `key` (see [`super::keys::object_key`]) for `object`. Copies each value once.
 #[must_use]
 pub fn encode(key: &[u8], object: &Object) -> Bytes {
     let mut out = sealed::begin(body_len(object));
-    put_list(&mut out, object.context().vector(), |out, &(actor, counter)| {
-        put_actor(out, actor);
-        out.extend_from_slice(&counter.to_le_bytes());
-    });
-    put_dots(&mut out, object.context().cloud());
+    put_context(&mut out, object.context());
     put_list(&mut out, object.superseded(), put_superseded);
     put_list(&mut out, object.versions(), put_version);
     sealed::finish(key, out)
@@ -59,7 +58,7 @@ fn malformed(what: &'static str) -> RecordDamaged {
 }
 
 fn body_len(object: &Object) -> usize {
-    let dots = |dots: &[Dot]| LIST_LEN + dots.len() * DOT_LEN;
+    let dots = |context: &CausalContext| (context.vector().len() + context.cloud().len()) * DOT_LEN;
     let versions = object.versions().iter().map(|version| {
         let body = match &version.body {
             Body::Tombstone => 0,
@@ -68,11 +67,12 @@ fn body_len(object: &Object) -> usize {
                 8 + content_type + LIST_LEN + value.bytes.len()
             }
         };
-        VERSION_MIN_LEN + dots(&version.replaced) + dots(&version.aliases) + body
+        VERSION_MIN_LEN + dots(&version.past) + body
     });
-    let superseded = object.superseded().iter().map(|old| SUPERSEDED_MIN_LEN + dots(&old.replaced));
-    4 * LIST_LEN
-        + (object.context().vector().len() + object.context().cloud().len()) * DOT_LEN
+    let superseded = object.superseded().iter().map(|old| SUPERSEDED_MIN_LEN + dots(&old.past));
+    CONTEXT_MIN_LEN
+        + dots(object.context())
+        + 2 * LIST_LEN
         + superseded.sum::<usize>()
         + versions.sum::<usize>()
 }
@@ -105,8 +105,9 @@ fn put_dot(out: &mut Vec<u8>, dot: &Dot) {
     out.extend_from_slice(&dot.counter.to_le_bytes());
 }
 
-fn put_dots(out: &mut Vec<u8>, dots: &[Dot]) {
-    put_list(out, dots, put_dot);
+fn put_context(out: &mut Vec<u8>, context: &CausalContext) {
+    put_list(out, context.vector(), |out, &(actor, counter)| put_dot(out, &Dot { actor, counter }));
+    put_list(out, context.cloud(), put_dot);
 }
 
 fn put_superseded(out: &mut Vec<u8>, old: &Superseded) {
@@ -114,7 +115,8 @@ fn put_superseded(out: &mut Vec<u8>, old: &Superseded) {
     put_dot(out, &old.dot);
     out.extend_from_slice(&old.hlc.0.to_le_bytes());
     out.extend_from_slice(&old.at.0.to_le_bytes());
-    put_dots(out, &old.replaced);
+    out.push(u8::from(old.gapless));
+    put_context(out, &old.past);
 }
 
 fn put_version(out: &mut Vec<u8>, version: &Version) {
@@ -124,6 +126,7 @@ fn put_version(out: &mut Vec<u8>, version: &Version) {
     };
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     let flags = flag(version.named, NAMED)
+        | flag(version.gapless, GAPLESS)
         | flag(value.is_none(), TOMBSTONE)
         | flag(value.is_some_and(|value| value.content_type.is_some()), CONTENT_TYPE)
         | flag(value.is_some_and(|value| value.expires_at.is_some()), EXPIRES);
@@ -131,8 +134,7 @@ fn put_version(out: &mut Vec<u8>, version: &Version) {
     out.extend_from_slice(&version.write_id.0.to_le_bytes());
     put_dot(out, &version.dot);
     out.extend_from_slice(&version.hlc.0.to_le_bytes());
-    put_dots(out, &version.replaced);
-    put_dots(out, &version.aliases);
+    put_context(out, &version.past);
     let Some(value) = value else { return };
     if let Some(at) = value.expires_at {
         out.extend_from_slice(&at.0.to_le_bytes());
@@ -194,8 +196,10 @@ impl Reader {
         Ok(Dot { actor: self.actor()?, counter: self.u64("dot")? })
     }
 
-    fn dots(&mut self, what: &'static str) -> Result<Vec<Dot>, RecordDamaged> {
-        self.list(DOT_LEN, what, Self::dot)
+    fn context(&mut self) -> Result<CausalContext, RecordDamaged> {
+        let vector = self.list(DOT_LEN, "vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
+        let cloud = self.list(DOT_LEN, "cloud", Self::dot)?;
+        Ok(CausalContext::from_parts(vector, cloud))
     }
 
     fn write_id(&mut self) -> Result<WriteId, RecordDamaged> {
@@ -208,7 +212,8 @@ impl Reader {
             dot: self.dot()?,
             hlc: Hlc(self.u64("write time")?),
             at: Hlc(self.u64("time of superseding")?),
-            replaced: self.dots("replaced dots")?,
+            gapless: self.array::<1>("gapless")? != [0],
+            past: self.context()?,
         })
     }
 
@@ -224,8 +229,8 @@ impl Reader {
             write_id: self.write_id()?,
             dot: self.dot()?,
             hlc: Hlc(self.u64("write time")?),
-            replaced: self.dots("replaced dots")?,
-            aliases: self.dots("aliases")?,
+            gapless: flags & GAPLESS != 0,
+            past: self.context()?,
             body: if tombstone { Body::Tombstone } else { Body::Value(self.value(flags)?) },
         })
     }
@@ -247,10 +252,9 @@ impl Reader {
     }
 
     fn object(&mut self) -> Result<Object, RecordDamaged> {
-        let vector = self.list(DOT_LEN, "vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
-        let cloud = self.dots("cloud")?;
+        let context = self.context()?;
         let superseded = self.list(SUPERSEDED_MIN_LEN, "superseded writes", Self::superseded)?;
         let versions = self.list(VERSION_MIN_LEN, "versions", Self::version)?;
-        Ok(Object::from_parts(CausalContext::from_parts(vector, cloud), versions, superseded))
+        Ok(Object::from_parts(context, versions, superseded))
     }
 }

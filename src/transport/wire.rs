@@ -125,8 +125,8 @@ pub struct WireVersion {
     w: u8,
     write_id: u128,
     named: bool,
-    replaced: Vec<WireDot>,
-    aliases: Vec<WireDot>,
+    past: WireContext,
+    gapless: bool,
     value: Option<WireValue>,
 }
 
@@ -144,7 +144,8 @@ pub struct WireSuperseded {
     write_id: u128,
     dot: WireDot,
     hlc: u64,
-    replaced: Vec<WireDot>,
+    past: WireContext,
+    gapless: bool,
     at: u64,
 }
 
@@ -286,10 +287,6 @@ fn wire_dots(dots: &[Dot]) -> Vec<WireDot> {
     dots.iter().copied().map(wire_dot).collect()
 }
 
-fn dots_of(dots: Vec<WireDot>) -> Vec<Dot> {
-    dots.into_iter().map(dot_of).collect()
-}
-
 impl From<&CausalContext> for WireContext {
     fn from(context: &CausalContext) -> Self {
         let vector = context.vector().iter();
@@ -311,7 +308,8 @@ impl From<&Object> for WireObject {
             write_id: record.write_id.0,
             dot: wire_dot(record.dot),
             hlc: record.hlc.0,
-            replaced: wire_dots(&record.replaced),
+            past: (&record.past).into(),
+            gapless: record.gapless,
             at: record.at.0,
         });
         Self {
@@ -328,7 +326,8 @@ impl From<WireObject> for Object {
             write_id: WriteId(record.write_id),
             dot: dot_of(record.dot),
             hlc: Hlc(record.hlc),
-            replaced: dots_of(record.replaced),
+            past: record.past.into(),
+            gapless: record.gapless,
             at: Hlc(record.at),
         });
         let versions = object.versions.into_iter().map(Version::from);
@@ -352,8 +351,8 @@ impl From<&Version> for WireVersion {
             w: version.w,
             write_id: version.write_id.0,
             named: version.named,
-            replaced: wire_dots(&version.replaced),
-            aliases: wire_dots(&version.aliases),
+            past: (&version.past).into(),
+            gapless: version.gapless,
             value,
         }
     }
@@ -373,8 +372,8 @@ impl From<WireVersion> for Version {
             w: version.w,
             write_id: WriteId(version.write_id),
             named: version.named,
-            replaced: dots_of(version.replaced),
-            aliases: dots_of(version.aliases),
+            past: version.past.into(),
+            gapless: version.gapless,
             body,
         }
     }

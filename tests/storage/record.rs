@@ -33,39 +33,41 @@ fn body() -> impl Strategy<Value = Body> {
 
 fn version() -> impl Strategy<Value = Version> {
     let numbers = (any::<u64>(), any::<u8>(), any::<u128>(), any::<bool>());
-    (dot(), numbers, vec(dot(), 0..3), vec(dot(), 0..3), body()).prop_map(
-        |(dot, (hlc, w, write_id, named), replaced, aliases, body)| Version {
+    (dot(), numbers, context(), any::<bool>(), body()).prop_map(
+        |(dot, (hlc, w, write_id, named), past, gapless, body)| Version {
             dot,
             hlc: Hlc(hlc),
             w,
             write_id: WriteId(write_id),
             named,
-            replaced,
-            aliases,
+            past,
+            gapless,
             body,
         },
     )
 }
 
 fn superseded() -> impl Strategy<Value = Superseded> {
-    (any::<u128>(), dot(), any::<u64>(), any::<u64>(), vec(dot(), 0..3)).prop_map(
-        |(write_id, dot, hlc, at, replaced)| Superseded {
+    (any::<u128>(), dot(), any::<u64>(), any::<u64>(), context(), any::<bool>()).prop_map(
+        |(write_id, dot, hlc, at, past, gapless)| Superseded {
             write_id: WriteId(write_id),
             dot,
             hlc: Hlc(hlc),
             at: Hlc(at),
-            replaced,
+            past,
+            gapless,
         },
     )
 }
 
+fn context() -> impl Strategy<Value = CausalContext> {
+    let parts = (vec((actor(), any::<u64>()), 0..4), vec(dot(), 0..4));
+    parts.prop_map(|(vector, cloud)| CausalContext::from_parts(vector, cloud))
+}
+
 fn object() -> impl Strategy<Value = Object> {
-    let context = (vec((actor(), any::<u64>()), 0..4), vec(dot(), 0..4));
-    (context, vec(version(), 0..4), vec(superseded(), 0..4)).prop_map(
-        |((vector, cloud), versions, superseded)| {
-            Object::from_parts(CausalContext::from_parts(vector, cloud), versions, superseded)
-        },
-    )
+    (context(), vec(version(), 0..4), vec(superseded(), 0..4))
+        .prop_map(|(context, versions, superseded)| Object::from_parts(context, versions, superseded))
 }
 
 fn example() -> Object {
@@ -76,8 +78,8 @@ fn example() -> Object {
         w: 2,
         write_id: WriteId(1),
         named: true,
-        replaced: vec![],
-        aliases: vec![],
+        past: CausalContext::new(),
+        gapless: true,
         body: Body::Value(Value {
             content_type: Some("text/plain".to_owned()),
             bytes: Bytes::from_static(b"hello"),

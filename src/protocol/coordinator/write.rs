@@ -144,7 +144,7 @@ impl WriteMachine {
         match reply {
             CoordinateReply::Stamped { object, answered, created, again: _ } => {
                 self.stamp = Some(Stamp { answered, created });
-                self.sibling |= object.versions().len() > 1;
+                self.sibling |= object.siblings().len() > 1;
                 for home in self.plan.homes.iter().filter(|&home| *home != self.plan.me) {
                     effects.push(Effect::Apply { to: home.clone(), object: object.clone(), repair: None });
                 }

@@ -1,1 +1,0 @@
-//! A client of the REST contract, as the commands use it.
