@@ -29,8 +29,10 @@ const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES;
 const ACTOR_LEN: usize = 12;
 const DOT_LEN: usize = ACTOR_LEN + 8;
 const LIST_LEN: usize = 4;
-const SUPERSEDED_MIN_LEN: usize = 16 + DOT_LEN + 8 + 8 + LIST_LEN;
-const VERSION_MIN_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8 + LIST_LEN + LIST_LEN;
+/// Without its list.
+const SUPERSEDED_LEN: usize = 16 + DOT_LEN + 8 + 8;
+/// Without its lists and its body.
+const VERSION_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8;
 
 /// The record to store under `key` (see [`super::keys::object_key`]) for `object`. Copies each value once.
 #[must_use]
@@ -68,9 +70,9 @@ fn body_len(object: &Object) -> usize {
                 8 + content_type + LIST_LEN + value.bytes.len()
             }
         };
-        VERSION_MIN_LEN + dots(&version.replaced) + dots(&version.aliases) + body
+        VERSION_LEN + dots(&version.replaced) + dots(&version.aliases) + body
     });
-    let superseded = object.superseded().iter().map(|old| SUPERSEDED_MIN_LEN + dots(&old.replaced));
+    let superseded = object.superseded().iter().map(|old| SUPERSEDED_LEN + dots(&old.replaced));
     4 * LIST_LEN
         + (object.context().vector().len() + object.context().cloud().len()) * DOT_LEN
         + superseded.sum::<usize>()
@@ -170,17 +172,13 @@ impl Reader {
         self.take(len, what)
     }
 
-    /// A list whose entries take at least `min_len` bytes each, so that no more is allocated than can be there.
+    /// A list grows only as entries are found, whatever length it claims, so a false one allocates nothing.
     fn list<T>(
         &mut self,
-        min_len: usize,
         what: &'static str,
         entry: impl Fn(&mut Self) -> Result<T, RecordDamaged>,
     ) -> Result<Vec<T>, RecordDamaged> {
         let count = self.len(what)?;
-        if count > self.0.len() / min_len {
-            return Err(malformed(what));
-        }
         (0..count).map(|_| entry(self)).collect()
     }
 
@@ -195,7 +193,7 @@ impl Reader {
     }
 
     fn dots(&mut self, what: &'static str) -> Result<Vec<Dot>, RecordDamaged> {
-        self.list(DOT_LEN, what, Self::dot)
+        self.list(what, Self::dot)
     }
 
     fn write_id(&mut self) -> Result<WriteId, RecordDamaged> {
@@ -247,10 +245,10 @@ impl Reader {
     }
 
     fn object(&mut self) -> Result<Object, RecordDamaged> {
-        let vector = self.list(DOT_LEN, "vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
+        let vector = self.list("vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
         let cloud = self.dots("cloud")?;
-        let superseded = self.list(SUPERSEDED_MIN_LEN, "superseded writes", Self::superseded)?;
-        let versions = self.list(VERSION_MIN_LEN, "versions", Self::version)?;
+        let superseded = self.list("superseded writes", Self::superseded)?;
+        let versions = self.list("versions", Self::version)?;
         Ok(Object::from_parts(CausalContext::from_parts(vector, cloud), versions, superseded))
     }
 }
