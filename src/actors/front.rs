@@ -11,6 +11,7 @@ use crate::actors::bucket_settings::{SetBucket, SettingsTable};
 use crate::actors::clock::moment;
 use crate::actors::completeness::Completeness;
 use crate::actors::counters::NodeCounters;
+use crate::actors::identity::Confirmation;
 use crate::actors::messages::{ClientAsk, ClientOperation};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{Gate, RingTable};
@@ -201,11 +202,17 @@ impl Backend for Front {
     fn not_ready(&self) -> Option<String> {
         let missing = self.parts.completeness.missing();
         if self.parts.draining.is_set() {
-            Some("the node is stopping".to_owned())
-        } else if missing > 0 {
-            Some(format!("{missing} partitions are not yet pulled from, or confirmed by, other members"))
-        } else {
-            None
+            return Some("the node is stopping".to_owned());
+        }
+        match self.parts.gate.confirmation() {
+            Confirmation::Refused(reason) => Some(reason),
+            Confirmation::Awaited => {
+                Some("fewer than a majority of the members have admitted this node yet".to_owned())
+            }
+            Confirmation::Confirmed if missing > 0 => {
+                Some(format!("{missing} partitions are not yet pulled from, or confirmed by, other members"))
+            }
+            Confirmation::Confirmed => None,
         }
     }
 

@@ -129,6 +129,9 @@ impl ReplicaStore {
         if !self.parts.completeness.serves(place.partition) {
             return Err(Refusal::Incomplete);
         }
+        if !self.parts.gate.is_confirmed() {
+            return Err(Refusal::Unconfirmed);
+        }
         self.room_to_wait()?;
         let held = match self.read(&place.key)? {
             Held::Object(object) => object,

@@ -2,7 +2,8 @@
 //!
 //! Membership is what `cluster.members` says: epoch 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::prelude::*;
@@ -10,13 +11,13 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::actors::counters::NodeCounters;
-use crate::actors::identity::Dots;
+use crate::actors::identity::{Confirmation, Dots};
 use crate::actors::shell::{MAILBOX, hand_over};
 use crate::protocol::identity::KnownIdentities;
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::ring::Ring;
 use crate::storage::{Change, Store, StoreError, Table, peers};
-use crate::transport::{Gatekeeper, Identity};
+use crate::transport::{Gatekeeper, Identity, NotAdmitted};
 
 /// The ring in force: an immutable snapshot that every actor shares.
 #[derive(Debug)]
@@ -59,9 +60,17 @@ pub struct Gate {
     ring: Arc<RingTable>,
     dots: Arc<Dots>,
     known: Mutex<Known>,
+    confirmation: Mutex<Confirming>,
+    /// Whether [`Confirming::state`] is [`Confirmation::Confirmed`], for those in a hurry.
+    confirmed: AtomicBool,
     connections: Mutex<BTreeMap<NodeId, u32>>,
     events: Recipient<PeerEvent>,
     counters: Arc<NodeCounters>,
+}
+
+struct Confirming {
+    state: Confirmation,
+    by: BTreeSet<NodeId>,
 }
 
 struct Known {
@@ -81,7 +90,47 @@ impl Gate {
         counters: Arc<NodeCounters>,
     ) -> Self {
         let known = Mutex::new(Known { identities, changed: false });
-        Self { me, ring, dots, known, connections: Mutex::default(), events, counters }
+        let confirming = Confirming { state: Confirmation::Awaited, by: BTreeSet::new() };
+        let gate = Self {
+            me: me.clone(),
+            ring,
+            dots,
+            known,
+            confirmation: Mutex::new(confirming),
+            confirmed: AtomicBool::new(false),
+            connections: Mutex::default(),
+            events,
+            counters,
+        };
+        gate.confirm(&me);
+        gate
+    }
+
+    /// Whether this node may issue dots.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Acquire)
+    }
+
+    /// Whether this node's identity is confirmed.
+    #[must_use]
+    pub fn confirmation(&self) -> Confirmation {
+        self.confirming().state.clone()
+    }
+
+    fn confirming(&self) -> std::sync::MutexGuard<'_, Confirming> {
+        self.confirmation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `by` knows nothing against this node's identity.
+    fn confirm(&self, by: &NodeId) {
+        let mut confirming = self.confirming();
+        confirming.by.insert(by.clone());
+        let members = self.ring.current().members().len();
+        if confirming.state == Confirmation::Awaited && confirming.by.len() > members / 2 {
+            confirming.state = Confirmation::Confirmed;
+            self.confirmed.store(true, Ordering::Release);
+        }
     }
 
     /// Whether any connection to `peer` stands.
@@ -124,16 +173,17 @@ impl Gatekeeper for Gate {
         Identity { node: self.me.clone(), actor: self.dots.actor(), counter: self.dots.last(), fingerprint }
     }
 
-    fn admit(&self, peer: &Identity) -> Result<bool, String> {
+    fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted> {
+        let not_admitted = |reason: String| Err(NotAdmitted { reason, identity: false });
         let ring = self.ring.current();
         if ring.index_of(&peer.node).is_none() {
-            return Err(format!("{} is not among the members of the cluster", peer.node));
+            return not_admitted(format!("{} is not among the members of the cluster", peer.node));
         }
         if peer.node == self.me {
-            return Err(format!("{} is this node's own name", peer.node));
+            return not_admitted(format!("{} is this node's own name", peer.node));
         }
         if peer.fingerprint != ring.fingerprint() {
-            return Err(format!(
+            return not_admitted(format!(
                 "the ring's fingerprints differ: {:016x} here, {:016x} there; cluster.members and \
                  cluster.partitions must be equal on all founders",
                 ring.fingerprint(),
@@ -148,12 +198,22 @@ impl Gatekeeper for Gate {
             }
             Err(refused) => {
                 self.counters.identities_refused.add();
-                Err(refused.to_string())
+                Err(NotAdmitted { reason: refused.to_string(), identity: true })
             }
         }
     }
 
+    fn identity_refused(&self, reason: &str) {
+        let mut confirming = self.confirming();
+        if !matches!(confirming.state, Confirmation::Refused(_)) {
+            tracing::error!("this node issues no dots any more: {reason}");
+        }
+        confirming.state = Confirmation::Refused(reason.to_owned());
+        self.confirmed.store(false, Ordering::Release);
+    }
+
     fn admitted(&self, by: &NodeId, remembers_other_directory: bool) {
+        self.confirm(by);
         self.tell(PeerEvent::Remembers { by: by.clone(), other_directory: remembers_other_directory });
     }
 

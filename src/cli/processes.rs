@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Call, Connection, Endpoint};
@@ -104,15 +106,7 @@ pub struct LocalCluster {
 impl LocalCluster {
     /// Writes the configurations and starts all nodes. [`LocalCluster::ready`] waits for them.
     pub fn start(options: ClusterOptions) -> Result<Self, ClusterError> {
-        // All ports are held until all are known, so that no two are the same.
-        let mut held = Vec::new();
-        let mut ports = Vec::new();
-        for _ in 0..2 * options.nodes {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(machine("no free port"))?;
-            ports.push(listener.local_addr().map_err(machine("no free port"))?.port());
-            held.push(listener);
-        }
-        drop(held);
+        let ports = free_ports(2 * usize::from(options.nodes))?;
         let nodes = ports.chunks_exact(2).enumerate().filter_map(|(at, pair)| {
             let name = format!("n{}", at + 1);
             let [http_port, peer_port] = *pair else { return None };
@@ -284,6 +278,29 @@ impl Drop for LocalCluster {
             }
         }
     }
+}
+
+/// Ports that are free now, out of the range that the system gives to outgoing connections, which come and go.
+fn free_ports(count: usize) -> Result<Vec<u16>, ClusterError> {
+    let mut random = StdRng::from_rng(&mut rand::rng());
+    let mut held = Vec::new();
+    let mut ports = Vec::new();
+    for _ in 0..count * 100 {
+        if ports.len() == count {
+            break;
+        }
+        let port = random.random_range(10_000..32_000);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            // Held until all are known, so that no two are the same.
+            held.push(listener);
+            ports.push(port);
+        }
+    }
+    if ports.len() == count {
+        return Ok(ports);
+    }
+    let cause = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+    Err(ClusterError::Machine { what: format!("no {count} free ports from 10000 to 32000"), cause })
 }
 
 fn configuration(cluster: &str, members: &str, node: &NodeProcess) -> String {

@@ -64,6 +64,10 @@ pub enum Refusal {
     /// The home has not yet pulled what it may lack, so it does not count towards R. Nothing changed.
     #[error("incomplete")]
     Incomplete,
+    /// The node's identity is not yet confirmed by a majority of the members, or was refused by one, so it
+    /// issues no dots: they might be names that are taken. Nothing changed.
+    #[error("unconfirmed")]
+    Unconfirmed,
     /// The stored record of this key is damaged. Nothing changed; a repair heals it.
     #[error("damaged")]
     Damaged,

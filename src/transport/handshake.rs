@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use super::codec;
 use super::counters::TransportCounters;
 use super::frame::VERSION;
-use super::{Gatekeeper, Identity};
+use super::{Gatekeeper, Identity, NotAdmitted};
 use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
 
 /// How long a handshake may take in all.
@@ -119,11 +119,11 @@ pub enum HandshakeError {
         wanted: NodeId,
     },
     /// The gatekeeper refused the other side.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.reason)]
+    Refused(NotAdmitted),
     /// The other side refused.
-    #[error("the other side refused: {0}")]
-    Rejected(String),
+    #[error("the other side refused: {}", .0.reason)]
+    Rejected(Rejection),
     /// It took longer than [`TIMEOUT`].
     #[error("the handshake took too long")]
     TimedOut,
@@ -150,12 +150,16 @@ impl HandshakeError {
     }
 
     /// What the other side is told; none if it has gone.
-    fn told(&self) -> Option<String> {
+    fn told(&self) -> Option<Rejection> {
+        let rejection = |reason: String| Some(Rejection { reason, identity: false });
         match self {
             Self::Broken(_) | Self::Rejected(_) | Self::TimedOut | Self::NoNonce => None,
             // The other side is the wrong one here, and the sentence must be true for it as well.
-            Self::Secret => Some("the cluster secrets differ".to_owned()),
-            other => Some(other.to_string()),
+            Self::Secret => rejection("the cluster secrets differ".to_owned()),
+            Self::Refused(NotAdmitted { reason, identity }) => {
+                Some(Rejection { reason: reason.clone(), identity: *identity })
+            }
+            other => rejection(other.to_string()),
         }
     }
 }
@@ -180,16 +184,25 @@ struct Claim {
     remembers: bool,
 }
 
+/// What a side says when it ends the handshake.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rejection {
+    /// For the log.
+    pub reason: String,
+    /// [`NotAdmitted::identity`].
+    pub identity: bool,
+}
+
 #[derive(Serialize, Deserialize)]
 enum Reply {
     Claim { claim: Vec<u8>, mac: [u8; 32] },
-    Reject(String),
+    Reject(Rejection),
 }
 
 #[derive(Serialize, Deserialize)]
 enum Verdict {
     Accept { remembers: bool },
-    Reject(String),
+    Reject(Rejection),
 }
 
 /// What both sides bring to a handshake.
@@ -218,7 +231,7 @@ pub async fn dial(
         send(stream, &Reply::Claim { claim: own.clone(), mac: mac.finalize().into_bytes().into() }).await?;
         let (claim, mac) = match receive(stream).await? {
             Reply::Claim { claim, mac } => (claim, mac),
-            Reply::Reject(reason) => return Err(HandshakeError::Rejected(reason)),
+            Reply::Reject(rejection) => return Err(party.rejected(rejection)),
         };
         let judged: Result<_, HandshakeError> = (|| {
             let expected = party.secret.mac(b"acceptor", &[&nonce, &challenge.nonce, &own, &claim]);
@@ -286,13 +299,20 @@ pub async fn accept(
                 party.gatekeeper.admitted(&identity.node, remembers);
                 Ok((identity, purpose))
             }
-            Verdict::Reject(reason) => Err(HandshakeError::Rejected(reason)),
+            Verdict::Reject(rejection) => Err(party.rejected(rejection)),
         }
     })
     .await
 }
 
 impl Party<'_> {
+    fn rejected(&self, rejection: Rejection) -> HandshakeError {
+        if rejection.identity {
+            self.gatekeeper.identity_refused(&rejection.reason);
+        }
+        HandshakeError::Rejected(rejection)
+    }
+
     fn claim(&self, purpose: LanePurpose, remembers: bool) -> Result<Vec<u8>, HandshakeError> {
         let Identity { node, actor, counter, fingerprint } = self.gatekeeper.identity();
         let claim = Claim {

@@ -95,13 +95,25 @@ pub struct Identity {
     pub fingerprint: u64,
 }
 
+/// Why a peer is not talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAdmitted {
+    /// For the logs of both sides.
+    pub reason: String,
+    /// Whether its identity is at fault: it must then issue no dots.
+    pub identity: bool,
+}
+
 /// Judges peers in the handshake, on both sides. Called on any thread; must not block for long.
 pub trait Gatekeeper: Send + Sync + 'static {
     /// This node's identity, now.
     fn identity(&self) -> Identity;
 
     /// Whether to talk to `peer`. `Ok(true)` says that this node remembers another directory of it.
-    fn admit(&self, peer: &Identity) -> Result<bool, String>;
+    fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted>;
+
+    /// A peer refuses this node's identity: it has seen more of this directory than the directory shows.
+    fn identity_refused(&self, reason: &str);
 
     /// What a peer that admitted this node said: whether it remembers another directory of this node.
     fn admitted(&self, by: &NodeId, remembers_other_directory: bool);

@@ -243,6 +243,7 @@ macro_rules! refusals {
 refusals!(
     WrongRing,
     Incomplete,
+    Unconfirmed,
     Damaged,
     DiskFull,
     Overloaded,

@@ -1,6 +1,6 @@
 use neap::cli::processes::LocalCluster;
 
-use super::{cluster, eventually, get, options, put, run};
+use super::{call, cluster, eventually, get, options, put, run};
 
 #[test]
 fn a_node_whose_disk_was_lost_serves_no_reads_until_it_has_pulled_what_it_lacks() {
@@ -15,8 +15,10 @@ fn a_node_whose_disk_was_lost_serves_no_reads_until_it_has_pulled_what_it_lacks(
         std::fs::remove_dir_all(&cluster.nodes()[1].data).unwrap();
         cluster.spawn(1).unwrap();
         // Its peers remember another directory of it. n1 alone is not enough to pull from.
-        eventually("the new directory answers", async || get(&nodes[1], "/healthz").await.status == 200)
-            .await;
+        eventually("the new directory answers", async || {
+            call(&nodes[1], "GET", "/healthz", &[], b"").await.is_ok()
+        })
+        .await;
         eventually("it has pulled from n1", async || {
             get(&nodes[1], "/healthz").await.json()["counters"]["backfilled_objects"] == 200
         })
@@ -82,16 +84,16 @@ fn a_restored_backup_is_refused_by_its_peers_until_it_has_an_id_of_its_own() {
         copy(&backup, &data);
         // The backup was stopped cleanly: it goes on at the same start, with a lower counter.
         cluster.spawn(0).unwrap();
-        eventually("its peers refuse it", async || {
-            let mut refused = 0;
-            for node in &nodes[1..] {
-                refused +=
-                    get(node, "/healthz").await.json()["counters"]["identities_refused"].as_u64().unwrap();
-            }
-            refused > 0
-        })
-        .await;
-        assert!(put(&nodes[0], "/v1/kv/b/x?timeout=300ms", "v").await.status >= 500);
+        for node in &nodes[1..] {
+            eventually("each of its peers refuses it", async || {
+                get(node, "/healthz").await.json()["counters"]["identities_refused"].as_u64() > Some(0)
+            })
+            .await;
+        }
+        let alone = put(&nodes[0], "/v1/kv/b/x?timeout=300ms", "v").await;
+        assert_eq!((alone.status, &alone.json()["outcome"]), (503, &"not_applied".into()), "{alone:?}");
+        let why = get(&nodes[0], "/readyz").await;
+        assert!(why.text().contains("--new-directory-id"), "{}", why.text());
         cluster.kill(0).unwrap();
         let config = directory.path().join("n1.toml");
         let given = std::process::Command::new(env!("CARGO_BIN_EXE_neap"))

@@ -69,6 +69,12 @@ impl Tally {
         self.counted(|slot| !matches!(slot, Some(Err(_)))) < self.needed
     }
 
+    /// Whether `home` has answered.
+    #[must_use]
+    pub fn has_answered(&self, home: &NodeId) -> bool {
+        self.homes.iter().any(|(node, slot)| node == home && slot.is_some())
+    }
+
     /// Whether every home has answered.
     #[must_use]
     pub fn complete(&self) -> bool {

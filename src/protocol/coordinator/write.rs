@@ -174,7 +174,8 @@ impl WriteMachine {
         }
         if self.tally.enough() {
             self.reply(effects);
-        } else if self.tally.hopeless() {
+        } else if self.tally.hopeless() && self.tally.has_answered(&self.plan.me) {
+            // What this home itself did is worth the wait for its sync: it tells `partial` from `unknown`.
             let error = self.not_reached();
             self.answer(Err(error), effects);
         }
