@@ -1,10 +1,14 @@
 //! The program: one file a command.
 
+pub mod bench;
 pub mod bucket;
+pub mod demo;
 pub mod exit;
 pub mod kv;
+pub mod load;
 mod logging;
 pub mod node;
+pub mod processes;
 mod remote;
 pub mod ring;
 mod table;
@@ -57,11 +61,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Node(node::NodeArgs),
+    Demo(demo::DemoArgs),
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
     Bucket(bucket::BucketArgs),
     Ring(ring::RingArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Runs the command that this process was given.
@@ -77,10 +83,12 @@ pub fn run() -> Exit {
     };
     match command {
         Command::Node(args) => node::run(args, json),
+        Command::Demo(args) => demo::run(args, json),
         Command::Put(args) => kv::put(args, json),
         Command::Get(args) => kv::get(args, json),
         Command::Delete(args) => kv::delete(args, json),
         Command::Bucket(args) => bucket::run(args, json),
         Command::Ring(args) => ring::run(args, json),
+        Command::Bench(args) => bench::run(args, json),
     }
 }

@@ -32,7 +32,9 @@ const ACTOR_LEN: usize = 12;
 const DOT_LEN: usize = ACTOR_LEN + 8;
 const LIST_LEN: usize = 4;
 const CONTEXT_MIN_LEN: usize = LIST_LEN + LIST_LEN;
+/// Without what its context holds.
 const SUPERSEDED_MIN_LEN: usize = 16 + DOT_LEN + 8 + 8 + 1 + CONTEXT_MIN_LEN;
+/// Without what its context holds, and its body.
 const VERSION_MIN_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8 + CONTEXT_MIN_LEN;
 
 /// The record to store under `key` (see [`super::keys::object_key`]) for `object`. Copies each value once.
@@ -172,17 +174,13 @@ impl Reader {
         self.take(len, what)
     }
 
-    /// A list whose entries take at least `min_len` bytes each, so that no more is allocated than can be there.
+    /// A list grows only as entries are found, whatever length it claims, so a false one allocates nothing.
     fn list<T>(
         &mut self,
-        min_len: usize,
         what: &'static str,
         entry: impl Fn(&mut Self) -> Result<T, RecordDamaged>,
     ) -> Result<Vec<T>, RecordDamaged> {
         let count = self.len(what)?;
-        if count > self.0.len() / min_len {
-            return Err(malformed(what));
-        }
         (0..count).map(|_| entry(self)).collect()
     }
 
@@ -197,8 +195,8 @@ impl Reader {
     }
 
     fn context(&mut self) -> Result<CausalContext, RecordDamaged> {
-        let vector = self.list(DOT_LEN, "vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
-        let cloud = self.list(DOT_LEN, "cloud", Self::dot)?;
+        let vector = self.list("vector", |rest| Ok((rest.actor()?, rest.u64("vector")?)))?;
+        let cloud = self.list("cloud", Self::dot)?;
         Ok(CausalContext::from_parts(vector, cloud))
     }
 
@@ -253,8 +251,8 @@ impl Reader {
 
     fn object(&mut self) -> Result<Object, RecordDamaged> {
         let context = self.context()?;
-        let superseded = self.list(SUPERSEDED_MIN_LEN, "superseded writes", Self::superseded)?;
-        let versions = self.list(VERSION_MIN_LEN, "versions", Self::version)?;
+        let superseded = self.list("superseded writes", Self::superseded)?;
+        let versions = self.list("versions", Self::version)?;
         Ok(Object::from_parts(context, versions, superseded))
     }
 }

@@ -158,9 +158,30 @@ fn a_record_of_a_later_program_is_refused_by_its_version() {
 }
 
 #[test]
-fn a_length_that_promises_more_than_there_is_allocates_nothing() {
+fn a_length_that_promises_more_than_there_is_is_malformed() {
     let body = [u32::MAX.to_le_bytes(), [0; 4], [0; 4], [0; 4]].concat();
     assert_eq!(decode(KEY, seal(KEY, &body)), Err(RecordDamaged::Malformed { what: "vector" }));
+}
+
+#[test]
+fn an_object_cut_short_under_a_right_checksum_is_malformed() {
+    let body = unseal(KEY, encode(KEY, &example())).unwrap();
+    for len in 0..body.len() {
+        let cut = decode(KEY, seal(KEY, &body[..len]));
+        assert!(matches!(cut, Err(RecordDamaged::Malformed { .. })), "{len} bytes: {cut:?}");
+    }
+}
+
+#[test]
+fn flags_that_no_program_sets_are_malformed() {
+    let mut body = unseal(KEY, encode(KEY, &example())).unwrap().to_vec();
+    let flags = 4 + 20 + 4 + 4 + 4;
+    let (tombstone_with_a_content_type, unknown) = (0b0110, 1 << 7);
+    for given in [tombstone_with_a_content_type, unknown] {
+        body[flags] = given;
+        let read = decode(KEY, seal(KEY, &body));
+        assert_eq!(read, Err(RecordDamaged::Malformed { what: "flags" }), "{given:#b}");
+    }
 }
 
 #[test]

@@ -1,0 +1,33 @@
+//! `neap bench`: measured figures of a running or a self-made cluster.
+
+mod ceiling;
+mod kv;
+
+use clap::{Args, Subcommand};
+
+use super::exit::Exit;
+
+/// Arguments of `neap bench`.
+#[derive(Debug, Clone, Args)]
+#[command(about = "Measures a running or a self-made cluster")]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Bench {
+    Kv(kv::KvArgs),
+    /// A bare handler, as the ceiling of what any server could reach here
+    #[command(hide = true)]
+    CeilingServer(ceiling::CeilingArgs),
+}
+
+/// Runs the command.
+#[must_use]
+pub fn run(args: BenchArgs, json: bool) -> Exit {
+    match args.bench {
+        Bench::Kv(args) => kv::run(&args, json),
+        Bench::CeilingServer(args) => ceiling::run(&args),
+    }
+}

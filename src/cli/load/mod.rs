@@ -1,0 +1,10 @@
+//! What the benchmark and the demo drive a cluster with.
+//!
+//! Requests go over plain HTTP/1.1 connections of its own rather than the commands' client: the load generator
+//! shares the cores with the servers it measures, and each microsecond it takes is one they lack.
+
+mod keys;
+mod raw;
+
+pub use keys::{Distribution, KeyChooser, key_name};
+pub use raw::{RawConnection, RawReply, request};

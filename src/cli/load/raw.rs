@@ -1,0 +1,125 @@
+//! One HTTP/1.1 connection, for one request at a time, with as little work as possible.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::client::Endpoint;
+
+/// The largest head of a reply that is read, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+/// The largest body.
+const BODY_MAX: usize = 64 * 1024 * 1024;
+
+/// The connection.
+pub struct RawConnection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+/// A reply. It borrows from the connection until the next request.
+#[derive(Debug)]
+pub struct RawReply<'a> {
+    /// The status code.
+    pub status: u16,
+    head: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl RawReply<'_> {
+    /// A header of the reply; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(self.head, name)
+    }
+}
+
+/// The bytes of a request.
+#[must_use]
+pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: neap\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if method == "PUT" {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+impl RawConnection {
+    /// Connects within `timeout`.
+    pub async fn open(endpoint: &Endpoint, timeout: Duration) -> io::Result<Self> {
+        let connecting = TcpStream::connect(endpoint.authority());
+        let stream =
+            tokio::time::timeout(timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: vec![0; 16 * 1024], filled: 0 })
+    }
+
+    /// Sends a request and reads the whole reply. After an error the connection is spent.
+    pub async fn exchange(&mut self, request: &[u8]) -> io::Result<RawReply<'_>> {
+        self.stream.write_all(request).await?;
+        self.filled = 0;
+        let head = loop {
+            self.fill().await?;
+            let read = self.buffer.get(..self.filled).unwrap_or_default();
+            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if self.filled > HEAD_MAX {
+                return Err(malformed("the head of a reply is too long"));
+            }
+        };
+        let (status, length) = {
+            let text = self.buffer.get(..head).unwrap_or_default();
+            let status = text.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
+            let status: u16 = status
+                .and_then(|code| code.parse().ok())
+                .ok_or_else(|| malformed("a reply without status"))?;
+            let length = header(text, "content-length").and_then(|length| length.parse().ok());
+            match length {
+                Some(length) => (status, length),
+                None if status == 204 || status == 304 => (status, 0),
+                None => return Err(malformed("a reply without length")),
+            }
+        };
+        if length > BODY_MAX {
+            return Err(malformed("the body of a reply is too long"));
+        }
+        while self.filled < head + length {
+            self.fill().await?;
+        }
+        let (head, rest) = self.buffer.split_at_checked(head).unwrap_or_default();
+        Ok(RawReply { status, head, body: rest.get(..length).unwrap_or_default() })
+    }
+
+    async fn fill(&mut self) -> io::Result<()> {
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let read = self.stream.read(self.buffer.get_mut(self.filled..).unwrap_or_default()).await?;
+        self.filled += read;
+        if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    let lines = head.split(|&byte| byte == b'\n');
+    lines.into_iter().find_map(|line| {
+        let (found, rest) = line.split_at_checked(name.len())?;
+        let value = rest.strip_prefix(b":")?;
+        found.eq_ignore_ascii_case(name.as_bytes()).then(|| std::str::from_utf8(value).ok().map(str::trim))?
+    })
+}
