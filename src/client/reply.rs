@@ -72,7 +72,7 @@ impl Reply {
         names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
     }
 
-    /// How many of the replicas that answered were behind.
+    /// How many of the key's homes had not answered when the reply was made.
     #[must_use]
     pub fn lagging_replicas(&self) -> Option<u64> {
         self.header("neap-lagging-replicas")?.parse().ok()
