@@ -1,7 +1,10 @@
 //! Hand-overs through others: when a node that has too much can give nothing to one that lacks, it gives to a
 //! third, which gives on. The shortest such chain, by breadth-first search (the augmenting path of Ford and
 //! Fulkerson).
-#![expect(clippy::indexing_slicing, reason = "every list has an entry for each node, and every index is a node's")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "every list has an entry for each node, and every index is a node's"
+)]
 
 use std::collections::VecDeque;
 

@@ -2,13 +2,17 @@
 //!
 //! What has to move, moves: the slots of leavers, and what breaks the spread over zones. Then nodes that hold more
 //! than they want give to those that hold less, at first directly. Each slot moved so is one that some node must
-//! gain. Only where that ends, when zones or double homes forbid every direct gift, does a slot move more: the
-//! shortest chain through others is taken. In a partition table whose every row keeps the spread, such a chain
-//! exists as long as a node holds too much: a chain is an augmenting path in the flow partition -> zone -> node.
+//! gain. Where that ends, because zones or double homes forbid every direct gift, the shortest chain through others
+//! is taken: one of slots that move anyway, if there is one; else more moves than any count of gains demands.
+//!
+//! While every row keeps the spread and a node holds too much, a chain exists: it is an augmenting path in the flow
+//! partition -> zone -> node. And as it is the shortest, its gifts do not disturb each other.
 #![expect(
     clippy::indexing_slicing,
     reason = "every table has an entry for each node, zone or slot, and every index is one of them"
 )]
+
+use std::collections::BTreeSet;
 
 use super::chain::{self, HandOver};
 use super::hash::{mix, scattered};
@@ -17,6 +21,8 @@ use super::member::NodeIndex;
 use super::zones::Spread;
 
 pub(super) struct Rebalance<'a> {
+    /// What was before; the slots of leavers are vacant.
+    before: Slots,
     slots: Slots,
     nodes: &'a Nodes,
     spread: Vec<Spread>,
@@ -32,7 +38,7 @@ impl<'a> Rebalance<'a> {
         let spread = nodes.zones.spread(slots.n());
         let load = slots.held(nodes.len());
         let partitions = (slots.all().len() / slots.n()) as u32;
-        Self { slots, nodes, spread, want, load, partitions, seed }
+        Self { before: slots.clone(), slots, nodes, spread, want, load, partitions, seed }
     }
 
     pub(super) fn run(mut self) -> Slots {
@@ -40,7 +46,9 @@ impl<'a> Rebalance<'a> {
             self.fill_vacancies(partition as usize);
         }
         for partition in scattered(self.partitions, self.seed) {
-            self.restore_spread(partition as usize);
+            if self.nodes.zones.nodes().len() > 1 {
+                self.restore_spread(partition as usize);
+            }
         }
         Gifts::new(self).run()
     }
@@ -76,23 +84,21 @@ impl<'a> Rebalance<'a> {
         // Each exchange mends one home at least, so there are never more than homes.
         for _ in 0..self.slots.n() {
             let row = self.slots.row(partition);
-            let crowded = |home: &&NodeIndex| {
-                self.homes_in(partition, self.zone(**home)) > self.spread[self.zone(**home)].most
-            };
+            let homes: Vec<usize> =
+                row.iter().map(|&home| self.homes_in(partition, self.zone(home))).collect();
+            let spread = |home: NodeIndex| self.spread[self.zone(home)];
+            let too_many = row.iter().zip(&homes).any(|(&home, &homes)| homes > spread(home).most);
             let lacking = self.lacking(partition) > 0;
-            let too_many = row.iter().any(|home| crowded(&home));
             if !too_many && !lacking {
                 return;
             }
-            let spare = |home: &&NodeIndex| {
-                self.homes_in(partition, self.zone(**home)) > self.spread[self.zone(**home)].least
-            };
-            let excess = |home: &NodeIndex| i64::from(self.load[home.at()]) - i64::from(self.want[home.at()]);
-            let giver = row
-                .iter()
-                .filter(|home| if too_many { crowded(home) } else { spare(home) })
-                .max_by_key(|home| (excess(home), self.draw(partition, **home)));
-            let (Some(&giver), Some(taker)) = (giver, self.neediest(partition, lacking)) else { return };
+            let limit = |home: NodeIndex| if too_many { spread(home).most } else { spread(home).least };
+            let excess = |home: NodeIndex| i64::from(self.load[home.at()]) - i64::from(self.want[home.at()]);
+            let may_leave = row.iter().zip(&homes).filter(|&(&home, &homes)| homes > limit(home));
+            let giver = may_leave
+                .map(|(&home, _)| home)
+                .max_by_key(|&home| (excess(home), self.draw(partition, home)));
+            let (Some(giver), Some(taker)) = (giver, self.neediest(partition, lacking)) else { return };
             self.replace(partition, giver, taker);
             self.load[giver.at()] -= 1;
             self.load[taker.at()] += 1;
@@ -129,6 +135,12 @@ impl<'a> Rebalance<'a> {
         }
     }
 
+    /// Whether a gift of a partition costs no move: the giver gained it in this change, or the taker gave it away.
+    fn is_free(&self, partition: usize, from: NodeIndex, to: NodeIndex) -> bool {
+        let before = self.before.row(partition);
+        !before.contains(&from) || before.contains(&to)
+    }
+
     /// Whether `from` may give a partition, of which it is a home, to `to`.
     fn allows(&self, partition: usize, from: NodeIndex, to: NodeIndex) -> bool {
         if self.slots.row(partition).contains(&to) {
@@ -155,6 +167,11 @@ impl<'a> Gifts<'a> {
             for home in rows.slots.row(partition as usize) {
                 held[home.at()].push(partition);
             }
+        }
+        // What a node gained in this change is given first: that slot moves anyway.
+        for (at, held) in held.iter_mut().enumerate() {
+            let node = NodeIndex::from_usize(at);
+            held.sort_by_key(|&partition| !rows.before.row(partition as usize).contains(&node));
         }
         Self { rows, held }
     }
@@ -187,7 +204,8 @@ impl<'a> Gifts<'a> {
     /// Takes from the nodes that hold too much, one slot from each in turn.
     fn take_directly(&mut self, to: NodeIndex, nodes: &[NodeIndex]) {
         let over = nodes.iter().copied().filter(|&node| self.over(node));
-        let mut givers: Vec<(NodeIndex, usize)> = over.map(|node| (node, self.held[node.at()].len())).collect();
+        let mut givers: Vec<(NodeIndex, usize)> =
+            over.map(|node| (node, self.held[node.at()].len())).collect();
         while self.under(to) && !givers.is_empty() {
             givers.retain_mut(|(from, unseen)| self.under(to) && self.give_one(*from, to, unseen));
         }
@@ -210,26 +228,32 @@ impl<'a> Gifts<'a> {
 
     fn give_through_others(&mut self, from: NodeIndex) {
         while self.over(from) {
-            let offers = |node: NodeIndex, reached: &[bool]| self.offers(node, reached);
-            let Some(chain) = chain::shortest(from, self.held.len(), offers, |node| self.under(node)) else {
-                return;
-            };
+            let Some(chain) = self.chain(from, true).or_else(|| self.chain(from, false)) else { return };
             for step in chain {
                 self.hand_over(step);
             }
         }
     }
 
-    /// For each node that is not reached, the first slot that `from` can give to it.
-    fn offers(&self, from: NodeIndex, reached: &[bool]) -> Vec<HandOver> {
-        let others = reached.iter().enumerate().filter(|&(_, &reached)| !reached);
-        others
-            .filter_map(|(at, _)| {
-                let to = NodeIndex::from_usize(at);
-                let mut held = self.held[from.at()].iter();
-                let entry = held.position(|&partition| self.rows.allows(partition as usize, from, to))?;
-                Some(HandOver { from, to, entry })
-            })
-            .collect()
+    /// The shortest chain of gifts to a node that lacks slots, of `only_free` gifts or of any.
+    fn chain(&self, from: NodeIndex, only_free: bool) -> Option<Vec<HandOver>> {
+        let offers = |node: NodeIndex, reached: &[bool]| {
+            let others = (0..reached.len()).filter(|&other| !reached[other]).map(NodeIndex::from_usize);
+            others.filter_map(|to| self.offer(node, to, only_free)).collect()
+        };
+        let chain = chain::shortest(from, self.held.len(), offers, |node| self.under(node))?;
+        // A chain that is shortest among the free only may pass a row twice, where one gift forbids the other.
+        let rows: BTreeSet<u32> = chain.iter().map(|step| self.held[step.from.at()][step.entry]).collect();
+        (!only_free || rows.len() == chain.len()).then_some(chain)
+    }
+
+    /// A slot that one node can give to another: a free one, if there is one.
+    fn offer(&self, from: NodeIndex, to: NodeIndex, only_free: bool) -> Option<HandOver> {
+        let held = &self.held[from.at()];
+        let allows = |&partition: &u32| self.rows.allows(partition as usize, from, to);
+        let is_free = |&partition: &u32| self.rows.is_free(partition as usize, from, to);
+        let free = held.iter().position(|partition| is_free(partition) && allows(partition));
+        let entry = if only_free { free? } else { free.or_else(|| held.iter().position(allows))? };
+        Some(HandOver { from, to, entry })
     }
 }
