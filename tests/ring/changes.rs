@@ -12,11 +12,11 @@ struct Start {
 }
 
 /// Goes through a hundred changes, looks at every ring on the way, and tells how many slots moved and how many
-/// had to.
+/// nodes gained.
 fn live_through(start: &Start) -> (u32, u32) {
     let Start { partitions, nodes, zones, weighted, seed } = *start;
     let mut history = History::new(partitions, nodes, zones, weighted, seed);
-    let (mut all, mut least) = (0, 0);
+    let (mut all, mut gained_in_all) = (0, 0);
     for _ in 0..100 {
         let before = history.step();
         let ring = &history.ring;
@@ -24,7 +24,7 @@ fn live_through(start: &Start) -> (u32, u32) {
             assert_rows_keep_the_rules(ring, n);
             assert_even_to_the_slot(ring, n);
             all += moved(&before, ring, n);
-            least += unavoidable(&before, ring, n);
+            gained_in_all += gained(&before, ring, n);
         }
         let shares = best_shares(ring, 3);
         let best: Vec<u32> = shares.iter().map(|share| (share - 1e-6).ceil() as u32).collect();
@@ -32,7 +32,7 @@ fn live_through(start: &Start) -> (u32, u32) {
         assert!(replicas <= 1.03, "{replicas}");
         assert_first_places_are_even(&history);
     }
-    (all, least)
+    (all, gained_in_all)
 }
 
 /// The most first places for its weight, within a tenth of the mean or one place of it.
@@ -57,23 +57,23 @@ fn assert_first_places_are_even(history: &History) {
 }
 
 #[test]
-fn without_zones_a_ring_stays_even_and_moves_what_it_must_and_no_slot_more() {
+fn without_zones_a_ring_stays_even_and_moves_hardly_more_than_nodes_gain() {
     for (partitions, nodes, weighted, seed) in
-        [(256, 5, false, 1), (256, 5, true, 2), (1024, 12, true, 3), (256, 40, true, 4)]
+        [(128, 5, false, 1), (128, 5, true, 2), (1024, 12, true, 3), (128, 40, true, 4)]
     {
-        let (moved, least) = live_through(&Start { partitions, nodes, zones: 1, weighted, seed });
-        assert_eq!(moved, least, "{nodes} nodes");
+        let (moved, gained) = live_through(&Start { partitions, nodes, zones: 1, weighted, seed });
+        assert!(f64::from(moved) <= 1.002 * f64::from(gained), "{nodes} nodes: {moved} of {gained}");
     }
 }
 
+/// Where zones forbid direct gifts, more must move than nodes gain; `optimum` tells how much.
 #[test]
-fn with_zones_a_ring_stays_even_and_moves_little_more_than_it_must() {
-    for (partitions, nodes, zones, weighted, seed) in
-        [(256, 6, 2, true, 5), (256, 9, 3, false, 6), (1024, 12, 4, true, 7), (256, 40, 8, true, 8)]
+fn with_zones_a_ring_stays_even_and_moves_little_more_than_nodes_gain() {
+    for (nodes, zones, weighted, seed) in
+        [(6, 2, true, 5), (9, 3, false, 6), (12, 4, true, 7), (40, 8, true, 8)]
     {
-        let (moved, least) = live_through(&Start { partitions, nodes, zones, weighted, seed });
-        println!("{zones} zones: {moved} of {least}");
-        assert!(f64::from(moved) <= 1.05 * f64::from(least), "{zones} zones: {moved} of {least}");
+        let (moved, gained) = live_through(&Start { partitions: 128, nodes, zones, weighted, seed });
+        assert!(f64::from(moved) <= 1.04 * f64::from(gained), "{zones} zones: {moved} of {gained}");
     }
 }
 

