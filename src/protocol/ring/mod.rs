@@ -12,13 +12,16 @@
 //!
 //! Nodes hold slots in proportion to their weights, to the slot, as far as two rules allow, which come first: no
 //! node is a home of a partition twice, and homes are spread over zones as evenly as the zones' sizes allow
-//! (in distinct zones where there are N). Everything is computed in whole numbers and fixed orders, so nodes that
+//! (in distinct zones where there are N). A change moves
+//! what nodes gain, and where rules forbid the direct way a little more: within a hundredth of the cheapest way there,
+//! over many changes. Everything is computed in whole numbers and fixed orders, so nodes that
 //! apply the same changes have the same ring.
 
 mod chain;
 mod error;
 mod first_place;
 mod founding;
+mod gifts;
 mod hash;
 mod layout;
 mod member;

@@ -1,29 +1,31 @@
 //! The layout after a change of the members, with as few slots moved as can be.
 //!
 //! What has to move, moves: the slots of leavers, and what breaks the spread over zones. Then nodes that hold more
-//! than they want give to those that hold less, at first directly. Each slot moved so is one that some node must
-//! gain. Only where that ends, when zones or double homes forbid every direct gift, does a slot move more: the
-//! shortest chain through others is taken. In a partition table whose every row keeps the spread, such a chain
-//! exists as long as a node holds too much: a chain is an augmenting path in the flow partition -> zone -> node.
+//! than they want give to those that hold less (`gifts`).
 #![expect(
     clippy::indexing_slicing,
     reason = "every table has an entry for each node, zone or slot, and every index is one of them"
 )]
 
-use super::chain::{self, HandOver};
+use super::gifts::Gifts;
 use super::hash::{mix, scattered};
 use super::layout::{Nodes, Slots};
 use super::member::NodeIndex;
 use super::zones::Spread;
 
+/// Rows on their way from the layout before to the next.
 pub(super) struct Rebalance<'a> {
-    slots: Slots,
-    nodes: &'a Nodes,
-    spread: Vec<Spread>,
-    want: Vec<u32>,
+    /// What was before; the slots of leavers are vacant.
+    pub(super) before: Slots,
+    pub(super) slots: Slots,
+    pub(super) nodes: &'a Nodes,
+    pub(super) spread: Vec<Spread>,
+    pub(super) want: Vec<u32>,
     load: Vec<u32>,
-    partitions: u32,
-    seed: u64,
+    pub(super) partitions: u32,
+    pub(super) seed: u64,
+    /// Scratch: the homes in each zone of the row that is looked at, else zero.
+    homes: Vec<usize>,
 }
 
 impl<'a> Rebalance<'a> {
@@ -32,7 +34,8 @@ impl<'a> Rebalance<'a> {
         let spread = nodes.zones.spread(slots.n());
         let load = slots.held(nodes.len());
         let partitions = (slots.all().len() / slots.n()) as u32;
-        Self { slots, nodes, spread, want, load, partitions, seed }
+        let homes = vec![0; spread.len()];
+        Self { before: slots.clone(), slots, nodes, spread, want, load, partitions, seed, homes }
     }
 
     pub(super) fn run(mut self) -> Slots {
@@ -40,12 +43,14 @@ impl<'a> Rebalance<'a> {
             self.fill_vacancies(partition as usize);
         }
         for partition in scattered(self.partitions, self.seed) {
-            self.restore_spread(partition as usize);
+            if !self.keeps_spread(partition as usize) {
+                self.restore_spread(partition as usize);
+            }
         }
         Gifts::new(self).run()
     }
 
-    fn zone(&self, node: NodeIndex) -> usize {
+    pub(super) fn zone(&self, node: NodeIndex) -> usize {
         self.nodes.zones.of()[node.at()]
     }
 
@@ -71,28 +76,47 @@ impl<'a> Rebalance<'a> {
         }
     }
 
+    /// Whether each zone has as many homes of a partition as it may have. Most rows are not touched by a change, so
+    /// this is quick.
+    fn keeps_spread(&mut self, partition: usize) -> bool {
+        let (zone_of, row) = (self.nodes.zones.of(), self.slots.row(partition));
+        for home in row {
+            self.homes[zone_of[home.at()]] += 1;
+        }
+        let none_crowded = row.iter().all(|home| {
+            let zone = zone_of[home.at()];
+            self.homes[zone] <= self.spread[zone].most
+        });
+        // Homes are demanded of every zone or of none, and there are no more zones than homes then.
+        let demanded = self.spread.first().is_some_and(|spread| spread.least > 0);
+        let none_lacks =
+            !demanded || self.spread.iter().zip(&self.homes).all(|(spread, &homes)| homes >= spread.least);
+        for home in row {
+            self.homes[zone_of[home.at()]] = 0;
+        }
+        none_crowded && none_lacks
+    }
+
     /// Gives homes in zones that have too many to zones that may have more, until the spread is kept.
     fn restore_spread(&mut self, partition: usize) {
         // Each exchange mends one home at least, so there are never more than homes.
         for _ in 0..self.slots.n() {
             let row = self.slots.row(partition);
-            let crowded = |home: &&NodeIndex| {
-                self.homes_in(partition, self.zone(**home)) > self.spread[self.zone(**home)].most
-            };
+            let homes: Vec<usize> =
+                row.iter().map(|&home| self.homes_in(partition, self.zone(home))).collect();
+            let spread = |home: NodeIndex| self.spread[self.zone(home)];
+            let too_many = row.iter().zip(&homes).any(|(&home, &homes)| homes > spread(home).most);
             let lacking = self.lacking(partition) > 0;
-            let too_many = row.iter().any(|home| crowded(&home));
             if !too_many && !lacking {
                 return;
             }
-            let spare = |home: &&NodeIndex| {
-                self.homes_in(partition, self.zone(**home)) > self.spread[self.zone(**home)].least
-            };
-            let excess = |home: &NodeIndex| i64::from(self.load[home.at()]) - i64::from(self.want[home.at()]);
-            let giver = row
-                .iter()
-                .filter(|home| if too_many { crowded(home) } else { spare(home) })
-                .max_by_key(|home| (excess(home), self.draw(partition, **home)));
-            let (Some(&giver), Some(taker)) = (giver, self.neediest(partition, lacking)) else { return };
+            let limit = |home: NodeIndex| if too_many { spread(home).most } else { spread(home).least };
+            let excess = |home: NodeIndex| i64::from(self.load[home.at()]) - i64::from(self.want[home.at()]);
+            let may_leave = row.iter().zip(&homes).filter(|&(&home, &homes)| homes > limit(home));
+            let giver = may_leave
+                .map(|(&home, _)| home)
+                .max_by_key(|&home| (excess(home), self.draw(partition, home)));
+            let (Some(giver), Some(taker)) = (giver, self.neediest(partition, lacking)) else { return };
             self.replace(partition, giver, taker);
             self.load[giver.at()] -= 1;
             self.load[taker.at()] += 1;
@@ -121,7 +145,7 @@ impl<'a> Rebalance<'a> {
         mix(self.seed ^ ((partition as u64) << 16) ^ u64::from(node.0))
     }
 
-    fn replace(&mut self, partition: usize, out: NodeIndex, into: NodeIndex) {
+    pub(super) fn replace(&mut self, partition: usize, out: NodeIndex, into: NodeIndex) {
         for home in self.slots.row_mut(partition) {
             if *home == out {
                 *home = into;
@@ -130,7 +154,7 @@ impl<'a> Rebalance<'a> {
     }
 
     /// Whether `from` may give a partition, of which it is a home, to `to`.
-    fn allows(&self, partition: usize, from: NodeIndex, to: NodeIndex) -> bool {
+    pub(super) fn allows(&self, partition: usize, from: NodeIndex, to: NodeIndex) -> bool {
         if self.slots.row(partition).contains(&to) {
             return false;
         }
@@ -138,99 +162,5 @@ impl<'a> Rebalance<'a> {
         out == into
             || (self.homes_in(partition, into) < self.spread[into].most
                 && self.homes_in(partition, out) > self.spread[out].least)
-    }
-}
-
-/// Gifts of slots between nodes, once every row is filled and keeps the spread.
-struct Gifts<'a> {
-    rows: Rebalance<'a>,
-    /// The partitions that each node is a home of.
-    held: Vec<Vec<u32>>,
-}
-
-impl<'a> Gifts<'a> {
-    fn new(rows: Rebalance<'a>) -> Self {
-        let mut held = vec![Vec::new(); rows.want.len()];
-        for partition in scattered(rows.partitions, rows.seed) {
-            for home in rows.slots.row(partition as usize) {
-                held[home.at()].push(partition);
-            }
-        }
-        Self { rows, held }
-    }
-
-    fn run(mut self) -> Slots {
-        let nodes: Vec<NodeIndex> = (0..self.held.len()).map(NodeIndex::from_usize).collect();
-        for &node in &nodes {
-            self.take_directly(node, &nodes);
-        }
-        for &node in &nodes {
-            self.give_through_others(node);
-        }
-        self.rows.slots
-    }
-
-    fn over(&self, node: NodeIndex) -> bool {
-        self.held[node.at()].len() > self.rows.want[node.at()] as usize
-    }
-
-    fn under(&self, node: NodeIndex) -> bool {
-        self.held[node.at()].len() < self.rows.want[node.at()] as usize
-    }
-
-    fn hand_over(&mut self, step: HandOver) {
-        let partition = self.held[step.from.at()].swap_remove(step.entry);
-        self.held[step.to.at()].push(partition);
-        self.rows.replace(partition as usize, step.from, step.to);
-    }
-
-    /// Takes from the nodes that hold too much, one slot from each in turn.
-    fn take_directly(&mut self, to: NodeIndex, nodes: &[NodeIndex]) {
-        let over = nodes.iter().copied().filter(|&node| self.over(node));
-        let mut givers: Vec<(NodeIndex, usize)> =
-            over.map(|node| (node, self.held[node.at()].len())).collect();
-        while self.under(to) && !givers.is_empty() {
-            givers.retain_mut(|(from, unseen)| self.under(to) && self.give_one(*from, to, unseen));
-        }
-    }
-
-    /// Gives one slot, if any of the `unseen` first can be given. Whether to ask again.
-    fn give_one(&mut self, from: NodeIndex, to: NodeIndex, unseen: &mut usize) -> bool {
-        // Downwards, so that the entry that fills a gap has been looked at. What could not be given then cannot
-        // be given later: what others give to the same node only closes rows.
-        while *unseen > 0 && self.over(from) {
-            *unseen -= 1;
-            let partition = self.held[from.at()][*unseen] as usize;
-            if self.rows.allows(partition, from, to) {
-                self.hand_over(HandOver { from, to, entry: *unseen });
-                return true;
-            }
-        }
-        false
-    }
-
-    fn give_through_others(&mut self, from: NodeIndex) {
-        while self.over(from) {
-            let offers = |node: NodeIndex, reached: &[bool]| self.offers(node, reached);
-            let Some(chain) = chain::shortest(from, self.held.len(), offers, |node| self.under(node)) else {
-                return;
-            };
-            for step in chain {
-                self.hand_over(step);
-            }
-        }
-    }
-
-    /// For each node that is not reached, the first slot that `from` can give to it.
-    fn offers(&self, from: NodeIndex, reached: &[bool]) -> Vec<HandOver> {
-        let others = reached.iter().enumerate().filter(|&(_, &reached)| !reached);
-        others
-            .filter_map(|(at, _)| {
-                let to = NodeIndex::from_usize(at);
-                let mut held = self.held[from.at()].iter();
-                let entry = held.position(|&partition| self.rows.allows(partition as usize, from, to))?;
-                Some(HandOver { from, to, entry })
-            })
-            .collect()
     }
 }

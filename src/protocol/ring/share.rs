@@ -137,11 +137,11 @@ impl Rounding<'_> {
         for (&group, slots) in self.group_of.iter().zip(&want) {
             in_group[group] += slots;
         }
-        let by_remainder = self.by_remainder();
+        let by_proportion = self.by_proportion();
         let mut sum: u32 = in_group.iter().sum();
         // First each group into its range, then the total, which leaves the groups in their ranges.
         for whole in [false, true] {
-            for &node in &by_remainder {
+            for &node in &by_proportion {
                 let (group, range) = (self.group_of[node], self.groups[self.group_of[node]]);
                 let needed = if whole { sum < self.total } else { in_group[group] < range.least };
                 if needed && in_group[group] < range.most && want[node] < self.shares[node].ceil() {
@@ -150,7 +150,7 @@ impl Rounding<'_> {
                     sum += 1;
                 }
             }
-            for &node in by_remainder.iter().rev() {
+            for &node in by_proportion.iter().rev() {
                 let (group, range) = (self.group_of[node], self.groups[self.group_of[node]]);
                 let needed = if whole { sum > self.total } else { in_group[group] > range.most };
                 if needed && in_group[group] > range.least && want[node] > self.shares[node].floor() {
@@ -163,11 +163,12 @@ impl Rounding<'_> {
         want
     }
 
-    /// The nodes, the greatest remainder first: it is raised first and lowered last.
-    fn by_remainder(&self) -> Vec<usize> {
-        let remainder = |share: Share| share.0.saturating_sub(u128::from(share.floor()) << SHARE_BITS);
+    /// The nodes, first those whom one slot more takes the least above their share, in proportion: they are raised
+    /// first and lowered last, so that the greatest load for its weight stays small.
+    fn by_proportion(&self) -> Vec<usize> {
+        let above = |node: usize, other: usize| u128::from(self.shares[node].ceil()) * self.shares[other].0;
         let mut nodes: Vec<usize> = (0..self.shares.len()).collect();
-        nodes.sort_by_key(|&node| std::cmp::Reverse(remainder(self.shares[node])));
+        nodes.sort_by(|&a, &b| above(a, b).cmp(&above(b, a)));
         nodes
     }
 }
