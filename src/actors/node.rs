@@ -25,7 +25,7 @@ use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::shell::{ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
 use crate::config::{Config, MemberConfig, SecretError};
-use crate::http::{Edge, EdgeLimits};
+use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
@@ -199,7 +199,6 @@ impl Node {
         warn_of(config);
         let secret = config.secret()?;
         let ring = founders(config)?;
-        let http_listener = listener("http.listen", config.http.listen)?;
         let peer_listener = listener("peer.listen", config.peer.listen)?;
         let expected = Expectation {
             cluster: config.cluster.name.clone(),
@@ -220,21 +219,14 @@ impl Node {
             node = %config.node.id, directory = %directory.1.directory, start = start.0, clean, ?found,
             "starting in {}", config.node.data.display()
         );
-        Self::assemble(
-            config,
-            secret,
-            ring,
-            (http_listener, peer_listener),
-            directory,
-            (store, found_ceiling, found),
-        )
+        Self::assemble(config, secret, ring, peer_listener, directory, (store, found_ceiling, found))
     }
 
     fn assemble(
         config: &Config,
         secret: crate::transport::Secret,
         ring: Ring,
-        (http_listener, peer_listener): (TcpListener, TcpListener),
+        peer_listener: TcpListener,
         (directory, actor, counter): (Arc<Directory>, ActorId, u64),
         (store, found_ceiling, found): (Arc<crate::storage::FjallStore>, Hlc, Found),
     ) -> Result<Self, StartError> {
@@ -340,7 +332,7 @@ impl Node {
             counters: common.counters.clone(),
             transport: common.transport.clone(),
         });
-        let http = serve_http(config, front, &secret, http_listener, placement)?;
+        let http = serve_http(config, front, &secret, placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
         Ok(Self { directory, dots, commit, shards, admission, draining, http, arbiters, acceptor })
     }
@@ -527,21 +519,41 @@ fn keep_ceiling_ahead(ceiling: Arc<Ceiling>) {
     }));
 }
 
+/// How long the head of a client's request, and a whole body, may take to arrive.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle client's connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections of one REST worker; more wait in the listener's queue.
+const CONNECTIONS_PER_WORKER: usize = 10_000;
+/// Bytes of request bodies that are being received at once.
+const BODIES_MAX: usize = 256 << 20;
+
 fn serve_http(
     config: &Config,
     front: Front,
     secret: &crate::transport::Secret,
-    listener: TcpListener,
     placement: Placement,
 ) -> Result<actix_web::dev::ServerHandle, StartError> {
-    let limits = EdgeLimits {
+    let limits = Limits {
         value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
         key: usize::from(config.limits.key),
         timeout_us: micros(config.limits.timeout),
+        body_timeout: REQUEST_TIMEOUT,
+        bodies: BODIES_MAX,
+    };
+    let options = ServerOptions {
+        listen: config.http.listen.to_string(),
+        workers: usize::from(placement.http_workers),
+        max_connections: CONNECTIONS_PER_WORKER,
+        keep_alive: KEEP_ALIVE,
+        request_timeout: REQUEST_TIMEOUT,
+        shutdown_timeout: REQUEST_TIMEOUT,
     };
     let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
-    let edge = Arc::new(Edge::new(Arc::new(front), tokens, limits));
-    let server = crate::http::serve(edge, listener, usize::from(placement.http_workers))?;
+    let address = config.http.listen;
+    let Listening { server, .. } =
+        crate::http::serve(Edge::new(Arc::new(front), tokens, limits), &options)
+            .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
     let handle = server.handle();
     drop(actix_rt::spawn(async move {
         if let Err(error) = server.await {

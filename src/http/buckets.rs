@@ -1,122 +1,189 @@
-//! `buckets`: what each promises.
+//! Bucket properties.
 
-use std::time::Duration;
-
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
 
+use super::Edge;
+use super::dto::{BucketBody, BucketsBody, Properties, Word};
 use super::error::Problem;
-use super::params::Parameter;
-use super::{Edge, dto, kv, params, target, time};
-use crate::config::units::format_duration;
-use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
-use crate::protocol::ids::BucketName;
+use super::params;
+use super::target;
+use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use crate::protocol::quorum::{N_MAX, Quorum};
 
-/// The longest body of a PUT, in bytes.
-const BODY_MAX: usize = 16 << 10;
+/// The most bytes that the properties of a bucket may take.
+const PROPERTIES_MAX: usize = 16 * 1024;
+
+/// The properties of a PUT, as its errors list them.
+const NAMES: [&str; 10] =
+    ["n", "r", "w", "w_min", "resolution", "blind_write", "sloppy", "read_repair", "ttl", "quotas"];
 
 /// `GET /v1/buckets`.
-pub fn list(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Problem> {
+pub fn list(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
-    let buckets = edge.backend.buckets();
-    let buckets = buckets.iter().map(|(name, settings, version)| shown(name, settings, version)).collect();
-    Ok(dto::json(StatusCode::OK, &dto::Buckets { buckets }))
+    let all = edge.backend.buckets();
+    let buckets = all.iter().map(|(name, settings, version)| BucketBody::new(name, settings, version));
+    Ok(HttpResponse::Ok().json(BucketsBody { buckets: buckets.collect() }))
 }
 
-/// `GET /v1/buckets/{bucket}`: one that was never set has the defaults.
-pub fn get(request: &HttpRequest, edge: &Edge, bucket: &str) -> Result<HttpResponse, Problem> {
+/// `GET /v1/buckets/{bucket}`.
+pub fn show(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
+    let name = target::bucket(bucket)?;
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
-    let bucket = target::bucket(bucket)?;
-    let (settings, version) = edge.backend.bucket(&bucket);
-    Ok(dto::json(StatusCode::OK, &shown(&bucket, &settings, &version)))
+    let (settings, version) = edge.backend.bucket(&name);
+    Ok(HttpResponse::Ok().json(BucketBody::new(&name, &settings, &version)))
 }
 
-/// `PUT /v1/buckets/{bucket}`: sets all properties; what is left out takes its default.
-pub async fn put(
-    request: &HttpRequest,
-    body: web::Payload,
+/// `PUT /v1/buckets/{bucket}`: sets all properties.
+pub async fn set(
     edge: &Edge,
+    request: &HttpRequest,
+    payload: web::Payload,
     bucket: &str,
 ) -> Result<HttpResponse, Problem> {
-    let given = params::parse(request.uri().query(), &[Parameter::Timeout], edge.limits.timeout_us)?;
-    let bucket = target::bucket(bucket)?;
-    let timeout_us = given.timeout_us.unwrap_or(edge.limits.timeout_us);
-    let bytes = kv::receive(request, body, edge, "body", BODY_MAX, timeout_us).await?;
-    let text = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
-    let given: dto::BucketPut = serde_json::from_slice(text).map_err(|error| {
-        let accepted = "a JSON object with n, r, w, w_min, resolution, blind_write, sloppy, read_repair, ttl";
-        Problem::invalid("body", &error.to_string(), accepted)
-    })?;
-    let settings = settings(given, &edge.backend.bucket_defaults())?;
-    let version = edge.backend.set_bucket(bucket.clone(), settings.clone(), timeout_us).await?;
-    Ok(dto::json(StatusCode::OK, &shown(&bucket, &settings, &version)))
+    let set = async {
+        let name = target::bucket(bucket)?;
+        params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
+        let within = edge.limits.body_timeout;
+        let (bytes, _permit) =
+            edge.bodies.receive("body", request.headers(), payload, PROPERTIES_MAX, within).await?;
+        let settings = settings(&bytes, edge.backend.bucket_defaults())?;
+        let timeout_us = edge.limits.timeout_us;
+        let version = edge.backend.set_bucket(name.clone(), settings.clone(), timeout_us).await?;
+        Ok::<_, Problem>(HttpResponse::Ok().json(BucketBody::new(&name, &settings, &version)))
+    };
+    set.await.map_err(|problem| problem.of_write(None))
 }
 
-fn settings(given: dto::BucketPut, defaults: &BucketSettings) -> Result<BucketSettings, Problem> {
-    if given.quotas.is_some_and(|quotas| !quotas.is_null()) {
+/// The settings that a body asks for: what it leaves out is as in `defaults`, but `w_min` is as `w`.
+fn settings(body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Problem> {
+    let Properties(entries) = serde_json::from_slice(body)
+        .map_err(|error| Problem::invalid("body", &error.to_string(), "a JSON object of properties"))?;
+    let mut given = Given { entries };
+    given.check_names()?;
+    let quorum = Quorum {
+        n: given.count("n")?.unwrap_or(defaults.quorum.n),
+        r: given.count("r")?.unwrap_or(defaults.quorum.r),
+        w: given.count("w")?.unwrap_or(defaults.quorum.w),
+    };
+    let settings = BucketSettings {
+        quorum,
+        w_min: given.count("w_min")?.unwrap_or(quorum.w),
+        resolution: given.word::<Resolution>("resolution")?.unwrap_or(defaults.resolution),
+        blind_write: given.word::<BlindWrite>("blind_write")?.unwrap_or(defaults.blind_write),
+        sloppy: given.flag("sloppy")?.unwrap_or(defaults.sloppy),
+        read_repair: given.word::<ReadRepair>("read_repair")?.unwrap_or(defaults.read_repair),
+        ttl_us: given.ttl()?.unwrap_or(defaults.ttl_us),
+    };
+    if settings.sloppy {
+        return Err(Problem::not_built("sloppy = true"));
+    }
+    if given.take("quotas").is_some_and(|quotas| !quotas.is_null()) {
         return Err(Problem::not_built("quotas"));
     }
-    if given.sloppy == Some(true) {
-        return Err(Problem::not_built("sloppy"));
-    }
-    let n = given.n.unwrap_or(defaults.quorum.n);
-    if n == 0 || n > N_MAX {
-        return Err(Problem::out_of_range("n", &n.to_string(), format!("1 to {N_MAX}")));
-    }
-    // A bucket of fewer copies than the default's quorum needs a quorum of its own.
-    let r = given.r.unwrap_or(defaults.quorum.r.min(n));
-    let w = given.w.unwrap_or(defaults.quorum.w.min(n));
-    let settings = BucketSettings {
-        quorum: Quorum { n, r, w },
-        w_min: given.w_min.unwrap_or(w),
-        resolution: choice("resolution", given.resolution, defaults.resolution, &RESOLUTIONS)?,
-        blind_write: choice("blind_write", given.blind_write, defaults.blind_write, &BLIND_WRITES)?,
-        sloppy: false,
-        read_repair: choice("read_repair", given.read_repair, defaults.read_repair, &READ_REPAIRS)?,
-        ttl_us: given.ttl.map(|ttl| params::span("ttl", &ttl, params::TTL_MAX_US)).transpose()?,
-    };
     settings.validate()?;
     Ok(settings)
 }
 
-const RESOLUTIONS: [(&str, Resolution); 2] = [("siblings", Resolution::Siblings), ("lww", Resolution::Lww)];
-const BLIND_WRITES: [(&str, BlindWrite); 2] =
-    [("overwrite", BlindWrite::Overwrite), ("sibling", BlindWrite::Sibling)];
-const READ_REPAIRS: [(&str, ReadRepair); 3] =
-    [("blocking", ReadRepair::Blocking), ("async", ReadRepair::Async), ("off", ReadRepair::Off)];
-
-fn choice<T: Copy>(
-    property: &'static str,
-    given: Option<String>,
-    default: T,
-    choices: &[(&'static str, T)],
-) -> Result<T, Problem> {
-    let Some(given) = given else { return Ok(default) };
-    let chosen = choices.iter().find(|(name, _)| *name == given);
-    chosen.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        Problem::invalid(property, &given, names.join(" or "))
-    })
+struct Given {
+    entries: Vec<(String, Value)>,
 }
 
-fn name<T: PartialEq>(value: &T, choices: &[(&'static str, T)]) -> &'static str {
-    choices.iter().find(|(_, choice)| choice == value).map_or("", |(name, _)| *name)
+impl Given {
+    fn check_names(&self) -> Result<(), Problem> {
+        for (at, (name, _)) in self.entries.iter().enumerate() {
+            if !NAMES.contains(&name.as_str()) {
+                return Err(Problem::unknown(name, NAMES.join(", ")));
+            }
+            if self.entries.iter().skip(at + 1).any(|(other, _)| other == name) {
+                return Err(Problem::invalid(name.clone(), "the property twice", "the property once"));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.entries.iter().position(|(other, _)| other == name)?;
+        Some(self.entries.swap_remove(at).1)
+    }
+
+    fn count(&mut self, name: &'static str) -> Result<Option<u8>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let range = format!("a whole number, 1 to {N_MAX}");
+        if value.as_u64().is_none() && value.as_i64().is_none() {
+            return Err(Problem::invalid(name, &value.to_string(), range));
+        }
+        let count = value.as_u64().and_then(|count| u8::try_from(count).ok());
+        count
+            .map(Some)
+            .ok_or_else(|| Problem::out_of_range(name, &value.to_string(), format!("1 to {N_MAX}")))
+    }
+
+    fn word<W: Word>(&mut self, name: &'static str) -> Result<Option<W>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let choice = W::ALL.iter().copied().find(|choice| value.as_str() == Some(choice.word()));
+        choice.map(Some).ok_or_else(|| {
+            let words: Vec<_> = W::ALL.iter().map(|choice| format!("\"{}\"", choice.word())).collect();
+            Problem::invalid(name, &value.to_string(), words.join(" or "))
+        })
+    }
+
+    fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| Problem::invalid(name, &value.to_string(), "true or false"))
+    }
+
+    /// The time to live, in microseconds; null is none, whatever the default.
+    fn ttl(&mut self) -> Result<Option<Option<u64>>, Problem> {
+        match self.take("ttl") {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(Value::String(text)) => Ok(Some(Some(params::span("ttl", &text, params::TTL_MAX_US)?))),
+            Some(other) => Err(Problem::invalid(
+                "ttl",
+                &other.to_string(),
+                "null, or a duration in quotes, such as \"24h\"",
+            )),
+        }
+    }
 }
 
-fn shown(bucket: &BucketName, settings: &BucketSettings, version: &SettingsVersion) -> dto::Bucket {
-    let Quorum { n, r, w } = settings.quorum;
-    dto::Bucket {
-        name: bucket.to_string(),
-        n,
-        r,
-        w,
-        w_min: settings.w_min,
-        resolution: name(&settings.resolution, &RESOLUTIONS),
-        blind_write: name(&settings.blind_write, &BLIND_WRITES),
-        sloppy: settings.sloppy,
-        read_repair: name(&settings.read_repair, &READ_REPAIRS),
-        ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
-        set_at: (*version > SettingsVersion::DEFAULTS).then(|| time::rfc3339(version.hlc)),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULTS: BucketSettings = BucketSettings {
+        quorum: Quorum { n: 3, r: 2, w: 2 },
+        w_min: 1,
+        resolution: Resolution::Siblings,
+        blind_write: BlindWrite::Overwrite,
+        sloppy: false,
+        read_repair: ReadRepair::Blocking,
+        ttl_us: Some(5_000_000),
+    };
+
+    #[test]
+    fn what_is_left_out_takes_its_default_and_w_min_that_of_w() {
+        let left_out = settings(b"{}", DEFAULTS).unwrap();
+        assert_eq!(left_out, BucketSettings { w_min: 2, ..DEFAULTS });
+        let set = settings(br#"{"w": 3, "ttl": null, "quotas": null}"#, DEFAULTS).unwrap();
+        let quorum = Quorum { w: 3, ..DEFAULTS.quorum };
+        assert_eq!(set, BucketSettings { quorum, w_min: 3, ttl_us: None, ..DEFAULTS });
+    }
+
+    #[test]
+    fn every_property_is_set() {
+        let body = br#"{"n": 5, "r": 3, "w": 4, "w_min": 2, "resolution": "lww", "blind_write": "sibling",
+            "sloppy": false, "read_repair": "off", "ttl": "24h"}"#;
+        let expected = BucketSettings {
+            quorum: Quorum { n: 5, r: 3, w: 4 },
+            w_min: 2,
+            resolution: Resolution::Lww,
+            blind_write: BlindWrite::Sibling,
+            sloppy: false,
+            read_repair: ReadRepair::Off,
+            ttl_us: Some(86_400_000_000),
+        };
+        assert_eq!(settings(body, DEFAULTS).unwrap(), expected);
     }
 }

@@ -1,125 +1,234 @@
-//! The JSON documents of the contract.
+//! The JSON that the edge speaks. Nothing of the protocol core is serialised itself.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header;
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::headers;
+use super::time::rfc3339;
+use crate::config::units::format_duration;
+use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
+use crate::protocol::ids::BucketName;
 
-/// A JSON reply, never for a cache.
-pub fn json<T: Serialize>(status: StatusCode, document: &T) -> HttpResponse {
-    // Strings, numbers and lists of them always have a JSON form.
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    HttpResponse::build(status)
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, headers::NO_STORE))
-        .body(body)
+/// The body of a 300.
+#[derive(Debug, serde::Serialize)]
+pub struct SiblingsBody<'a> {
+    /// The versions.
+    pub siblings: Vec<SiblingBody<'a>>,
+    /// The token that covers them all.
+    pub context: &'a str,
 }
 
-/// `GET /healthz`.
-#[derive(Serialize)]
-pub struct Health {
+/// One version of several.
+#[derive(Debug, serde::Serialize)]
+pub struct SiblingBody<'a> {
+    /// The bytes as base64 (RFC 4648, section 4); null for a delete.
+    pub value: Option<String>,
+    /// Their media type; null for a delete.
+    pub content_type: Option<&'a str>,
+    /// When the version was written.
+    pub version_time: String,
+    /// Whether it is a delete.
+    pub deleted: bool,
+}
+
+/// A bucket, as it is shown.
+#[derive(Debug, serde::Serialize)]
+pub struct BucketBody {
+    name: String,
+    n: u8,
+    r: u8,
+    w: u8,
+    w_min: u8,
+    resolution: &'static str,
+    blind_write: &'static str,
+    sloppy: bool,
+    read_repair: &'static str,
+    ttl: Option<String>,
+    set_at: Option<String>,
+}
+
+impl BucketBody {
+    /// The bucket `name`, with its settings and when they were set.
+    #[must_use]
+    pub fn new(name: &BucketName, settings: &BucketSettings, version: &SettingsVersion) -> Self {
+        Self {
+            name: name.to_string(),
+            n: settings.quorum.n,
+            r: settings.quorum.r,
+            w: settings.quorum.w,
+            w_min: settings.w_min,
+            resolution: settings.resolution.word(),
+            blind_write: settings.blind_write.word(),
+            sloppy: settings.sloppy,
+            read_repair: settings.read_repair.word(),
+            ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
+            set_at: (*version != SettingsVersion::DEFAULTS).then(|| rfc3339(version.hlc)),
+        }
+    }
+}
+
+/// The body of `GET /v1/buckets`.
+#[derive(Debug, serde::Serialize)]
+pub struct BucketsBody {
+    /// Those that were ever set, by name.
+    pub buckets: Vec<BucketBody>,
+}
+
+/// A choice of a few words.
+pub trait Word: Copy + Sized + 'static {
+    /// All choices.
+    const ALL: &'static [Self];
+
+    /// The word of this choice.
+    fn word(self) -> &'static str;
+}
+
+impl Word for Resolution {
+    const ALL: &'static [Self] = &[Self::Siblings, Self::Lww];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Siblings => "siblings",
+            Self::Lww => "lww",
+        }
+    }
+}
+
+impl Word for BlindWrite {
+    const ALL: &'static [Self] = &[Self::Overwrite, Self::Sibling];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Overwrite => "overwrite",
+            Self::Sibling => "sibling",
+        }
+    }
+}
+
+impl Word for ReadRepair {
+    const ALL: &'static [Self] = &[Self::Blocking, Self::Async, Self::Off];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Blocking => "blocking",
+            Self::Async => "async",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// The body of `GET /v1/ring`.
+#[derive(Debug, serde::Serialize)]
+pub struct RingBody {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The number of the membership record.
+    pub epoch: u64,
+    /// Its fingerprint, in hexadecimal.
+    pub fingerprint: String,
+    /// Partitions.
+    pub partitions: u32,
+    /// The N of the ownership figures.
+    pub n: u8,
+    /// The members, by name.
+    pub members: Vec<MemberBody>,
+    /// Partitions that this node does not yet serve reads of.
+    pub incomplete_partitions: u32,
+}
+
+/// A member of the ring.
+#[derive(Debug, serde::Serialize)]
+pub struct MemberBody {
+    /// Its name.
+    pub id: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its weight.
+    pub weight: f64,
+    /// Where its peers reach it.
+    pub address: String,
+    /// `up` or `down`.
+    pub state: &'static str,
+    /// Partitions it is a home of.
+    pub partitions: u32,
+    /// Partitions it is the first home of.
+    pub first: u32,
+}
+
+/// The body of `GET /v1/ring/{bucket}/{key}`.
+#[derive(Debug, serde::Serialize)]
+pub struct PreferenceListBody {
+    /// The bucket.
+    pub bucket: String,
+    /// The key, as base64url.
+    pub key64: String,
+    /// Its partition.
+    pub partition: u32,
+    /// The bucket's N.
+    pub n: u8,
+    /// Its homes, in order.
+    pub preference_list: Vec<String>,
+}
+
+/// The body of `GET /healthz`.
+#[derive(Debug, serde::Serialize)]
+pub struct HealthBody {
+    /// Always `ok`: a node that cannot say so does not answer.
     pub status: &'static str,
+    /// The node's name.
     pub node: String,
-    pub counters: BTreeMap<&'static str, u64>,
+    /// What was refused or dropped, by name.
+    pub counters: Counters,
 }
 
-/// `GET /readyz`.
-#[derive(Serialize)]
-pub struct Ready {
+/// Counters, as a JSON object in their order.
+#[derive(Debug)]
+pub struct Counters(pub Vec<(&'static str, u64)>);
+
+impl Serialize for Counters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, count) in &self.0 {
+            map.serialize_entry(name, count)?;
+        }
+        map.end()
+    }
+}
+
+/// The body of `GET /readyz`.
+#[derive(Debug, serde::Serialize)]
+pub struct ReadyBody {
+    /// Whether the node serves.
     pub ready: bool,
+    /// What keeps it from serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// A bucket's properties, as they are shown.
-#[derive(Serialize)]
-pub struct Bucket {
-    pub name: String,
-    pub n: u8,
-    pub r: u8,
-    pub w: u8,
-    pub w_min: u8,
-    pub resolution: &'static str,
-    pub blind_write: &'static str,
-    pub sloppy: bool,
-    pub read_repair: &'static str,
-    pub ttl: Option<String>,
-    pub set_at: Option<String>,
-}
+/// A JSON object as it came: in order, and with names that came twice, which a map would lose.
+#[derive(Debug)]
+pub struct Properties(pub Vec<(String, serde_json::Value)>);
 
-/// A bucket's properties, as they are given.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub struct BucketPut {
-    pub n: Option<u8>,
-    pub r: Option<u8>,
-    pub w: Option<u8>,
-    pub w_min: Option<u8>,
-    pub resolution: Option<String>,
-    pub blind_write: Option<String>,
-    pub sloppy: Option<bool>,
-    pub read_repair: Option<String>,
-    pub ttl: Option<String>,
-    pub quotas: Option<serde_json::Value>,
-}
+impl<'de> Deserialize<'de> for Properties {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Properties;
 
-/// `GET /v1/buckets`.
-#[derive(Serialize)]
-pub struct Buckets {
-    pub buckets: Vec<Bucket>,
-}
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
 
-/// A member of the ring.
-#[derive(Serialize)]
-pub struct Member {
-    pub id: String,
-    pub zone: String,
-    pub weight: f64,
-    pub address: String,
-    pub state: &'static str,
-    pub partitions: u32,
-    pub first: u32,
-}
-
-/// `GET /v1/ring`.
-#[derive(Serialize)]
-pub struct Ring {
-    pub cluster: String,
-    pub epoch: u64,
-    pub fingerprint: String,
-    pub partitions: u32,
-    pub n: u8,
-    pub members: Vec<Member>,
-    pub incomplete_partitions: u32,
-}
-
-/// `GET /v1/ring/{bucket}/{key}`.
-#[derive(Serialize)]
-pub struct PreferenceList {
-    pub bucket: String,
-    pub key64: String,
-    pub partition: u32,
-    pub n: u8,
-    pub preference_list: Vec<String>,
-}
-
-/// One of several concurrent versions.
-#[derive(Serialize)]
-pub struct Sibling {
-    /// base64 (RFC 4648, section 4); none for a delete.
-    pub value: Option<String>,
-    pub content_type: Option<String>,
-    pub version_time: String,
-    pub deleted: bool,
-}
-
-/// The body of a 300.
-#[derive(Serialize)]
-pub struct Siblings {
-    pub siblings: Vec<Sibling>,
-    pub context: String,
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Properties(entries))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
 }

@@ -34,18 +34,26 @@ impl EntityTag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    /// Whether the request's `If-None-Match` names this tag (by weak comparison, RFC 9110, section
-    /// 13.1.2), so that the reply is a 304.
+/// The entity tags that a reader knows already: its `If-None-Match`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct KnownTags<'a> {
+    any: bool,
+    tags: Vec<&'a str>,
+}
+
+impl<'a> KnownTags<'a> {
+    /// Reads the header; without one, nothing is known.
     ///
     /// # Errors
     ///
     /// The header is neither `*` nor a list of quoted tags.
-    pub fn is_known(&self, headers: &HeaderMap) -> Result<bool, Problem> {
-        let mut known = false;
+    pub fn parse(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        let mut known = Self::default();
         for value in headers.get_all(IF_NONE_MATCH) {
-            let found = value.to_str().ok().and_then(|list| self.is_in(list));
-            known |= found.ok_or_else(|| {
+            let read = value.to_str().ok().and_then(|list| known.take(list));
+            read.ok_or_else(|| {
                 let given = value.as_bytes().escape_ascii().to_string();
                 Problem::header(&IF_NONE_MATCH, &given, "*, or a list of quoted entity tags")
             })?;
@@ -53,19 +61,25 @@ impl EntityTag {
         Ok(known)
     }
 
-    fn is_in(&self, list: &str) -> Option<bool> {
+    /// Whether `tag` is known, by weak comparison (RFC 9110, section 13.1.2), so that the reply is a 304.
+    #[must_use]
+    pub fn has(&self, tag: &EntityTag) -> bool {
+        self.any || self.tags.contains(&tag.0.trim_matches('"'))
+    }
+
+    fn take(&mut self, list: &'a str) -> Option<()> {
         let mut rest = list.trim();
         if rest == "*" {
-            return Some(true);
+            self.any = true;
+            return Some(());
         }
-        let mut known = false;
         loop {
             let opened = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
             let (tag, after) = opened.split_once('"')?;
-            known |= self.0.trim_matches('"') == tag;
+            self.tags.push(tag);
             rest = after.trim_start();
             if rest.is_empty() {
-                return Some(known);
+                return Some(());
             }
             rest = rest.strip_prefix(',')?.trim_start();
         }
@@ -92,7 +106,9 @@ mod tests {
             ("", None),
             ("w/\"ab\"", None),
         ] {
-            assert_eq!(tag.is_in(list), known, "{list}");
+            let mut tags = KnownTags::default();
+            let read = tags.take(list);
+            assert_eq!(read.map(|()| tags.has(&tag)), known, "{list}");
         }
     }
 }

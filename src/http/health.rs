@@ -1,23 +1,25 @@
-//! `healthz` and `readyz`.
+//! Whether the node is alive, and whether it serves.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::Edge;
+use super::dto::{Counters, HealthBody, ReadyBody};
 use super::error::Problem;
-use super::{Edge, dto, params};
+use super::params;
 
-/// `GET /healthz`: the process is alive; with what it has refused, dropped or left undone so far.
-pub fn alive(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Problem> {
+/// `GET /healthz`: 200 for as long as the process answers at all.
+pub fn alive(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
-    let counters = edge.backend.counters().into_iter().collect();
+    let mut counters = edge.backend.counters();
+    counters.extend(edge.bodies.counters());
     let node = edge.backend.node().to_string();
-    Ok(dto::json(StatusCode::OK, &dto::Health { status: "ok", node, counters }))
+    Ok(HttpResponse::Ok().json(HealthBody { status: "ok", node, counters: Counters(counters) }))
 }
 
-/// `GET /readyz`: the ring is known, the storage open, and the node is not stopping.
-pub fn ready(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Problem> {
+/// `GET /readyz`: 200 once the node serves, else 503 and why.
+pub fn ready(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
     let why = edge.backend.not_ready();
-    let status = if why.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Ok(dto::json(status, &dto::Ready { ready: why.is_none(), why }))
+    let mut response = if why.is_none() { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    Ok(response.json(ReadyBody { ready: why.is_none(), why }))
 }

@@ -1,9 +1,30 @@
-//! The REST edge: parses, asks the [`backend::Backend`], renders. It decides nothing.
+//! The REST edge: HTTP in, operations of the node out, and back.
+//!
+//! ```text
+//! routes ──> kv, buckets, ring, health ──> backend (the node)
+//!              └──> target, params, headers, body   what is asked, within bounds
+//!              └──> siblings, etag, dto, time       what is shown
+//!              └──> error                           what went wrong: the only place with status codes of errors
+//! ```
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::{App, HttpServer, web};
+
+use crate::protocol::causality::TokenKey;
+use backend::Backend;
+use body::BodyBudget;
 
 pub mod backend;
+mod body;
 mod buckets;
 mod dto;
-pub mod error;
+mod error;
 mod etag;
 pub mod headers;
 mod health;
@@ -15,67 +36,105 @@ mod siblings;
 mod target;
 mod time;
 
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
-
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
-
-use crate::protocol::causality::TokenKey;
-use backend::Backend;
-
-/// How long a client may take to send its request's head, and an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Connections of one worker; more wait in the listener's queue.
-const CONNECTIONS_PER_WORKER: usize = 10_000;
-/// Bytes of request bodies that a node holds at once, beside those of the requests it has admitted.
-const BODIES_MAX: usize = 256 << 20;
-
-/// What the edge is told.
-#[derive(Debug, Clone)]
-pub struct EdgeLimits {
-    /// The longest value, in bytes.
+/// What a request may ask for at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest value, in bytes (`limits.value`).
     pub value: usize,
-    /// The longest key, in bytes.
+    /// The longest key, in bytes (`limits.key`).
     pub key: usize,
-    /// The longest that a request may take, in microseconds.
+    /// The longest, and the usual, time of an operation, in microseconds (`limits.timeout`).
     pub timeout_us: u64,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How many bytes all bodies in flight may take together.
+    pub bodies: usize,
 }
 
-/// What every handler sees.
+/// What the edge knows, shared by all its workers.
 pub struct Edge {
-    /// The node.
-    pub backend: Arc<dyn Backend>,
-    /// Makes and reads context tokens.
-    pub tokens: TokenKey,
-    /// Limits.
-    pub limits: EdgeLimits,
-    /// Bytes of bodies being received.
-    bodies: AtomicUsize,
+    backend: Arc<dyn Backend>,
+    tokens: TokenKey,
+    limits: Limits,
+    bodies: BodyBudget,
 }
 
 impl Edge {
-    /// An edge over `backend`.
+    /// An edge of `backend`, whose cluster's context tokens `tokens` authenticates.
     #[must_use]
-    pub fn new(backend: Arc<dyn Backend>, tokens: TokenKey, limits: EdgeLimits) -> Self {
-        Self { backend, tokens, limits, bodies: AtomicUsize::new(0) }
+    pub fn new(backend: Arc<dyn Backend>, tokens: TokenKey, limits: Limits) -> Self {
+        Self { backend, tokens, limits, bodies: BodyBudget::new(limits.bodies) }
     }
 }
 
-/// Serves REST on `listener`. Signals are the node's affair; `stop` of the server's handle ends it.
-pub fn serve(edge: Arc<Edge>, listener: TcpListener, workers: usize) -> std::io::Result<Server> {
-    let edge = web::Data::from(edge);
-    let app = move || App::new().app_data(edge.clone()).default_service(web::to(routes::dispatch));
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .max_connections(CONNECTIONS_PER_WORKER)
-        .shutdown_timeout(5)
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge")
+            .field("limits", &self.limits)
+            .field("bodies", &self.bodies)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the edge listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// `host:port`; port 0 lets the system choose.
+    pub listen: String,
+    /// Worker threads; 0 chooses as many as there are cores.
+    pub workers: usize,
+    /// The most connections a worker holds; more wait in the backlog.
+    pub max_connections: usize,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// How long the head of a request may take to arrive.
+    pub request_timeout: Duration,
+    /// How long requests in flight may take once the server is told to stop gracefully.
+    pub shutdown_timeout: Duration,
+}
+
+/// A server that listens.
+pub struct Listening {
+    /// The server: a future that ends when it has stopped. Signals are the caller's affair; it is stopped
+    /// through its handle.
+    pub server: Server,
+    /// The addresses it listens on.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Puts the edge into an application. It takes every path.
+pub fn configure(application: &mut web::ServiceConfig, edge: web::Data<Edge>) {
+    application.app_data(edge).default_service(web::to(routes::serve));
+}
+
+/// Binds and starts a server. Must be called within an actix system or a Tokio runtime, which drives the
+/// returned server; its workers have threads of their own.
+///
+/// # Errors
+///
+/// The address cannot be bound. Nothing is left running.
+pub fn serve(edge: Edge, options: &ServerOptions) -> io::Result<Listening> {
+    let edge = web::Data::new(edge);
+    let mut server = HttpServer::new(move || {
+        let edge = edge.clone();
+        App::new().configure(move |application| configure(application, edge))
+    })
+    .disable_signals()
+    .tcp_nodelay(true)
+    .keep_alive(options.keep_alive)
+    .client_request_timeout(options.request_timeout)
+    .max_connections(options.max_connections)
+    .shutdown_timeout(options.shutdown_timeout.as_secs().max(1));
+    if options.workers > 0 {
+        server = server.workers(options.workers);
+    }
+    let server = server.bind(&options.listen)?;
+    let addresses = server.addrs();
+    Ok(Listening { server: server.run(), addresses })
 }

@@ -1,49 +1,49 @@
-//! `ring`: who owns what.
+//! The ring, as this node sees it.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 
+use super::Edge;
+use super::backend::{MemberView, RingView};
+use super::dto::{MemberBody, PreferenceListBody, RingBody};
 use super::error::Problem;
-use super::{Edge, dto, params, target};
+use super::kv::{Call, Place};
+use super::params::{self, Parameter};
+use super::target::BASE64URL;
 
 /// `GET /v1/ring`.
-pub fn get(request: &HttpRequest, edge: &Edge) -> Result<HttpResponse, Problem> {
+pub fn show(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
-    let ring = edge.backend.ring();
-    let members = ring.members.into_iter().map(|member| dto::Member {
-        id: member.id.to_string(),
-        zone: member.zone,
-        weight: member.weight,
-        address: member.address,
-        state: if member.up { "up" } else { "down" },
-        partitions: member.partitions,
-        first: member.first,
-    });
-    let document = dto::Ring {
-        cluster: ring.cluster,
-        epoch: ring.epoch,
-        fingerprint: format!("{:016x}", ring.fingerprint),
-        partitions: ring.partitions,
-        n: ring.n,
-        members: members.collect(),
-        incomplete_partitions: ring.incomplete_partitions,
-    };
-    Ok(dto::json(StatusCode::OK, &document))
+    let RingView { cluster, epoch, fingerprint, partitions, n, members, incomplete_partitions } =
+        edge.backend.ring();
+    let fingerprint = format!("{fingerprint:016x}");
+    let members = members.into_iter().map(MemberBody::from).collect();
+    let body = RingBody { cluster, epoch, fingerprint, partitions, n, members, incomplete_partitions };
+    Ok(HttpResponse::Ok().json(body))
 }
 
-/// `GET /v1/ring/{bucket}/{key}`.
-pub fn key(request: &HttpRequest, edge: &Edge, bucket: &str, key: &str) -> Result<HttpResponse, Problem> {
-    params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
-    let bucket = target::bucket(bucket)?;
-    let key = target::key(key, edge.limits.key)?;
-    let (partition, homes) = edge.backend.preference_list(&bucket, &key);
-    let document = dto::PreferenceList {
-        n: edge.backend.bucket(&bucket).0.quorum.n,
-        bucket: bucket.to_string(),
-        key64: target::BASE64URL.encode(key.as_bytes()),
+impl From<MemberView> for MemberBody {
+    fn from(member: MemberView) -> Self {
+        let MemberView { id, zone, weight, address, up, partitions, first } = member;
+        let state = if up { "up" } else { "down" };
+        Self { id: id.to_string(), zone, weight, address, state, partitions, first }
+    }
+}
+
+/// `GET /v1/ring/{bucket}/{key}`: the homes of a key, in order. As with values, `?key64=` takes any key.
+pub fn preference_list(
+    edge: &Edge,
+    request: &HttpRequest,
+    place: Place<'_>,
+) -> Result<HttpResponse, Problem> {
+    let call = Call::parse(edge, place, request.uri().query(), &[Parameter::Key64])?;
+    let (partition, homes) = edge.backend.preference_list(&call.bucket, &call.key);
+    let (settings, _) = edge.backend.bucket(&call.bucket);
+    Ok(HttpResponse::Ok().json(PreferenceListBody {
+        bucket: call.bucket.to_string(),
+        key64: BASE64URL.encode(call.key.as_bytes()),
         partition,
+        n: settings.quorum.n,
         preference_list: homes.iter().map(ToString::to_string).collect(),
-    };
-    Ok(dto::json(StatusCode::OK, &document))
+    }))
 }

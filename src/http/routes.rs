@@ -1,123 +1,168 @@
-//! Which call a request is for. The raw path is matched, undecoded, so that keys stay the bytes they are.
+//! Which call a request is: method and raw path, matched by neap itself (see [`super::target`]).
 
 use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
-use super::{Edge, buckets, health, kv, ring};
+use super::kv::Place;
+use super::{Edge, buckets, headers, health, kv, ring};
 
-/// Where a request goes.
-enum Call<'a> {
-    Key { bucket: &'a str, key: kv::RawKey<'a> },
-    Keys,
+/// What is at a path.
+#[derive(Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Key(Place<'a>),
+    Keys(Place<'a>),
     Buckets,
     Bucket(&'a str),
     Ring,
-    RingKey { bucket: &'a str, key: &'a str },
-    Health,
+    PreferenceList(Place<'a>),
+    Alive,
     Ready,
-    NotBuilt(&'static str),
+    NotBuilt { what: &'static str, allow: &'static str },
+    Unknown,
 }
 
-/// Paths of the contract that are not built yet, with what each would be.
-const NOT_BUILT: [(&str, &str); 15] = [
-    ("/v1/batch", "batch"),
-    ("/v1/ring/join", "ring/join"),
-    ("/v1/ring/leave", "ring/leave"),
-    ("/v1/ring/remove", "ring/remove"),
-    ("/v1/ring/replace", "ring/replace"),
-    ("/v1/ring/cordon", "ring/cordon"),
-    ("/v1/ring/uncordon", "ring/uncordon"),
-    ("/v1/ring/changes", "ring/changes"),
-    ("/v1/slo", "slo"),
-    ("/v1/slo/advice", "slo/advice"),
-    ("/v1/hints", "hints"),
-    ("/metrics", "metrics"),
-    ("/ui", "ui"),
-    ("/openapi.json", "openapi.json"),
-    ("/docs", "docs"),
-];
+const READ: &str = "GET, HEAD";
+const READ_PUT: &str = "GET, HEAD, PUT";
+const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 
-fn find<'a>(path: &'a str, query: Option<&str>) -> Option<Call<'a>> {
-    match path {
-        "/v1/buckets" => return Some(Call::Buckets),
-        "/v1/ring" => return Some(Call::Ring),
-        "/healthz" => return Some(Call::Health),
-        "/readyz" => return Some(Call::Ready),
-        _ => {}
+/// Answers one request.
+pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let answer = dispatch(&edge, &request, payload).await;
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    let to = response.headers_mut();
+    to.insert(CACHE_CONTROL, headers::NO_STORE);
+    if let Some(trace) = headers::traceparent(request.headers()) {
+        to.insert(headers::TRACEPARENT, HeaderValue::clone(trace));
     }
-    if let Some(rest) = path.strip_prefix("/v1/kv/") {
-        return Some(match rest.split_once('/') {
-            Some((bucket, key)) => Call::Key { bucket, key: kv::RawKey::Path(key) },
-            None if kv::names_key64(query) => Call::Key { bucket: rest, key: kv::RawKey::Query },
-            None => Call::Keys,
-        });
-    }
-    if let Some(bucket) = path.strip_prefix("/v1/buckets/") {
-        return (!bucket.contains('/')).then_some(Call::Bucket(bucket));
-    }
-    let not_built = NOT_BUILT.iter().find(|(known, _)| *known == path).map(|(_, what)| *what);
-    let under = |prefix: &str| path == prefix || path.starts_with(&format!("{prefix}/"));
-    let what = not_built
-        .or_else(|| under("/v1/repair").then_some("repair"))
-        .or_else(|| under("/ui").then_some("ui"));
-    if let Some(what) = what {
-        return Some(Call::NotBuilt(what));
-    }
-    let (bucket, key) = path.strip_prefix("/v1/ring/")?.split_once('/')?;
-    Some(Call::RingKey { bucket, key })
+    response
 }
 
-/// Serves one request.
-pub async fn dispatch(request: HttpRequest, body: web::Payload, edge: web::Data<Edge>) -> HttpResponse {
-    let served = serve(&request, body, &edge).await;
-    served.unwrap_or_else(Problem::into_response)
-}
-
-async fn serve(request: &HttpRequest, body: web::Payload, edge: &Edge) -> Result<HttpResponse, Problem> {
-    let uri = request.uri();
+async fn dispatch(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let path = request.uri().path();
     let method = request.method();
-    let call = find(uri.path(), uri.query()).ok_or_else(|| Problem::path_not_found(uri.path()))?;
-    let wrong = |allow: &'static str| Err(Problem::method_not_allowed(method.as_str(), allow));
-    match call {
-        Call::Key { bucket, key } => match *method {
-            Method::GET | Method::HEAD => kv::get(request, edge, bucket, key).await,
-            Method::PUT => kv::put(request, body, edge, bucket, key).await,
-            Method::DELETE => kv::delete(request, edge, bucket, key).await,
-            _ => wrong("GET, HEAD, PUT, DELETE"),
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let key64 = names_key64(request.uri().query());
+    match route(path, key64) {
+        Route::Keys(_) if reads && !key64 => Err(Problem::not_built("listing the keys of a bucket")),
+        Route::Key(place) | Route::Keys(place) if reads => kv::read(edge, request, place).await,
+        Route::Key(place) | Route::Keys(place) if *method == Method::PUT => {
+            kv::put(edge, request, payload, place).await
+        }
+        Route::Key(place) | Route::Keys(place) if *method == Method::DELETE => {
+            kv::delete(edge, request, place).await
+        }
+        Route::Buckets if reads => buckets::list(edge, request),
+        Route::Bucket(bucket) if reads => buckets::show(edge, request, bucket),
+        Route::Bucket(bucket) if *method == Method::PUT => buckets::set(edge, request, payload, bucket).await,
+        Route::Ring if reads => ring::show(edge, request),
+        Route::PreferenceList(place) if reads => ring::preference_list(edge, request, place),
+        Route::Alive if reads => health::alive(edge, request),
+        Route::Ready if reads => health::ready(edge, request),
+        Route::NotBuilt { what, allow } if allow.split(", ").any(|known| known == method.as_str()) => {
+            Err(Problem::not_built(what))
+        }
+        Route::Unknown => Err(Problem::path_not_found(path)),
+        other => Err(Problem::method_not_allowed(method.as_str(), allowed(&other))),
+    }
+}
+
+const fn allowed(route: &Route<'_>) -> &'static str {
+    match route {
+        Route::Key(_) | Route::Keys(_) => READ_PUT_DELETE,
+        Route::Bucket(_) => READ_PUT,
+        Route::NotBuilt { allow, .. } => allow,
+        Route::Buckets
+        | Route::Ring
+        | Route::PreferenceList(_)
+        | Route::Alive
+        | Route::Ready
+        | Route::Unknown => READ,
+    }
+}
+
+fn names_key64(query: Option<&str>) -> bool {
+    let mut pieces = query.unwrap_or_default().split('&');
+    pieces.any(|piece| piece.split_once('=').map_or(piece, |(name, _)| name) == super::target::KEY64)
+}
+
+/// What is at `path`. `key64` says whether the query names a key, which makes a bucket's path that of a key.
+fn route(path: &str, key64: bool) -> Route<'_> {
+    if let Some(rest) = path.strip_prefix("/v1/kv/") {
+        return match rest.split_once('/') {
+            Some((bucket, key)) => Route::Key(Place { bucket, key: Some(key) }),
+            None => Route::Keys(Place { bucket: rest, key: None }),
+        };
+    }
+    if let Some(rest) = path.strip_prefix("/v1/buckets/") {
+        return if rest.contains('/') { Route::Unknown } else { Route::Bucket(rest) };
+    }
+    if let Some(rest) = path.strip_prefix("/v1/ring/") {
+        match rest.split_once('/') {
+            Some((bucket, key)) => return Route::PreferenceList(Place { bucket, key: Some(key) }),
+            None if key64 => return Route::PreferenceList(Place { bucket: rest, key: None }),
+            None => {}
+        }
+    }
+    match path {
+        "/v1/buckets" => Route::Buckets,
+        "/v1/ring" => Route::Ring,
+        "/healthz" => Route::Alive,
+        "/readyz" => Route::Ready,
+        _ => not_built(path),
+    }
+}
+
+/// The parts of the contract that are not built yet.
+fn not_built(path: &str) -> Route<'static> {
+    let (what, allow) = match path {
+        "/v1/batch" => ("the batch call", "POST"),
+        "/v1/ring/join" | "/v1/ring/leave" | "/v1/ring/remove" | "/v1/ring/replace" => {
+            ("changing the membership", "POST")
+        }
+        "/v1/ring/cordon" | "/v1/ring/uncordon" => ("taking a node out of reads", "POST"),
+        "/v1/ring/changes" => ("the progress of membership changes", READ),
+        "/v1/slo" => ("the report of objectives", READ),
+        "/v1/slo/advice" => ("advice on quorums", READ),
+        "/v1/hints" => ("the report of hints", READ),
+        "/v1/repair" => ("anti-entropy repair", "GET, HEAD, POST"),
+        "/metrics" => ("the Prometheus metrics", READ),
+        "/ui" => ("the dashboard", READ),
+        "/openapi.json" => ("the published contract", READ),
+        "/docs" => ("the page of the published contract", READ),
+        _ => match path.strip_prefix("/v1/repair/") {
+            Some(id) if !id.is_empty() && !id.contains('/') => ("stopping a repair", "DELETE"),
+            _ => return Route::Unknown,
         },
-        Call::Keys => match *method {
-            Method::GET => Err(Problem::not_built("key listing")),
-            Method::PUT | Method::DELETE | Method::HEAD => {
-                Err(Problem::invalid("key", "no key", "a key in the path, or ?key64=<base64url>"))
-            }
-            _ => wrong("GET, HEAD, PUT, DELETE"),
-        },
-        Call::Buckets => match *method {
-            Method::GET | Method::HEAD => buckets::list(request, edge),
-            _ => wrong("GET, HEAD"),
-        },
-        Call::Bucket(bucket) => match *method {
-            Method::GET | Method::HEAD => buckets::get(request, edge, bucket),
-            Method::PUT => buckets::put(request, body, edge, bucket).await,
-            _ => wrong("GET, HEAD, PUT"),
-        },
-        Call::Ring => match *method {
-            Method::GET | Method::HEAD => ring::get(request, edge),
-            _ => wrong("GET, HEAD"),
-        },
-        Call::RingKey { bucket, key } => match *method {
-            Method::GET | Method::HEAD => ring::key(request, edge, bucket, key),
-            _ => wrong("GET, HEAD"),
-        },
-        Call::Health => match *method {
-            Method::GET | Method::HEAD => health::alive(request, edge),
-            _ => wrong("GET, HEAD"),
-        },
-        Call::Ready => match *method {
-            Method::GET | Method::HEAD => health::ready(request, edge),
-            _ => wrong("GET, HEAD"),
-        },
-        Call::NotBuilt(what) => Err(Problem::not_built(what)),
+    };
+    Route::NotBuilt { what, allow }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_all_of_the_path_after_its_bucket() {
+        let place = |key| Place { bucket: "b", key };
+        for (path, key) in
+            [("/v1/kv/b/k", "k"), ("/v1/kv/b/a/b/", "a/b/"), ("/v1/kv/b//", "/"), ("/v1/kv/b/", "")]
+        {
+            assert_eq!(route(path, false), Route::Key(place(Some(key))), "{path}");
+        }
+        assert_eq!(route("/v1/kv/b", true), Route::Keys(place(None)));
+    }
+
+    #[test]
+    fn other_paths_are_matched_whole() {
+        for path in ["", "/", "*", "/v1", "/v1/kv", "/v1/ring/", "/v1/ring/b", "/healthz/", "/v1/buckets/a/b"]
+        {
+            assert_eq!(route(path, false), Route::Unknown, "{path}");
+        }
     }
 }

@@ -1,86 +1,272 @@
-//! Several concurrent versions in one reply: JSON, or `multipart/mixed` where the client asks for it.
+//! Which versions a reader is shown, and several of them in one body: as JSON or as `multipart/mixed`.
+
+use std::fmt::Write as _;
 
 use actix_web::http::header::{ACCEPT, HeaderMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{dto, headers, time};
-use crate::protocol::causality::{Body, Version};
+use super::dto::{SiblingBody, SiblingsBody};
+use super::headers;
+use super::time::rfc3339;
+use crate::protocol::bucket::Resolution;
+use crate::protocol::causality::{Body, Object, Value, Version};
+use crate::protocol::time::WallMicros;
 
-/// Whether the client prefers `multipart/mixed` (RFC 2046, section 5.1) to JSON.
-#[must_use]
-pub fn wants_multipart(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let mut ranges = accepted.flat_map(|value| value.split(',')).map(|range| {
-        let (kind, parameters) = range.split_once(';').unwrap_or((range, ""));
-        (kind.trim().to_ascii_lowercase(), !parameters.replace(' ', "").contains("q=0,"))
-    });
-    ranges.any(|(kind, wanted)| wanted && (kind == "multipart/mixed" || kind == "multipart/*"))
+/// What a reader is shown of an object.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// No value: every version is a tombstone or has expired.
+    Nothing,
+    /// One value.
+    One(&'a Version, &'a Value),
+    /// Concurrent versions, at least one of them a value, ordered by dot.
+    Several(Vec<&'a Version>),
 }
 
-/// The JSON document.
+/// Resolves an object for a reader at the wall-clock time `now`.
+///
+/// What expired is hidden after resolution: the expiry of the version that `lww` shows must not bring a
+/// version back that it had won over.
 #[must_use]
-pub fn json(shown: &[&Version], context: &str) -> dto::Siblings {
-    let siblings = shown.iter().map(|version| {
-        let version_time = time::rfc3339(version.hlc);
-        match &version.body {
-            Body::Value(value) => dto::Sibling {
-                value: Some(STANDARD.encode(&value.bytes)),
-                content_type: value.content_type.clone(),
-                version_time,
-                deleted: false,
-            },
-            Body::Tombstone => dto::Sibling { value: None, content_type: None, version_time, deleted: true },
+pub fn shown(object: &Object, resolution: Resolution, now: WallMicros) -> Shown<'_> {
+    let visible: Vec<&Version> = match (resolution, object.versions()) {
+        // Nearly all reads: no list is needed.
+        (_, [version]) => return alone(version, now),
+        (Resolution::Lww, _) => return object.lww().map_or(Shown::Nothing, |version| alone(version, now)),
+        (Resolution::Siblings, _) => {
+            object.siblings().into_iter().filter(|version| !has_expired(version, now)).collect()
         }
-    });
-    dto::Siblings { siblings: siblings.collect(), context: context.to_owned() }
+    };
+    match visible.as_slice() {
+        [version] => alone(version, now),
+        _ if visible.iter().all(|version| version.is_tombstone()) => Shown::Nothing,
+        _ => Shown::Several(visible),
+    }
 }
 
-/// The parts, and the `Content-Type` that names their boundary.
+fn alone(version: &Version, now: WallMicros) -> Shown<'_> {
+    match &version.body {
+        Body::Value(value) if !has_expired(version, now) => Shown::One(version, value),
+        Body::Value(_) | Body::Tombstone => Shown::Nothing,
+    }
+}
+
+fn has_expired(version: &Version, now: WallMicros) -> bool {
+    matches!(&version.body, Body::Value(value) if value.expires_at.is_some_and(|at| at <= now))
+}
+
+/// The body of a 300 in JSON.
 #[must_use]
-pub fn multipart(shown: &[&Version]) -> (String, Vec<u8>) {
-    let boundary = boundary(shown);
-    let mut body = Vec::new();
-    for version in shown {
-        let mut part =
-            format!("--{boundary}\r\n{}: {}\r\n", headers::NEAP_VERSION_TIME, time::rfc3339(version.hlc));
-        let bytes: &[u8] = match &version.body {
-            Body::Value(value) => {
-                let content_type = value.content_type.as_deref().unwrap_or(headers::OCTET_STREAM);
-                part.push_str(&format!("content-type: {content_type}\r\n"));
-                &value.bytes
+pub fn json(versions: &[&Version], context: &str) -> Vec<u8> {
+    let siblings = versions
+        .iter()
+        .map(|version| {
+            let value = value_of(version);
+            SiblingBody {
+                value: value.map(|value| STANDARD.encode(&value.bytes)),
+                content_type: value.map(content_type),
+                version_time: rfc3339(version.hlc),
+                deleted: version.is_tombstone(),
             }
-            Body::Tombstone => {
-                part.push_str(&format!("{}: true\r\n", headers::NEAP_DELETED));
-                &[]
-            }
-        };
-        body.extend_from_slice(part.as_bytes());
+        })
+        .collect();
+    // Strings and flags always have a JSON form, so this cannot fail.
+    serde_json::to_vec(&SiblingsBody { siblings, context }).unwrap_or_default()
+}
+
+/// The body of a 300 in `multipart/mixed` (RFC 2046, section 5.1), with its `Content-Type`.
+#[must_use]
+pub fn multipart(versions: &[&Version]) -> (String, Bytes) {
+    let boundary = boundary(versions);
+    let size: usize = versions.iter().filter_map(|v| value_of(v)).map(|value| value.bytes.len()).sum();
+    let mut body = Vec::with_capacity(size.saturating_add(versions.len().saturating_mul(320)));
+    for version in versions {
+        let value = value_of(version);
+        let mut head = String::with_capacity(256);
+        // Writing to a string cannot fail.
+        let _ = write!(
+            head,
+            "--{boundary}\r\ncontent-type: {}\r\n{}: {}\r\n{}: {}\r\n",
+            value.map_or(headers::OCTET_STREAM, content_type),
+            headers::NEAP_VERSION_TIME,
+            rfc3339(version.hlc),
+            headers::NEAP_WRITE_ID,
+            version.write_id,
+        );
+        if version.is_tombstone() {
+            let _ = write!(head, "{}: true\r\n", headers::NEAP_DELETED);
+        }
+        body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(b"\r\n");
-        body.extend_from_slice(bytes);
+        body.extend_from_slice(value.map_or(&[], |value| &value.bytes));
         body.extend_from_slice(b"\r\n");
     }
     body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    (format!("multipart/mixed; boundary={boundary}"), body)
+    (format!("multipart/mixed; boundary={boundary}"), Bytes::from(body))
 }
 
-/// A boundary that no value holds.
-fn boundary(shown: &[&Version]) -> String {
-    let mut seed = 0u32;
+/// A boundary that none of the values holds. Each try that fails needs a place of its own in the values,
+/// so the search ends.
+fn boundary(versions: &[&Version]) -> String {
+    let mut attempt = 0u64;
     loop {
-        let boundary = format!("neap-{:032x}", xxh3_128(&seed.to_be_bytes()));
-        let held = shown.iter().any(|version| match &version.body {
-            Body::Value(value) => holds(&value.bytes, boundary.as_bytes()),
-            Body::Tombstone => false,
-        });
-        if !held {
+        let mut seed = attempt.to_be_bytes().to_vec();
+        for version in versions {
+            seed.extend_from_slice(&version.dot.actor.directory.0.to_be_bytes());
+            seed.extend_from_slice(&version.dot.counter.to_be_bytes());
+        }
+        let boundary = format!("neap-{:032x}", xxh3_128(&seed));
+        let taken = versions
+            .iter()
+            .filter_map(|version| value_of(version))
+            .any(|value| value.bytes.windows(boundary.len()).any(|window| window == boundary.as_bytes()));
+        if !taken {
             return boundary;
         }
-        seed += 1;
+        attempt = attempt.wrapping_add(1);
     }
 }
 
-fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
+fn value_of(version: &Version) -> Option<&Value> {
+    match &version.body {
+        Body::Value(value) => Some(value),
+        Body::Tombstone => None,
+    }
+}
+
+/// The media type of a value; bytes, where the writer did not say.
+#[must_use]
+pub fn content_type(value: &Value) -> &str {
+    value.content_type.as_deref().unwrap_or(headers::OCTET_STREAM)
+}
+
+/// Whether `Accept` asks for `multipart/mixed` rather than JSON: it is named, and JSON is not liked better
+/// (RFC 9110, section 12.5.1). JSON wins where both are named alike.
+#[must_use]
+pub fn prefers_multipart(request: &HeaderMap) -> bool {
+    let (mut multipart, mut json, mut any) = (None, None, None);
+    for value in request.get_all(ACCEPT).filter_map(|value| value.to_str().ok()) {
+        for range in value.split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let quality = parts.find_map(quality).unwrap_or(1000);
+            match name.as_str() {
+                "multipart/mixed" => multipart = Some(quality),
+                "multipart/*" => multipart = multipart.or(Some(quality)),
+                "application/json" => json = Some(quality),
+                "application/*" => json = json.or(Some(quality)),
+                "*/*" => any = Some(quality),
+                _ => {}
+            }
+        }
+    }
+    let multipart: u16 = multipart.unwrap_or(0);
+    multipart > 0 && json.map_or(multipart >= any.unwrap_or(0), |json| multipart > json)
+}
+
+/// The `q` of a media range, in thousandths.
+fn quality(parameter: &str) -> Option<u16> {
+    let (name, value) = parameter.split_once('=')?;
+    let q: f32 = name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().ok())??;
+    // The clamp keeps the cast exact.
+    Some((q.clamp(0.0, 1.0) * 1000.0) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::causality::CausalContext;
+    use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+    use crate::protocol::time::Hlc;
+    use actix_web::http::header::HeaderValue;
+
+    fn version(counter: u64, body: Body) -> Version {
+        let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
+        Version {
+            dot: Dot { actor, counter },
+            hlc: Hlc::from_wall(WallMicros(counter)),
+            w: 1,
+            write_id: WriteId(u128::from(counter)),
+            named: false,
+            past: CausalContext::new(),
+            gapless: true,
+            body,
+        }
+    }
+
+    fn value(bytes: &[u8], expires_at: Option<u64>) -> Body {
+        let expires_at = expires_at.map(WallMicros);
+        Body::Value(Value { content_type: None, bytes: Bytes::copy_from_slice(bytes), expires_at })
+    }
+
+    fn object(versions: Vec<Version>) -> Object {
+        Object::from_parts(CausalContext::new(), versions, Vec::new())
+    }
+
+    fn counters(shown: Shown<'_>) -> Vec<u64> {
+        match shown {
+            Shown::Nothing => Vec::new(),
+            Shown::One(version, _) => vec![version.dot.counter],
+            Shown::Several(versions) => versions.iter().map(|version| version.dot.counter).collect(),
+        }
+    }
+
+    #[test]
+    fn expired_values_are_hidden_and_deletes_beside_values_are_not() {
+        let now = WallMicros(10);
+        let show = |versions| counters(shown(&object(versions), Resolution::Siblings, now));
+        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", None))]), [1, 2]);
+        assert_eq!(show(vec![version(1, value(b"a", Some(10))), version(2, value(b"b", Some(11)))]), [2]);
+        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, Body::Tombstone)]), [1, 2]);
+        assert!(show(vec![version(1, value(b"a", Some(3))), version(2, Body::Tombstone)]).is_empty());
+        assert!(show(vec![version(1, Body::Tombstone), version(2, Body::Tombstone)]).is_empty());
+        assert!(show(vec![]).is_empty());
+    }
+
+    #[test]
+    fn lww_shows_the_newest_and_its_expiry_brings_nothing_back() {
+        let now = WallMicros(10);
+        let show = |versions| counters(shown(&object(versions), Resolution::Lww, now));
+        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", None))]), [2]);
+        assert!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", Some(9)))]).is_empty());
+        assert!(show(vec![version(1, value(b"a", None)), version(2, Body::Tombstone)]).is_empty());
+    }
+
+    #[test]
+    fn the_boundary_occurs_in_no_value() {
+        let first = boundary(&[&version(1, value(b"", None))]);
+        let text = format!("x\r\n--{first}\r\ny");
+        let again = version(1, value(text.as_bytes(), None));
+        let second = boundary(&[&again]);
+        assert_ne!(first, second);
+        let (media_type, body) = multipart(&[&again]);
+        assert_eq!(media_type, format!("multipart/mixed; boundary={second}"));
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        assert_eq!(body.matches(&second).count(), 2, "{body}");
+    }
+
+    #[test]
+    fn multipart_is_given_to_those_who_name_it() {
+        for (accept, multipart) in [
+            ("multipart/mixed", true),
+            ("Multipart/Mixed; q=0.5", true),
+            ("multipart/mixed, */*", true),
+            ("multipart/mixed, */*;q=0.1", true),
+            ("multipart/mixed;q=0.2, */*", false),
+            ("multipart/mixed, application/json", false),
+            ("multipart/mixed, application/json;q=0.9", true),
+            ("multipart/mixed;q=0", false),
+            ("application/json", false),
+            ("*/*", false),
+            ("text/plain", false),
+        ] {
+            let mut request = HeaderMap::new();
+            request.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(prefers_multipart(&request), multipart, "{accept}");
+        }
+        assert!(!prefers_multipart(&HeaderMap::new()));
+    }
 }

@@ -1,1 +1,10 @@
-//! Tests of http.
+//! Tests of the REST edge: a real server on a loopback port, over a node that is only a table.
+
+mod client;
+mod failures;
+mod fake;
+mod keys;
+mod refusals;
+mod ring_and_buckets;
+mod siblings;
+mod values;

@@ -1,5 +1,7 @@
 //! Errors as clients see them (RFC 9457). The only place that maps an error to a status code.
 
+mod kind;
+
 use std::borrow::Cow;
 
 use actix_web::HttpResponse;
@@ -14,91 +16,10 @@ use crate::protocol::ids::{NodeId, WriteId};
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::quorum::QuorumError;
+use kind::Kind;
 
 /// How much of what was given is repeated in an error, in bytes.
 const GIVEN_MAX: usize = 128;
-
-/// What went wrong, each with its stable `type`, its status and its title.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A query parameter, a path segment, a header or a property is not what is accepted. Nothing changed.
-    Invalid,
-    /// A query parameter or property that the call does not know. Nothing changed.
-    Unknown,
-    /// The context token was refused. Nothing changed.
-    InvalidContext,
-    /// The key holds no value.
-    KeyNotFound,
-    /// No call has this path. Nothing changed.
-    PathNotFound,
-    /// The path has no such method. Nothing changed.
-    MethodNotAllowed,
-    /// A create-only write was applied, beside a concurrent one.
-    AppliedAsSibling,
-    /// A bucket's N cannot change. Nothing changed.
-    QuorumSizeFixed,
-    /// `If-None-Match: *`, and a value is there. Nothing changed.
-    Exists,
-    /// Over a size limit. Nothing changed.
-    TooLarge,
-    /// N, R, W or `w_min` does not fit. Nothing changed.
-    OutOfRange,
-    /// N is greater than the number of nodes. Nothing changed.
-    TooFewMembers,
-    /// The table of buckets is full. Nothing changed.
-    TooManyBuckets,
-    /// A part of the contract that is not built yet. Nothing changed.
-    NotBuilt,
-    /// Too few homes answered.
-    QuorumNotReached,
-    /// Every home that answered holds a damaged record of the key.
-    Damaged,
-    /// Too few members stored the settings.
-    SettingsNotStored,
-    /// The node is at a limit. Nothing changed.
-    Overloaded,
-    /// The node is stopping or not ready. Nothing changed.
-    NotServing,
-    /// The deadline passed first.
-    Deadline,
-}
-
-impl Kind {
-    /// `type`, status and `title`.
-    const fn parts(self) -> (&'static str, StatusCode, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::Invalid => ("/problems/invalid", S::BAD_REQUEST, "Invalid request"),
-            Self::Unknown => ("/problems/unknown-parameter", S::BAD_REQUEST, "Unknown parameter"),
-            Self::InvalidContext => ("/problems/invalid-context", S::BAD_REQUEST, "Invalid context"),
-            Self::KeyNotFound => ("/problems/key-not-found", S::NOT_FOUND, "Key not found"),
-            Self::PathNotFound => ("/problems/path-not-found", S::NOT_FOUND, "Path not found"),
-            Self::MethodNotAllowed => {
-                ("/problems/method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
-            }
-            Self::AppliedAsSibling => ("/problems/applied-as-sibling", S::CONFLICT, "Applied as a sibling"),
-            Self::QuorumSizeFixed => ("/problems/quorum-size-fixed", S::CONFLICT, "N cannot change"),
-            Self::Exists => ("/problems/exists", S::PRECONDITION_FAILED, "A value exists"),
-            Self::TooLarge => ("/problems/too-large", S::PAYLOAD_TOO_LARGE, "Over a size limit"),
-            Self::OutOfRange => ("/problems/out-of-range", S::UNPROCESSABLE_ENTITY, "Out of range"),
-            Self::TooFewMembers => ("/problems/too-few-members", S::UNPROCESSABLE_ENTITY, "Too few members"),
-            Self::TooManyBuckets => {
-                ("/problems/too-many-buckets", S::UNPROCESSABLE_ENTITY, "Too many buckets")
-            }
-            Self::NotBuilt => ("/problems/not-built", S::NOT_IMPLEMENTED, "Not built"),
-            Self::QuorumNotReached => {
-                ("/problems/quorum-not-reached", S::SERVICE_UNAVAILABLE, "Quorum not reached")
-            }
-            Self::Damaged => ("/problems/damaged", S::SERVICE_UNAVAILABLE, "Every copy is damaged"),
-            Self::SettingsNotStored => {
-                ("/problems/settings-not-stored", S::SERVICE_UNAVAILABLE, "Settings not stored")
-            }
-            Self::Overloaded => ("/problems/overloaded", S::SERVICE_UNAVAILABLE, "Overloaded"),
-            Self::NotServing => ("/problems/not-serving", S::SERVICE_UNAVAILABLE, "Not serving"),
-            Self::Deadline => ("/problems/deadline", S::GATEWAY_TIMEOUT, "Deadline passed"),
-        }
-    }
-}
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -200,7 +121,7 @@ impl Problem {
     /// A header that is not what is accepted.
     #[must_use]
     pub fn header(name: &HeaderName, given: &str, accepted: impl Into<Cow<'static, str>>) -> Self {
-        Self::invalid(name.as_str().to_owned(), given, accepted)
+        Self::invalid(spelled(name), given, accepted)
     }
 
     /// A parameter or property that the call does not know; `accepted` lists those it knows.
@@ -299,7 +220,7 @@ impl Problem {
     #[must_use]
     pub fn context(error: TokenError, given: &str) -> Self {
         let accepted = "a Neap-Context that this cluster gave for this bucket and key, unchanged";
-        Self::about(Kind::InvalidContext, error.to_string(), "neap-context", given, accepted)
+        Self::about(Kind::InvalidContext, error.to_string(), spelled(&headers::NEAP_CONTEXT), given, accepted)
     }
 
     /// Why a read did not succeed.
@@ -448,6 +369,17 @@ impl From<(NodeId, Refusal)> for RefusalBody {
     fn from((node, refusal): (NodeId, Refusal)) -> Self {
         Self { node: node.to_string(), reason: refusal.to_string() }
     }
+}
+
+/// A header's name as it is usually spelled, such as `If-None-Match`.
+fn spelled(name: &HeaderName) -> String {
+    let mut starts = true;
+    let letter = |letter: char| {
+        let spelled = if starts { letter.to_ascii_uppercase() } else { letter };
+        starts = letter == '-';
+        spelled
+    };
+    name.as_str().chars().map(letter).collect()
 }
 
 /// As much of `text` as an error repeats.

@@ -1,0 +1,254 @@
+//! Bad input, a row a case: refused with a status, and naming what is at fault. Nothing reaches the node.
+
+use std::io::Write;
+
+use super::client::{Answer, Node, VALUE_LIMIT};
+use neap::http::Limits;
+use std::time::Duration;
+
+#[test]
+fn bad_requests_for_keys_name_what_is_at_fault() {
+    let node = Node::start();
+    let long = format!("/v1/kv/b/{}", "k".repeat(1025));
+    let long64 = format!("/v1/kv/b?key64={}", "YWFh".repeat(342));
+    let long_bucket = format!("/v1/kv/{}/k", "b".repeat(65));
+    let rows = [
+        ("GET", "/v1/kv/b/", 400, "key"),
+        ("GET", "/v1/kv//k", 400, "bucket"),
+        ("GET", "/v1/kv/a.b/k", 400, "bucket"),
+        ("GET", "/v1/kv/%FF/k", 400, "bucket"),
+        ("GET", long_bucket.as_str(), 400, "bucket"),
+        ("GET", "/v1/kv/b/%", 400, "key"),
+        ("PUT", "/v1/kv/b/a%2", 400, "key"),
+        ("DELETE", "/v1/kv/b/%GG", 400, "key"),
+        ("GET", "/v1/kv/b/..", 400, "key"),
+        ("PUT", "/v1/kv/b/a/./b", 400, "key"),
+        ("GET", "/v1/kv/b/%2e%2E", 400, "key"),
+        ("DELETE", "/v1/kv/b/a%2F..", 400, "key"),
+        ("GET", long.as_str(), 413, "key"),
+        ("PUT", long64.as_str(), 413, "key64"),
+        ("PUT", "/v1/kv/b", 400, "key64"),
+        ("DELETE", "/v1/kv/b?w=1", 400, "key64"),
+        ("GET", "/v1/kv/b?key64=", 400, "key64"),
+        ("GET", "/v1/kv/b?key64=%2B%2F", 400, "key64"),
+        ("GET", "/v1/kv/b?key64=YQ&key64=YQ", 400, "key64"),
+        ("GET", "/v1/kv/b/k?key64=YQ", 400, "key64"),
+        ("GET", "/v1/kv/b/k?w=1", 400, "w"),
+        ("PUT", "/v1/kv/b/k?r=1", 400, "r"),
+        ("DELETE", "/v1/kv/b/k?ttl=1s", 400, "ttl"),
+        ("GET", "/v1/kv/b/k?x=1", 400, "x"),
+        ("GET", "/v1/kv/b/k?R=1", 400, "R"),
+        ("GET", "/v1/kv/b/k?r=two", 400, "r"),
+        ("GET", "/v1/kv/b/k?r=", 400, "r"),
+        ("GET", "/v1/kv/b/k?r=1&r=1", 400, "r"),
+        ("GET", "/v1/kv/b/k?r=256", 422, "r"),
+        ("PUT", "/v1/kv/b/k?w=99999999999999999999", 422, "w"),
+        ("GET", "/v1/kv/b/k?timeout=0ms", 400, "timeout"),
+        ("GET", "/v1/kv/b/k?timeout=2001ms", 400, "timeout"),
+        ("GET", "/v1/kv/b/k?timeout=1", 400, "timeout"),
+        ("PUT", "/v1/kv/b/k?timeout=1us", 400, "timeout"),
+        ("PUT", "/v1/kv/b/k?ttl=0s", 400, "ttl"),
+        ("PUT", "/v1/kv/b/k?ttl=-1s", 400, "ttl"),
+    ];
+    for (method, target, status, parameter) in rows {
+        let answer = node.ask(method, target, &[], b"");
+        assert_eq!(answer.status, status, "{method} {target}");
+        let problem = answer.problem();
+        assert_eq!(problem["parameter"], parameter, "{method} {target}: {problem}");
+        assert!(problem["given"].is_string() && problem["accepted"].is_string(), "{problem}");
+        let outcome = problem["outcome"].as_str();
+        assert_eq!(outcome, (method != "GET").then_some("not_applied"), "{method} {target}");
+        assert_eq!(answer.header("retry-after"), None, "{method} {target}");
+    }
+    assert_eq!(node.fake.writes(), 0);
+}
+
+#[test]
+fn a_dot_segment_is_told_of_the_alternative() {
+    let node = Node::start();
+    let problem = node.get("/v1/kv/b/..").problem();
+    assert!(problem["accepted"].as_str().unwrap().contains("key64"), "{problem}");
+}
+
+#[test]
+fn bad_headers_of_writes_and_reads_are_named() {
+    let node = Node::start();
+    let long_type = "t".repeat(257);
+    let rows = [
+        ("PUT", "Neap-Write-Id", "abc"),
+        ("PUT", "Neap-Write-Id", "0011223344556677889900112233445g"),
+        ("DELETE", "Neap-Write-Id", ""),
+        ("PUT", "Neap-Context", "forged"),
+        ("PUT", "Neap-Context", ""),
+        ("DELETE", "Neap-Context", "AAAA"),
+        ("PUT", "If-None-Match", "\"tag\""),
+        ("DELETE", "If-None-Match", "*"),
+        ("PUT", "If-Match", "*"),
+        ("DELETE", "If-Match", "\"tag\""),
+        ("GET", "If-Match", "\"tag\""),
+        ("PUT", "If-Unmodified-Since", "Sat, 29 Oct 1994 19:43:31 GMT"),
+        ("GET", "If-Modified-Since", "Sat, 29 Oct 1994 19:43:31 GMT"),
+        ("PUT", "Content-Range", "bytes 0-1/2"),
+        ("PUT", "Content-Encoding", "gzip"),
+        ("PUT", "Content-Type", &long_type),
+        ("PUT", "Content-Type", "t\u{e9}xt/plain"),
+    ];
+    for (method, name, value) in rows {
+        let answer = node.ask(method, "/v1/kv/b/k", &[(name, value)], b"");
+        assert_eq!(answer.status, 400, "{method} {name}: {value}");
+        let problem = answer.problem();
+        assert_eq!(problem["parameter"], name, "{method} {value}: {problem}");
+        assert!(problem["accepted"].is_string(), "{problem}");
+    }
+    for name in ["Neap-Write-Id", "Neap-Context", "If-None-Match"] {
+        let twice = node.ask("PUT", "/v1/kv/b/k", &[(name, "*"), (name, "*")], b"");
+        assert_eq!((twice.status, &twice.problem()["parameter"]), (400, &name.into()));
+    }
+    assert_eq!(node.fake.writes(), 0);
+    let unquoted = node.ask("GET", "/v1/kv/b/k", &[("If-None-Match", "tag")], b"");
+    assert_eq!((unquoted.status, &unquoted.problem()["parameter"]), (400, &"If-None-Match".into()));
+}
+
+#[test]
+fn a_refused_write_names_the_id_that_the_client_gave_it() {
+    let node = Node::start();
+    let id = "00112233445566778899AABBCCDDEEFF";
+    let refused = node.ask("PUT", "/v1/kv/b/k?x=1", &[("Neap-Write-Id", id)], b"");
+    assert_eq!(refused.header("neap-write-id"), Some(id.to_ascii_lowercase().as_str()));
+}
+
+#[test]
+fn a_value_over_the_limit_is_refused_by_its_length_and_by_its_bytes() {
+    let node = Node::start();
+    assert_eq!(node.put("/v1/kv/b/k", &vec![7; VALUE_LIMIT]).status, 201);
+    for size in [VALUE_LIMIT + 1, 3 << 20] {
+        let answer = node.put("/v1/kv/b/k", &vec![7; size]);
+        assert_eq!(answer.status, 413);
+        let problem = answer.problem();
+        assert_eq!((&problem["parameter"], &problem["outcome"]), (&"value".into(), &"not_applied".into()));
+        assert_eq!(problem["given"], format!("{size} bytes"));
+        assert_eq!(problem["accepted"], "at most 4096 bytes");
+    }
+    let mut stream = node.connect();
+    let head =
+        "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    for _ in 0..2 {
+        stream.write_all(b"1000\r\n").unwrap();
+        stream.write_all(&[7; 0x1000]).unwrap();
+        stream.write_all(b"\r\n").unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").unwrap();
+    assert_eq!(Answer::read(stream, false).status, 413);
+    assert_eq!(node.get("/healthz").json()["counters"]["http_bodies_too_large"], 3);
+    assert_eq!(node.fake.writes(), 1);
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up_and_its_share_returned() {
+    let limits = Limits {
+        value: 1000,
+        key: 10,
+        timeout_us: 1_000,
+        body_timeout: Duration::from_millis(20),
+        bodies: 1000,
+    };
+    let node = Node::with(limits);
+    for _ in 0..3 {
+        let mut stream = node.connect();
+        let head =
+            "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 900\r\n\r\nabc";
+        stream.write_all(head.as_bytes()).unwrap();
+        let answer = Answer::read(stream, false);
+        assert_eq!((answer.status, answer.header("retry-after")), (504, Some("1")));
+        assert_eq!(answer.problem()["outcome"], "not_applied");
+    }
+    assert_eq!(node.put("/v1/kv/b/k", &[7; 1000]).status, 201);
+}
+
+#[test]
+fn bodies_beyond_the_memory_for_them_are_refused_and_may_be_retried() {
+    let limits = Limits {
+        value: 1000,
+        key: 10,
+        timeout_us: 1_000,
+        body_timeout: Duration::from_secs(30),
+        bodies: 900,
+    };
+    let node = Node::with(limits);
+    let answer = node.put("/v1/kv/b/k", &[7; 901]);
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(answer.problem()["outcome"], "not_applied");
+    assert_eq!(node.put("/v1/kv/b/k", &[7; 900]).status, 201);
+    assert_eq!(node.get("/healthz").json()["counters"]["http_bodies_over_budget"], 1);
+}
+
+#[test]
+fn what_is_not_built_says_so() {
+    let node = Node::start();
+    for (method, target) in [
+        ("POST", "/v1/batch"),
+        ("GET", "/v1/kv/b"),
+        ("GET", "/v1/kv/b?prefix=a&limit=3"),
+        ("HEAD", "/v1/kv/b"),
+        ("GET", "/v1/kv/b/k?max_staleness=1s"),
+        ("GET", "/v1/kv/b/k?r=1&on_stale=fail"),
+        ("POST", "/v1/ring/join"),
+        ("POST", "/v1/ring/leave"),
+        ("POST", "/v1/ring/remove"),
+        ("POST", "/v1/ring/replace"),
+        ("POST", "/v1/ring/cordon"),
+        ("POST", "/v1/ring/uncordon"),
+        ("GET", "/v1/ring/changes"),
+        ("GET", "/v1/slo?scope=node"),
+        ("GET", "/v1/slo/advice"),
+        ("GET", "/v1/hints"),
+        ("GET", "/v1/repair"),
+        ("POST", "/v1/repair"),
+        ("DELETE", "/v1/repair/7"),
+        ("GET", "/metrics"),
+        ("GET", "/ui"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+    ] {
+        let answer = node.ask(method, target, &[], b"");
+        assert_eq!(answer.status, 501, "{method} {target}");
+        if method != "HEAD" {
+            let problem = answer.problem();
+            let what = problem["parameter"].as_str().unwrap();
+            assert!(problem["detail"].as_str().unwrap().contains(what), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn unknown_paths_are_404_and_wrong_methods_405_with_those_allowed() {
+    let node = Node::start();
+    for target in
+        ["/", "/v1", "/v1/kv", "/v2/kv/b/k", "/v1/buckets/", "/v1/ring/b", "/v1/repair/", "/V1/ring"]
+    {
+        let answer = node.get(target);
+        // An empty bucket's name is a malformed one.
+        let status = if target == "/v1/buckets/" { 400 } else { 404 };
+        assert_eq!(answer.status, status, "{target}");
+        answer.problem();
+    }
+    for (method, target, allow) in [
+        ("POST", "/v1/kv/b/k", "GET, HEAD, PUT, DELETE"),
+        ("PATCH", "/v1/kv/b?key64=YQ", "GET, HEAD, PUT, DELETE"),
+        ("DELETE", "/v1/buckets/b", "GET, HEAD, PUT"),
+        ("PUT", "/v1/buckets", "GET, HEAD"),
+        ("POST", "/v1/ring", "GET, HEAD"),
+        ("PUT", "/v1/ring/b/k", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("OPTIONS", "/readyz", "GET, HEAD"),
+        ("GET", "/v1/batch", "POST"),
+        ("GET", "/v1/ring/join", "POST"),
+        ("PUT", "/v1/repair", "GET, HEAD, POST"),
+        ("POST", "/metrics", "GET, HEAD"),
+    ] {
+        let answer = node.ask(method, target, &[], b"");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some(allow)), "{method} {target}");
+        answer.problem();
+    }
+}
