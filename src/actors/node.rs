@@ -24,7 +24,7 @@ use crate::actors::ring_membership::{Attach, Gate, PeerEvent, RingMembership, Ri
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::shell::{ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
-use crate::config::{Config, MemberConfig, SecretError};
+use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{ActorId, NodeId};
@@ -35,15 +35,12 @@ use crate::storage::{
 };
 use crate::transport::{
     Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
-    TransportCounters,
+    Secret, TransportCounters,
 };
 
 /// Why a node did not start. Nothing was served.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The cluster's secret could not be had.
-    #[error("{0}")]
-    Secret(#[from] SecretError),
     /// The members make no ring.
     #[error("cluster.members: {0}")]
     Ring(#[from] RingError),
@@ -79,11 +76,11 @@ pub struct RunOptions {
 }
 
 /// Runs a node until SIGTERM, SIGINT or what the options say, and stops it cleanly.
-pub fn run(config: Config, options: RunOptions) -> Result<(), StartError> {
+pub fn run(config: Config, secret: Secret, options: RunOptions) -> Result<(), StartError> {
     end_the_process_on_panic();
     actix::System::new().block_on(async move {
         let mut stop = Stop::new(options)?;
-        let node = Node::start(&config)?;
+        let node = Node::start(&config, secret)?;
         stop.asked().await;
         node.stop(config.node.drain_timeout).await;
         Ok(())
@@ -155,8 +152,9 @@ impl CeilingKeeper for Ceilings {
 }
 
 fn founders(config: &Config) -> Result<Ring, StartError> {
-    let members = config.members().into_iter().map(|MemberConfig { id, address, zone, weight }| {
-        Ok(Member { id, zone, weight: Weight::new(weight)?, address: address.to_string() })
+    let members = config.members().iter().map(|MemberConfig { id, address, zone, weight }| {
+        let (id, zone, address) = (id.clone(), zone.clone(), address.to_string());
+        Ok(Member { id, zone, weight: Weight::new(*weight)?, address })
     });
     Ok(Ring::founders(config.cluster.partitions, members.collect::<Result<_, InvalidWeight>>()?)?)
 }
@@ -195,9 +193,10 @@ impl Common {
 }
 
 impl Node {
-    fn start(config: &Config) -> Result<Self, StartError> {
-        warn_of(config);
-        let secret = config.secret()?;
+    fn start(config: &Config, secret: Secret) -> Result<Self, StartError> {
+        if config.defaults.sloppy {
+            tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
+        }
         let ring = founders(config)?;
         let peer_listener = listener("peer.listen", config.peer.listen)?;
         let expected = Expectation {
@@ -208,7 +207,7 @@ impl Node {
         let opened = DataDirectory::open(&config.node.data, &expected)?;
         let Opened { handle, store, directory, start, counter, ceiling: found_ceiling, new, clean, complete } =
             opened;
-        let found = match config.commit {
+        let found = match commit_of(config.storage.commit) {
             _ if new || !complete => Found::New,
             Commit::Interval | Commit::Os if !clean => Found::Unclean,
             Commit::Interval | Commit::Os | Commit::Fsync => Found::Complete,
@@ -224,7 +223,7 @@ impl Node {
 
     fn assemble(
         config: &Config,
-        secret: crate::transport::Secret,
+        secret: Secret,
         ring: Ring,
         peer_listener: TcpListener,
         (directory, actor, counter): (Arc<Directory>, ActorId, u64),
@@ -238,11 +237,11 @@ impl Node {
         let peers = peers.map(|member| (member.id.clone(), member.address.clone())).collect();
         let completeness = Arc::new(Completeness::new(ring.partitions(), found == Found::Complete));
         let ring = Arc::new(RingTable::new(ring));
-        let settings = Arc::new(SettingsTable::load(&*store, config.defaults.clone())?);
+        let settings = Arc::new(SettingsTable::load(&*store, config.defaults_as_bucket_settings())?);
         let ceiling = Arc::new(Ceiling::start(found_ceiling, Box::new(Ceilings(directory.clone())))?);
         let commit = Arc::new(GroupCommit::start(
             store.clone(),
-            config.commit,
+            commit_of(config.storage.commit),
             Box::new(|error| end_the_process_on_sync_error(&error)),
         )?);
 
@@ -267,7 +266,7 @@ impl Node {
             counters: transport.clone(),
             now: moment,
         };
-        let max_skew_us = micros(config.max_skew);
+        let max_skew_us = micros(config.clock.max_skew);
         let common = Common {
             me,
             ring,
@@ -284,7 +283,7 @@ impl Node {
 
         let cores = std::thread::available_parallelism()
             .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
-        let placement = Placement::choose(config.http.workers, cores);
+        let placement = Placement::choose(u16::try_from(config.http.workers).unwrap_or(u16::MAX), cores);
         let fetch_settings: Recipient<FetchSettings> = settings_actor.address().recipient();
         let (arbiters, shards) =
             start_shards(config, &common, &directory, &dots, &commit, placement, (&fetch_settings, &gate))?;
@@ -361,22 +360,11 @@ impl Node {
     }
 }
 
-fn warn_of(config: &Config) {
-    if config.cluster.secret_file.is_none() {
-        tracing::warn!(
-            "cluster.secret_file is not set: the cluster's secret is derived from its name, so whoever can reach \
-             the peer port and knows the name can join in"
-        );
-    }
-    let without_effect = config.without_effect();
-    if !without_effect.is_empty() {
-        tracing::warn!(
-            "these keys have no effect, since what they are for is not built yet: {}",
-            without_effect.join(", ")
-        );
-    }
-    if config.defaults.sloppy {
-        tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
+fn commit_of(policy: CommitPolicy) -> Commit {
+    match policy {
+        CommitPolicy::Fsync => Commit::Fsync,
+        CommitPolicy::Interval => Commit::Interval,
+        CommitPolicy::Os => Commit::Os,
     }
 }
 
@@ -424,7 +412,7 @@ fn start_shards(
 /// Accepts peers on this thread; each connection then runs on the thread of its lane.
 fn accept(
     common: &Common,
-    secret: crate::transport::Secret,
+    secret: Secret,
     listener: TcpListener,
     service: Arc<dyn PeerService>,
     placement: Placement,
@@ -531,12 +519,12 @@ const BODIES_MAX: usize = 256 << 20;
 fn serve_http(
     config: &Config,
     front: Front,
-    secret: &crate::transport::Secret,
+    secret: &Secret,
     placement: Placement,
 ) -> Result<actix_web::dev::ServerHandle, StartError> {
     let limits = Limits {
         value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
-        key: usize::from(config.limits.key),
+        key: usize::try_from(config.limits.key).unwrap_or(usize::MAX),
         timeout_us: micros(config.limits.timeout),
         body_timeout: REQUEST_TIMEOUT,
         bodies: BODIES_MAX,

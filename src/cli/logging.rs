@@ -1,26 +1,36 @@
-//! Where the log goes, and how it looks.
+//! Log lines, to standard error.
+
+use std::io;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, LogLevel};
 
-/// Logs to standard error from now on. `actix_server` says little that an operator needs, so only its warnings
-/// are shown below `debug`.
-pub fn start(config: &LogConfig) {
-    let mut filter = EnvFilter::default().add_directive(LevelFilter::from_level(config.level).into());
-    if config.level < tracing::Level::DEBUG {
-        for quiet in ["actix_server=warn", "fjall=warn", "lsm_tree=warn"] {
-            if let Ok(directive) = quiet.parse() {
-                filter = filter.add_directive(directive);
-            }
-        }
+/// The logger could not be installed: this process has one already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the process has a logger already")]
+pub struct LoggerInstalled;
+
+/// Starts logging for the rest of the process. Libraries are heard from `warn` on: what they say below it is
+/// about their insides.
+pub fn start(log: &LogConfig) -> Result<(), LoggerInstalled> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter(log.level)))
+        .with_ansi(false)
+        .with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
-    // A second start, as in a test, keeps the first.
-    let _ = match config.format {
-        LogFormat::Text => log.with_target(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
+    .map_err(|_| LoggerInstalled)
+}
+
+fn filter(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "warn,neap=info",
+        LogLevel::Debug => "warn,neap=debug",
+        LogLevel::Trace => "warn,neap=trace",
+    }
 }

@@ -8,8 +8,28 @@ use super::exit::Exit;
 use super::logging;
 use super::remote::{complain, print, print_json};
 use crate::actors::node::{RunOptions, StartError};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Sources, cluster_secret};
 use crate::storage::new_directory_id;
+use crate::transport::Secret;
+
+const EXAMPLES: &str = "\
+Examples:
+  neap node --print-config --set node.id=n1
+  neap node --set cluster.members=n1@127.0.0.1:7101 --set node.data=/tmp/neap-n1 \\
+            --set defaults.n=1 --set defaults.r=1 --set defaults.w=1
+
+A configuration file, for the first of three nodes:
+  [cluster]
+  members = [\"n1@10.0.0.1:7101;zone=a\", \"n2@10.0.0.2:7101;zone=b\", \"n3@10.0.0.3:7101;zone=c\"]
+  secret_file = \"/etc/neap/secret\"
+  [node]
+  id = \"n1\"
+  data = \"/var/lib/neap\"
+
+The file may leave out any key. NEAP_SECTION__KEY in the environment wins over the file (NEAP_NODE__ID=n2;
+lists are separated by commas), --set over both. --print-config shows every key there is.
+
+Exit codes: 0 stopped cleanly; 1 failed; 2 wrong usage or configuration, each error on its line.";
 
 /// Arguments of `neap node`.
 #[derive(Debug, Clone, Args)]
@@ -19,10 +39,7 @@ use crate::storage::new_directory_id;
                   node.drain_timeout, and stops cleanly.\n\nThe configuration comes from the file, then the \
                   environment (NEAP_SECTION__KEY), then --set; later wins. Everything that is wrong with it is \
                   said at once, and nothing is started.",
-    after_help = "Examples:\n  \
-                  neap node --config n1.toml\n  \
-                  neap node --set node.id=solo --set node.data=/tmp/solo --set defaults.n=1 --print-config\n  \
-                  NEAP_LOG__LEVEL=debug neap node --config n1.toml --set storage.commit=interval"
+    after_help = EXAMPLES
 )]
 pub struct NodeArgs {
     /// The configuration file (TOML)
@@ -35,7 +52,7 @@ pub struct NodeArgs {
     #[arg(long)]
     pub print_config: bool,
     /// Give the data directory an id of its own, after a backup was restored or a disk was copied, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "print_config")]
     pub new_directory_id: bool,
     /// End when standard input closes, so that a parent that is gone leaves no orphan
     #[arg(long, hide = true)]
@@ -59,33 +76,45 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     if args.new_directory_id {
         return change_directory_id(&config, json);
     }
-    logging::start(&config.log);
-    let options = RunOptions { exit_on_stdin_close: args.exit_on_stdin_close };
-    match crate::actors::node::run(config, options) {
+    match start(config, RunOptions { exit_on_stdin_close: args.exit_on_stdin_close }) {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            complain(&error.to_string());
-            match error {
-                StartError::Secret(_) | StartError::Ring(_) | StartError::Weight(_) => Exit::Usage,
-                StartError::Directory(_)
-                | StartError::Store(_)
-                | StartError::Listen { .. }
-                | StartError::Machine(_) => Exit::Failed,
-            }
-        }
+        Err(exit) => exit,
     }
 }
 
-fn print_config(config: &Config, json: bool) -> Exit {
-    if !json {
-        print(config.to_toml().as_bytes());
-        return Exit::Done;
+fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
+    let refuse = |error: &dyn std::error::Error| {
+        complain(&error.to_string());
+        Exit::Usage
+    };
+    config.check_startable().map_err(|error| refuse(&error))?;
+    let secret = cluster_secret(&config).map_err(|error| refuse(&error))?;
+    logging::start(&config.log).map_err(|error| {
+        complain(&error.to_string());
+        Exit::Failed
+    })?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
     }
-    let settings = config.settings().iter().map(|setting| {
-        let entry = serde_json::json!({ "value": setting.value, "source": setting.source.to_string() });
-        (setting.key.clone(), entry)
-    });
-    print_json(&serde_json::Value::Object(settings.collect()));
+    let secret = Secret::new(secret.as_bytes());
+    crate::actors::node::run(config, secret, options).map_err(|error| {
+        tracing::error!("{error}");
+        match error {
+            StartError::Ring(_) | StartError::Weight(_) => Exit::Usage,
+            StartError::Directory(_)
+            | StartError::Store(_)
+            | StartError::Listen { .. }
+            | StartError::Machine(_) => Exit::Failed,
+        }
+    })
+}
+
+fn print_config(config: &Config, json: bool) -> Exit {
+    if json {
+        print_json(&config.to_json());
+    } else {
+        print(config.to_toml().as_bytes());
+    }
     Exit::Done
 }
 

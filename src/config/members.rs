@@ -39,6 +39,11 @@ impl Address {
         (port_ok && is_host(host)).then(|| Self(text.to_owned()))
     }
 
+    /// Where a node is when its host has its name.
+    pub(super) fn of_node(node: &NodeId, port: u16) -> Self {
+        Self(format!("{node}:{port}"))
+    }
+
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -57,7 +62,7 @@ fn is_host(host: &str) -> bool {
         return inner.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
     }
     let label = |label: &str| {
-        (1..=63).contains(&label.len())
+        !label.is_empty()
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     host.len() <= 253 && host.split('.').all(label)

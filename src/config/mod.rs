@@ -1,150 +1,172 @@
-//! One typed configuration: file, environment and flags, validated at start, every error named.
+//! One typed configuration: file, environment and flags, validated at start.
 //!
-//! Later sources win: built-in defaults, the TOML file, `NEAP_SECTION__KEY`, `--set section.key=value`.
+//! ```text
+//! defaults < TOML file < NEAP_SECTION__KEY < --set section.key=value
+//!
+//! source    gathers what was given, untyped
+//! reader    types it, key by key, and notes what is wrong
+//! sections  every key with its type, default and range       slo  those of [slo]
+//! contradictions  keys that do not fit each other
+//! ```
+//!
+//! Everything wrong is found before anything is said, and each line says the key, the value, where it came from,
+//! and what would be accepted.
 
+mod contradictions;
 mod error;
 mod members;
+mod print;
 mod reader;
+mod secret;
 mod sections;
+mod slo;
 mod source;
 mod suggest;
 pub mod units;
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::time::Duration;
-
 pub use error::{ConfigError, Problem, Setting, Source};
-pub use members::{Address, MemberConfig};
-pub use sections::{ClusterConfig, HttpConfig, LimitsConfig, LogConfig, LogFormat, NodeConfig, PeerConfig};
+pub use members::{Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MemberConfig};
+pub use secret::{SECRET_MAX, SECRET_MIN, Secret, SecretError, cluster_secret};
+pub use sections::{
+    ClockConfig, ClusterConfig, CommitPolicy, DefaultsConfig, HintsConfig, HttpConfig, LimitsConfig,
+    LogConfig, LogFormat, LogLevel, NodeConfig, OtlpProtocol, PeerConfig, RepairConfig, StalenessConfig,
+    StorageConfig, TelemetryConfig,
+};
+pub use slo::{BurnConfig, CauseConfig, PageConfig, SloConfig, StaleCounts, TicketConfig};
 pub use source::Sources;
 
+use self::reader::{Reader, Resolved};
 use crate::protocol::bucket::BucketSettings;
-use crate::storage::Commit;
-use crate::transport::Secret;
-use reader::Reader;
+use crate::protocol::quorum::Quorum;
 
-/// The shortest secret that is accepted, in bytes.
-const SECRET_MIN: usize = 16;
+/// Keys, and sections, that are accepted and checked but have no effect yet.
+const WITHOUT_EFFECT: [&str; 6] = ["cluster.seeds", "hints.", "repair.", "staleness.", "slo.", "telemetry."];
 
-/// What a node is told.
-#[derive(Debug, Clone, PartialEq)]
+/// What a node goes by. Valid: whoever holds one need not check it again.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// `[cluster]`.
+    /// What all nodes share.
     pub cluster: ClusterConfig,
-    /// `[node]`.
+    /// This node.
     pub node: NodeConfig,
-    /// `[http]`.
+    /// The REST edge.
     pub http: HttpConfig,
-    /// `[peer]`.
+    /// The edge towards other nodes.
     pub peer: PeerConfig,
-    /// `[defaults]`: the settings of buckets that were never set.
-    pub defaults: BucketSettings,
-    /// `storage.commit`.
-    pub commit: Commit,
-    /// `[limits]`.
+    /// The properties of buckets that were never set.
+    pub defaults: DefaultsConfig,
+    /// This node's disk.
+    pub storage: StorageConfig,
+    /// What one request, and all at once, may ask for.
     pub limits: LimitsConfig,
-    /// `clock.max_skew`.
-    pub max_skew: Duration,
-    /// `[log]`.
+    /// How far clocks may be apart.
+    pub clock: ClockConfig,
+    /// Writes kept for nodes that are down.
+    pub hints: HintsConfig,
+    /// Anti-entropy.
+    pub repair: RepairConfig,
+    /// How staleness is observed.
+    pub staleness: StalenessConfig,
+    /// The objectives and their alerts.
+    pub slo: SloConfig,
+    /// Where metrics and traces go.
+    pub telemetry: TelemetryConfig,
+    /// What is written to standard error.
     pub log: LogConfig,
-    resolved: Vec<Setting>,
-}
-
-/// Why the cluster's secret could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The file cannot be read.
-    #[error("cluster.secret_file = {path:?} cannot be read: {cause}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// The file holds too little.
-    #[error("cluster.secret_file = {path:?} holds {found} bytes: at least {SECRET_MIN} are accepted")]
-    TooShort {
-        /// The file.
-        path: PathBuf,
-        /// Bytes found, without white space at the ends.
-        found: usize,
-    },
+    resolved: Vec<Resolved>,
 }
 
 impl Config {
-    /// Resolves and checks what was given; or says everything that is wrong with it.
+    /// Resolves and checks. An error holds everything that is wrong.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(source::gather(sources));
-        let cluster = sections::cluster(&mut reader);
-        let node = sections::node(&mut reader, &cluster.members);
-        let http = sections::http(&mut reader);
-        let peer = sections::peer(&mut reader, &node.id, &cluster.members);
-        let defaults = sections::defaults(&mut reader, &cluster.members);
-        let commit = sections::commit(&mut reader);
-        let limits = sections::limits(&mut reader);
-        let max_skew = sections::max_skew(&mut reader);
-        let log = sections::log(&mut reader);
-        sections::not_built_yet(&mut reader);
-        let resolved = reader.finish().map_err(|problems| ConfigError { problems })?;
-        let resolved = resolved.iter().map(reader::Resolved::setting).collect();
-        Ok(Self { cluster, node, http, peer, defaults, commit, limits, max_skew, log, resolved })
+        let mut config = Self::read(&mut reader);
+        contradictions::check(&config, &mut reader);
+        config.resolved = reader.finish().map_err(|problems| ConfigError { problems })?;
+        Ok(config)
     }
 
-    /// The founders; this node alone where none were given.
+    fn read(r: &mut Reader) -> Self {
+        let cluster = ClusterConfig::read(r);
+        let node = NodeConfig::read(r, &cluster.members);
+        let http = HttpConfig::read(r);
+        let peer = PeerConfig::read(r, &node.id, &cluster.members);
+        Self {
+            cluster,
+            node,
+            http,
+            peer,
+            defaults: DefaultsConfig::read(r),
+            storage: StorageConfig::read(r),
+            limits: LimitsConfig::read(r),
+            clock: ClockConfig::read(r),
+            hints: HintsConfig::read(r),
+            repair: RepairConfig::read(r),
+            staleness: StalenessConfig::read(r),
+            slo: SloConfig::read(r),
+            telemetry: TelemetryConfig::read(r),
+            log: LogConfig::read(r),
+            resolved: Vec::new(),
+        }
+    }
+
+    /// The founders, by id; none when the user named none.
     #[must_use]
-    pub fn members(&self) -> Vec<MemberConfig> {
+    pub fn members(&self) -> &[MemberConfig] {
+        &self.cluster.members
+    }
+
+    /// The settings of buckets that were never set.
+    #[must_use]
+    pub fn defaults_as_bucket_settings(&self) -> BucketSettings {
+        let DefaultsConfig { n, r, w, w_min, resolution, blind_write, read_repair, sloppy } = self.defaults;
+        let quorum = Quorum { n, r, w };
+        BucketSettings { quorum, w_min, resolution, blind_write, sloppy, read_repair, ttl_us: None }
+    }
+
+    /// Checks what only a node that is about to run must have: founders. Nothing was started.
+    pub fn check_startable(&self) -> Result<(), ConfigError> {
         if !self.cluster.members.is_empty() {
-            return self.cluster.members.clone();
+            return Ok(());
         }
-        let NodeConfig { id, zone, weight, .. } = &self.node;
-        let address = self.peer.advertise.clone();
-        vec![MemberConfig { id: id.clone(), address, zone: zone.clone(), weight: *weight }]
+        let settings = self.settings().filter(|setting| setting.key == "cluster.members").collect();
+        let fault = "a node needs to know the founders of its cluster".to_owned();
+        let own = format!("{}@{}", self.node.id, self.peer.advertise);
+        let accepted =
+            format!("a list with this node in it, such as [{own:?}] with defaults.n = 1, r = 1, w = 1");
+        Err(ConfigError { problems: vec![Problem::Contradiction { settings, fault, accepted }] })
     }
 
-    /// The cluster's secret; derived from its name where no file is given, which protects against mistakes
-    /// and nothing else.
-    pub fn secret(&self) -> Result<Secret, SecretError> {
-        let Some(path) = &self.cluster.secret_file else {
-            return Ok(Secret::new(format!("neap cluster {}", self.cluster.name)));
+    /// Every key, its value as TOML text and where that came from, by section.
+    pub fn settings(&self) -> impl Iterator<Item = Setting> + '_ {
+        self.resolved.iter().map(Resolved::setting)
+    }
+
+    /// The keys that the user set and that have no effect in this version.
+    #[must_use]
+    pub fn unused_keys(&self) -> Vec<String> {
+        let unused = |key: &str| {
+            WITHOUT_EFFECT.iter().any(|part| key == *part || (part.ends_with('.') && key.starts_with(part)))
         };
-        let bytes =
-            std::fs::read(path).map_err(|cause| SecretError::Unreadable { path: path.clone(), cause })?;
-        let secret = bytes.trim_ascii();
-        if secret.len() < SECRET_MIN {
-            return Err(SecretError::TooShort { path: path.clone(), found: secret.len() });
+        let set = self.resolved.iter().filter(|resolved| resolved.source.is_given() && unused(resolved.key));
+        set.map(|resolved| resolved.key.to_owned()).collect()
+    }
+
+    /// What the operator should know at start, a line each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let unused = self.unused_keys();
+        if !unused.is_empty() {
+            warnings.push(format!("no effect in this version: {}", unused.join(", ")));
         }
-        Ok(Secret::new(secret))
-    }
-
-    /// Keys that the user gave and that have no effect, since what they are for is not built yet.
-    #[must_use]
-    pub fn without_effect(&self) -> Vec<&str> {
-        let not_built = |key: &str| sections::NOT_BUILT_YET.iter().any(|prefix| key.starts_with(prefix));
-        let given = self.resolved.iter().filter(|setting| setting.source.is_given());
-        given.map(|setting| setting.key.as_str()).filter(|key| not_built(key)).collect()
-    }
-
-    /// Every key with its value and where that came from, in the order of sections.
-    #[must_use]
-    pub fn settings(&self) -> &[Setting] {
-        &self.resolved
-    }
-
-    /// The configuration as TOML, each value with where it came from. Loads again to the same.
-    #[must_use]
-    pub fn to_toml(&self) -> String {
-        let mut text = String::new();
-        let mut section = "";
-        for Setting { key, value, source } in &self.resolved {
-            let (of, name) = key.rsplit_once('.').unwrap_or(("", key));
-            if of != section {
-                section = of;
-                // Writing to a string cannot fail.
-                let _ = writeln!(text, "{}[{of}]", if text.is_empty() { "" } else { "\n" });
-            }
-            let _ = writeln!(text, "{name} = {value}  # {source}");
+        if self.cluster.secret_file.is_none() {
+            warnings.push(
+                "cluster.secret_file is not set: the cluster's secret is derived from cluster.name, so whoever \
+                 knows the name can join and forge contexts"
+                    .to_owned(),
+            );
         }
-        text
+        warnings
     }
 }

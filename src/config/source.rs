@@ -101,12 +101,16 @@ impl Gathered {
             }
         };
         let (document, errors) = DeTable::parse_recoverable(&text);
+        let broken = !errors.is_empty();
         for error in errors {
             let line = line_of(&text, error.span().map_or(0, |span| span.start));
             let cause = error.message().to_owned();
             self.problems.push(Problem::Syntax { path: path.to_owned(), line, cause });
         }
-        self.table("", document.get_ref(), &Document { path, text: &text });
+        // What the parser recovered from broken text is a guess: better no key than a wrong one.
+        if !broken {
+            self.table("", document.get_ref(), &Document { path, text: &text });
+        }
     }
 
     fn table(&mut self, prefix: &str, table: &DeTable<'_>, document: &Document<'_>) {

@@ -47,7 +47,7 @@ fn a_slash_may_stand_plain_or_encoded() {
 fn key64_takes_any_key_for_every_method() {
     let node = Node::start();
     let target = "/v1/kv/b?key64=Li4";
-    assert_eq!(node.put(&format!("{target}&w=2&ttl=876000h"), b"1").status, 201);
+    assert_eq!(node.put(&format!("{target}&w=2&ttl=3650d"), b"1").status, 201);
     assert_eq!(node.fake.last_write().0.key.as_bytes(), b"..");
     assert_eq!(node.fake.last_write().0.w, Some(2));
     assert_eq!(node.get("/v1/kv/b?r=1&key64=Li4%3D").status, 200);

@@ -18,10 +18,10 @@ fn a_bucket_never_set_shows_the_defaults() {
 #[test]
 fn a_bucket_that_was_set_shows_what_was_set_and_when() {
     let node = Node::start();
-    let body = br#"{"w": 3, "resolution": "lww", "ttl": "24h"}"#;
+    let body = br#"{"w": 3, "resolution": "lww", "ttl": "36h"}"#;
     let put = node.put("/v1/buckets/b", body);
     let expected = json!({"name": "b", "n": 3, "r": 2, "w": 3, "w_min": 3, "resolution": "lww",
-        "blind_write": "overwrite", "sloppy": false, "read_repair": "blocking", "ttl": "24h",
+        "blind_write": "overwrite", "sloppy": false, "read_repair": "blocking", "ttl": "36h",
         "set_at": "2025-01-31T09:07:05.000001Z"});
     assert_eq!((put.status, put.json()), (200, expected.clone()));
     assert_eq!(node.get("/v1/buckets/b").json(), expected);

@@ -148,7 +148,7 @@ fn an_expired_value_is_as_if_it_were_not_there() {
     let get = node.get("/v1/kv/b/k");
     assert_eq!(get.status, 404);
     assert!(get.header("neap-context").is_some());
-    node.put("/v1/kv/b/k?ttl=876000h", b"1");
+    node.put("/v1/kv/b/k?ttl=3650d", b"1");
     assert_eq!(node.get("/v1/kv/b/k").status, 200);
 }
 

@@ -1,0 +1,51 @@
+# check   formatting and lints; writes nothing to the tree
+# fix     what check complains about and a tool can mend
+# test    check, then all tests: what CI runs
+# bench   the benchmarks
+# demo    a live cluster on this machine
+#
+# Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker).
+
+SHELL := /bin/sh
+CARGO ?= cargo
+CC ?= cc
+.DEFAULT_GOAL := test
+.PHONY: check fix test bench demo toolchain lints
+.NOTPARALLEL:
+
+toolchain:
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	  echo "missing: a Rust toolchain ($(CARGO) is not in PATH); see https://rustup.rs" >&2; exit 1; }
+	@command -v $(CC) >/dev/null 2>&1 || { \
+	  echo "missing: a C compiler ($(CC) is not in PATH); on Debian: apt-get install gcc libc6-dev" >&2; exit 1; }
+
+lints: toolchain
+	@$(CARGO) fmt --version >/dev/null 2>&1 || { \
+	  echo "missing: rustfmt; with rustup: rustup component add rustfmt" >&2; exit 1; }
+	@$(CARGO) clippy --version >/dev/null 2>&1 || { \
+	  echo "missing: clippy; with rustup: rustup component add clippy" >&2; exit 1; }
+
+check: lints
+	@echo "== formatting"
+	@$(CARGO) fmt --all --check
+	@echo "== lints"
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+fix: lints
+	@echo "== lints"
+	@$(CARGO) clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
+	@echo "== formatting"
+	@$(CARGO) fmt --all
+
+# The test runner has the last word: its closing lines are the result.
+test: check
+	@echo "== tests"
+	@$(CARGO) test --locked --workspace --no-fail-fast
+
+bench: toolchain
+	@echo "== benchmarks"
+	@$(CARGO) bench --locked --workspace
+
+demo: toolchain
+	@echo "== demo"
+	@$(CARGO) run --locked --release -- demo
