@@ -16,7 +16,7 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{ReplicaAsk, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{PeerEvent, RingTable};
-use crate::actors::shell::{MAILBOX, hand_over};
+use crate::actors::shell::hand_over;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{
@@ -256,7 +256,6 @@ impl Actor for Backfill {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(LOOK, Self::look);
     }
 }

@@ -13,7 +13,7 @@ use crate::actors::clock::{ShardClock, moment};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Answer, AnswerBody, FetchSettings, ReplicaCommand};
 use crate::actors::ring_membership::{PeerEvent, RingTable};
-use crate::actors::shell::{MAILBOX, hand_over};
+use crate::actors::shell::hand_over;
 use crate::http::backend::SetBucketError;
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
@@ -380,10 +380,6 @@ impl BucketSettingsActor {
 
 impl Actor for BucketSettingsActor {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
-    }
 }
 
 impl Handler<SetBucket> for BucketSettingsActor {

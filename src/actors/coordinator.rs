@@ -16,7 +16,7 @@ use crate::actors::messages::{
 };
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
-use crate::actors::shell::{MAILBOX, hand_over};
+use crate::actors::shell::hand_over;
 use crate::protocol::bucket::{BucketSettings, ReadRepair, SettingsVersion};
 use crate::protocol::coordinator::{
     Asked, Candidate, ClientWrite, Effect, ForwardPlan, Input, ReadMachine, ReadPlan, RepairWhen,
@@ -484,7 +484,14 @@ impl Coordinator {
                 break;
             }
             let before = self.operations.len();
-            self.feed(now, id, |machine, effects| machine.tick(now, effects));
+            let hedged = &self.parts.counters.clone().hedged_reads;
+            self.feed(now, id, |machine, effects| {
+                machine.tick(now, effects);
+                // Time alone makes a read ask another home only because one is slow.
+                hedged.add_many(
+                    effects.iter().filter(|effect| matches!(effect, Effect::Fetch { .. })).count() as u64,
+                );
+            });
             let moved = self.wakes.first() != Some(&(wake, id));
             if !moved && self.operations.len() == before {
                 // Nothing came of it: look again at the next tick rather than now.
@@ -590,7 +597,6 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(TICK, |coordinator, _| coordinator.look_at_deadlines(moment()));
     }
 }

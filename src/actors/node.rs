@@ -23,7 +23,7 @@ use crate::actors::placement::{Placement, Shard, Shards};
 use crate::actors::ring_membership::{Attach, Gate, PeerEvent, RingMembership, RingTable, load_known};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
-use crate::actors::shell::{ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
+use crate::actors::shell::{self, ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
@@ -247,9 +247,9 @@ impl Node {
 
         // The control plane's addresses exist before its actors, since the data plane needs them.
         let (membership, settings_actor, backfill) = (
-            Context::<RingMembership>::new(),
-            Context::<BucketSettingsActor>::new(),
-            Context::<Backfill>::new(),
+            shell::context::<RingMembership>(),
+            shell::context::<BucketSettingsActor>(),
+            shell::context::<Backfill>(),
         );
         let events: Recipient<PeerEvent> = membership.address().recipient();
         let known = load_known(&*store)?;

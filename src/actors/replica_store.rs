@@ -16,7 +16,7 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
 use crate::actors::messages::{Answer, AnswerBody, FetchSettings, ReplicaAsk, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::{Gate, RingTable};
-use crate::actors::shell::{MAILBOX, hand_over};
+use crate::actors::shell::hand_over;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{ActorId, BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{
@@ -388,7 +388,6 @@ impl Actor for ReplicaStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         let to = ctx.address().recipient();
         let sink = ShardSink { to, kept: Mutex::new(Vec::new()), counters: self.parts.counters.clone() };
         self.sink = Some(self.parts.commit.register(Arc::new(sink)));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::{Confirmation, Dots};
-use crate::actors::shell::{MAILBOX, hand_over};
+use crate::actors::shell::hand_over;
 use crate::protocol::identity::KnownIdentities;
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::ring::Ring;
@@ -279,7 +279,6 @@ impl Actor for RingMembership {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(std::time::Duration::from_secs(1), |membership, _| membership.remember());
     }
 }

@@ -16,7 +16,7 @@ use crate::actors::messages::{Answer, FetchSettings};
 use crate::actors::placement::Shard;
 use crate::actors::replica_store::{CoordinatorCell, RenewStart, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{Gate, RingTable};
-use crate::actors::shell::ToMailbox;
+use crate::actors::shell::{self, ToMailbox};
 use crate::protocol::ids::NodeId;
 use crate::protocol::time::Hlc;
 use crate::storage::{GroupCommit, Store};
@@ -80,8 +80,8 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
         counters: parts.counters.clone(),
     });
-    let replica = replica.start();
-    let context = Context::<Coordinator>::new();
+    let replica = shell::context().run(replica);
+    let context = shell::context::<Coordinator>();
     let answers: Recipient<Answer> = context.address().recipient();
     let sink = ToMailbox::new(answers.clone(), parts.counters.clone());
     // The cell is empty: it was made a few lines ago.

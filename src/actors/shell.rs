@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use actix::Recipient;
 use actix::dev::SendError;
+use actix::{Actor, Context, Recipient};
 
 use crate::actors::counters::{Counter, NodeCounters};
 use crate::actors::messages::{Answer, AnswerBody};
@@ -16,6 +16,14 @@ use crate::transport::AnswerSink;
 /// How many messages an actor's mailbox holds. The permits bound what clients put there, the transport what
 /// peers do; this bound is the last one and counted when it is met.
 pub const MAILBOX: usize = 32_768;
+
+/// The context of an actor that is yet to run: its address exists, and its mailbox is as large as it will be.
+#[must_use]
+pub fn context<A: Actor<Context = Context<A>>>() -> Context<A> {
+    let mut context = Context::new();
+    context.set_mailbox_capacity(MAILBOX);
+    context
+}
 
 /// Hands a message over if there is room. What could not be handed over comes back, counted.
 pub fn hand_over<M>(to: &Recipient<M>, message: M, refused: &Counter) -> Result<(), M>

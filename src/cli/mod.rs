@@ -27,7 +27,7 @@ acknowledged is on the disks of W nodes.
 This one program is a node of a cluster, a client of it, and a demonstration of it.";
 
 const AFTER_HELP: &str = "\
-First steps:
+A first example, and what comes after it:
   neap demo --for 20s                    a live cluster of five nodes on this machine, with load and a fault
   neap node --config n1.toml             runs one node
   neap put carts alice 'two loaves'      writes a key

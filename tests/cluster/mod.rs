@@ -4,6 +4,7 @@ mod damage;
 mod disks;
 mod kill;
 mod kv;
+mod power;
 mod refusals;
 
 mod settings;

@@ -35,7 +35,7 @@ fn settings_need_a_majority_and_say_how_many_stored_them() {
         let nodes = cluster.endpoints();
         cluster.kill(1).unwrap();
         cluster.kill(2).unwrap();
-        let set = put(&nodes[0], "/v1/buckets/b?timeout=500ms", r#"{"r": 1}"#).await;
+        let set = put(&nodes[0], "/v1/buckets/b", r#"{"r": 1}"#).await;
         assert_eq!(set.status, 503, "{}", set.text());
         assert_eq!(set.json()["needed"], 2);
     });

@@ -9,7 +9,10 @@ use super::exit::Exit;
 
 /// Arguments of `neap bench`.
 #[derive(Debug, Clone, Args)]
-#[command(about = "Measures a running or a self-made cluster")]
+#[command(
+    about = "Measures a running or a self-made cluster",
+    after_help = "Example:\n  neap bench kv --commit fsync --operations get:1,put:2 --duration 5s"
+)]
 pub struct BenchArgs {
     #[command(subcommand)]
     bench: Bench,

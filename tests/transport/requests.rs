@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use neap::protocol::message::{PeerAnswer, Refusal};
+
+use super::{Gate, PATIENCE, Server, ask, eventually, lane_to, node, run};
+
+#[test]
+fn ten_thousand_pipelined_requests_get_an_answer_each() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, _) = lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        for batch in 0..10 {
+            for tag in batch * 1_000..(batch + 1) * 1_000 {
+                lane.send(&node("b"), ask(if tag % 2 == 0 { "yes" } else { "no" }, tag, PATIENCE));
+            }
+            answers.wait_for((batch as usize + 1) * 1_000).await;
+        }
+        for tag in 0..10_000 {
+            assert_eq!(answers.of(tag), [PeerAnswer::HoldsBucket(tag % 2 == 0)]);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_lacks_a_connection_dials_and_is_served_within_its_deadline() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, _) = lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        lane.send(&node("b"), ask("yes", 1, PATIENCE));
+        answers.wait_for(1).await;
+        assert_eq!(answers.of(1), [PeerAnswer::HoldsBucket(true)]);
+    });
+}
+
+#[test]
+fn a_request_without_an_answer_ends_at_its_deadline_and_exactly_once() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, counters) =
+            lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        lane.send(&node("b"), ask("never", 1, Duration::from_millis(50)));
+        lane.send(&node("b"), ask("drop", 2, PATIENCE));
+        lane.send(&node("b"), ask("yes", 3, Duration::ZERO));
+        lane.send(&node("z"), ask("yes", 4, PATIENCE));
+        answers.wait_for(4).await;
+        assert_eq!(answers.of(1), [PeerAnswer::Refused(Refusal::NoAnswer)]);
+        assert_eq!(answers.of(2), [PeerAnswer::Refused(Refusal::Overloaded)]);
+        assert_eq!(answers.of(3), [PeerAnswer::Refused(Refusal::Deadline)]);
+        assert_eq!(answers.of(4), [PeerAnswer::Refused(Refusal::NotSent)]);
+        assert_eq!(counters.requests_unanswered.get(), 1);
+    });
+}
+
+#[test]
+fn what_was_sent_when_the_connection_broke_is_unknown_and_the_peer_is_dialled_again() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let gate = Arc::new(Gate::new("a"));
+        let (lane, answers, _) = lane_to(&[("b", &server.address)], gate.clone(), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        lane.send(&node("b"), ask("never", 1, PATIENCE));
+        eventually("it arrived", || server.counters.frames_received.get() >= 1).await;
+        let address = server.stop().await;
+        answers.wait_for(1).await;
+        assert_eq!(answers.of(1), [PeerAnswer::Refused(Refusal::NoAnswer)]);
+        eventually("down", || gate.has_heard("b down")).await;
+        lane.send(&node("b"), ask("yes", 2, PATIENCE));
+        answers.wait_for(2).await;
+        assert_eq!(answers.of(2), [PeerAnswer::Refused(Refusal::NotSent)], "nobody listens: refused at once");
+        let again = Server::start(Gate::new("b"), "test", "secret", &address).await;
+        eventually("up again", || lane.is_up(&node("b"))).await;
+        lane.send(&node("b"), ask("yes", 3, PATIENCE));
+        answers.wait_for(3).await;
+        assert_eq!(answers.of(3), [PeerAnswer::HoldsBucket(true)]);
+        drop(again);
+    });
+}
+
+#[test]
+fn a_peer_that_reads_nothing_holds_no_other_up_and_its_queue_is_bounded() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        // It takes connections and never says a word.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent_address = silent.local_addr().unwrap().to_string();
+        let peers = [("b", server.address.as_str()), ("s", silent_address.as_str())];
+        let (lane, answers, counters) = lane_to(&peers, Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        for tag in 0..20_000 {
+            lane.send(&node("s"), ask("yes", 1_000_000 + tag, PATIENCE));
+        }
+        assert!(counters.requests_over_bound.get() + counters.requests_not_sent.get() > 0);
+        for tag in 0..1_000 {
+            lane.send(&node("b"), ask("yes", tag, PATIENCE));
+        }
+        eventually("the other peer answers", || {
+            (0..1_000).all(|tag| answers.of(tag) == [PeerAnswer::HoldsBucket(true)])
+        })
+        .await;
+        eventually("each request to the silent one ends", || {
+            (0..20_000).all(|tag| answers.of(1_000_000 + tag).len() == 1)
+        })
+        .await;
+    });
+}

@@ -1,0 +1,154 @@
+use bytes::Bytes;
+use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
+use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
+use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, NodeId, StartNumber, WriteId};
+use neap::protocol::message::{
+    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
+};
+use neap::protocol::operation::{OperationError, Outcome, Participation, Write, WriteBody, WriteReply};
+use neap::protocol::quorum::{Quorum, QuorumError};
+use neap::protocol::time::{Hlc, WallMicros};
+use neap::transport::codec;
+use neap::transport::wire::{WireAnswer, WireRequest};
+
+fn bucket() -> BucketName {
+    BucketName::new("b").unwrap()
+}
+
+fn object() -> Object {
+    let actor = ActorId { directory: DirectoryId(u64::MAX), start: StartNumber(3) };
+    let mut object = Object::new();
+    for (counter, mode) in [(1, Mode::Blind(BlindWrite::Overwrite)), (9, Mode::Blind(BlindWrite::Sibling))] {
+        let body = match counter {
+            1 => Body::Value(Value {
+                content_type: Some("text/plain".to_owned()),
+                bytes: Bytes::from(vec![7; 300]),
+                expires_at: Some(WallMicros(5)),
+            }),
+            _ => Body::Tombstone,
+        };
+        let (dot, write_id) = (Dot { actor, counter }, WriteId(u128::MAX - u128::from(counter)));
+        object.put(Intent { dot, hlc: Hlc(counter), w: 2, write_id, named: true, mode, body });
+    }
+    let (dot, mode) = (Dot { actor, counter: 20 }, Mode::Blind(BlindWrite::Overwrite));
+    object.put(Intent {
+        dot,
+        hlc: Hlc(30),
+        w: 1,
+        write_id: WriteId(1),
+        named: false,
+        mode,
+        body: Body::Tombstone,
+    });
+    object
+}
+
+fn settings() -> (BucketName, BucketSettings, SettingsVersion) {
+    let settings = BucketSettings {
+        quorum: Quorum { n: 5, r: 2, w: 4 },
+        w_min: 3,
+        resolution: Resolution::Lww,
+        blind_write: BlindWrite::Sibling,
+        sloppy: true,
+        read_repair: ReadRepair::Async,
+        ttl_us: Some(1),
+    };
+    (bucket(), settings, version())
+}
+
+fn version() -> SettingsVersion {
+    SettingsVersion { hlc: Hlc(4), node: Some(NodeId::new("n1").unwrap()) }
+}
+
+#[test]
+fn every_request_comes_back_as_it_was() {
+    let target = || Target { bucket: bucket(), key: Key::new(vec![0xff, 0]), settings: version() };
+    let write = |body| Write {
+        bucket: bucket(),
+        key: Key::new("k"),
+        body,
+        context: Some(object().context().clone()),
+        write_id: Some(WriteId(8)),
+        w: Some(2),
+        ttl_us: None,
+        only_if_absent: true,
+    };
+    let put = WriteBody::Put { content_type: None, bytes: Bytes::from_static(b"v") };
+    let (name, settings, version) = settings();
+    for request in [
+        PeerRequest::Replica(target(), ReplicaRequest::Apply(object())),
+        PeerRequest::Replica(target(), ReplicaRequest::Fetch),
+        PeerRequest::Forward(write(put), WriteId(3), SettingsVersion::DEFAULTS),
+        PeerRequest::Forward(write(WriteBody::Delete), WriteId(3), version.clone()),
+        PeerRequest::FetchSettings(bucket()),
+        PeerRequest::StoreSettings(name, settings, version),
+        PeerRequest::ListSettings,
+        PeerRequest::HoldsBucket(bucket()),
+        PeerRequest::Scan { after: None, max_bytes: 7 },
+        PeerRequest::Scan { after: Some(ScanCursor(Bytes::from_static(b"x"))), max_bytes: 7 },
+    ] {
+        let mut bytes = Vec::new();
+        codec::encode(&WireRequest::from(&request), &mut bytes).unwrap();
+        let back: WireRequest = codec::decode(&bytes).unwrap();
+        assert_eq!(PeerRequest::try_from(back).unwrap(), request);
+    }
+}
+
+#[test]
+fn every_answer_comes_back_as_it_was() {
+    let node = || NodeId::new("n3").unwrap();
+    let reply = WriteReply {
+        answered: Answered {
+            dot: object().versions()[0].dot,
+            hlc: Hlc(3),
+            context: CausalContext::from_parts([], [object().versions()[0].dot]),
+        },
+        write_id: WriteId(2),
+        created: true,
+        sibling: false,
+        participation: Participation { acked_by: vec![node()], required: 2, total: 3 },
+    };
+    let numbers = (1, 2, 3);
+    let errors = [
+        OperationError::Quorum(QuorumError::N { given: 1 }),
+        OperationError::Quorum(QuorumError::R { given: 1, n: 2 }),
+        OperationError::Quorum(QuorumError::W { given: 1, w_min: 2, n: 3 }),
+        OperationError::Quorum(QuorumError::WMin { given: 1, max: 2 }),
+        OperationError::TooFewMembers { n: 4, members: 3 },
+        OperationError::NotReached {
+            answered: numbers.0,
+            needed: numbers.1,
+            total: numbers.2,
+            outcome: Outcome::Partial { applied: 1 },
+            refusals: vec![(node(), Refusal::DiskFull)],
+        },
+        OperationError::Deadline { answered: 0, needed: 1, total: 2, outcome: Outcome::Unknown },
+        OperationError::Exists,
+        OperationError::Overloaded,
+        OperationError::NotServing(Refusal::Unconfirmed),
+    ];
+    let page = ScanPage {
+        objects: vec![(bucket(), Key::new("k"), object())],
+        next: Some(ScanCursor(Bytes::from_static(b"n"))),
+        incomplete: true,
+    };
+    let mut answers = vec![
+        PeerAnswer::Replica(ReplicaReply::Applied { siblings: 2 }),
+        PeerAnswer::Replica(ReplicaReply::Fetched(Some(object()))),
+        PeerAnswer::Replica(ReplicaReply::Fetched(None)),
+        PeerAnswer::Replica(ReplicaReply::Refused(Refusal::Damaged)),
+        PeerAnswer::Forwarded(Box::new(Ok(reply))),
+        PeerAnswer::Settings(vec![settings()]),
+        PeerAnswer::SettingsStored,
+        PeerAnswer::HoldsBucket(true),
+        PeerAnswer::Scanned(page),
+        PeerAnswer::Refused(Refusal::NotSent),
+    ];
+    answers.extend(errors.map(|error| PeerAnswer::Forwarded(Box::new(Err(error)))));
+    for answer in answers {
+        let mut bytes = Vec::new();
+        codec::encode(&WireAnswer::from(&answer), &mut bytes).unwrap();
+        let back: WireAnswer = codec::decode(&bytes).unwrap();
+        assert_eq!(PeerAnswer::try_from(back).unwrap(), answer);
+    }
+}
