@@ -38,10 +38,11 @@ impl Hlc {
     /// Before every time that is ever issued.
     pub const ZERO: Self = Self(0);
 
-    /// The first HLC of the microsecond `wall`.
+    /// The first HLC of the microsecond `wall`. 52 bits last until the year 2112; a later wall clock counts as
+    /// the last microsecond that they hold, so that no time ever wraps round to an early one.
     #[must_use]
     pub fn from_wall(wall: WallMicros) -> Self {
-        Self(wall.0 << COUNTER_BITS)
+        Self(shifted(wall.0))
     }
 
     /// Microseconds since the Unix epoch.
@@ -59,14 +60,18 @@ impl Hlc {
     /// This time moved back by `micros` microseconds, not below zero.
     #[must_use]
     pub fn minus_micros(self, micros: u64) -> Self {
-        Self(self.0.saturating_sub(micros << COUNTER_BITS))
+        Self(self.0.saturating_sub(shifted(micros)))
     }
 
     /// This time moved forward by `micros` microseconds.
     #[must_use]
     pub fn plus_micros(self, micros: u64) -> Self {
-        Self(self.0.saturating_add(micros << COUNTER_BITS))
+        Self(self.0.saturating_add(shifted(micros)))
     }
+}
+
+fn shifted(micros: u64) -> u64 {
+    micros.min(u64::MAX >> COUNTER_BITS) << COUNTER_BITS
 }
 
 impl fmt::Debug for Hlc {
@@ -116,14 +121,16 @@ impl HybridClock {
     /// The next HLC, above all issued and observed before it.
     pub fn issue(&mut self, now: WallMicros) -> Result<Hlc, CeilingReached> {
         let next = self.last.next().max(Hlc::from_wall(now));
-        if next > self.ceiling {
+        // At the very end of its range `next` saturates, and would be issued twice.
+        if next > self.ceiling || next == self.last {
             return Err(CeilingReached { ceiling: self.ceiling });
         }
         self.last = next;
         Ok(next)
     }
 
-    /// What the clock shows, without issuing it.
+    /// What the clock shows, without issuing it. The next HLC issued is not below it, yet may equal it, and it
+    /// may lie above the ceiling: it dates a frame, and is no promise about what will be issued.
     #[must_use]
     pub fn read(&self, now: WallMicros) -> Hlc {
         self.last.max(Hlc::from_wall(now))

@@ -1,6 +1,9 @@
 //! Tests of causality.
 
+mod clock;
 mod laws;
 mod model;
 mod retries;
 mod schedules;
+mod token;
+mod vectors;

@@ -4,7 +4,9 @@ mod damage;
 mod disks;
 mod kill;
 mod kv;
+mod panics;
 mod power;
+mod program;
 mod refusals;
 
 mod settings;
