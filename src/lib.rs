@@ -30,4 +30,5 @@ pub mod config;
 pub mod http;
 pub mod protocol;
 pub mod storage;
+pub mod telemetry;
 pub mod transport;

@@ -1,48 +1,10 @@
 //! What was refused, dropped or left undone, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A count that only rises.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// One more.
-    pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// `count` more.
-    pub fn add_many(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// The count.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of a node's actors.
-        #[derive(Debug, Default)]
-        pub struct NodeCounters {
-            $($(#[$doc])* pub $name: Counter,)*
-        }
-
-        impl NodeCounters {
-            /// All of them, by name.
-            #[must_use]
-            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name.get()),)*]
-            }
-        }
-    };
-}
+use crate::telemetry::counters;
 
 counters! {
+    /// The counters of a node's actors.
+    NodeCounters, "", {
     /// Client requests refused because `limits.in_flight` were in flight.
     admission_refused,
     /// Messages refused because a mailbox was full.
@@ -77,4 +39,5 @@ counters! {
     settings_waits_refused,
     /// Objects pulled from other homes into a directory that may lack them.
     backfilled_objects,
+    }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use actix::dev::SendError;
 use actix::{Actor, Context, Recipient};
 
-use crate::actors::counters::{Counter, NodeCounters};
+use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Answer, AnswerBody};
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::PeerAnswer;
 use crate::protocol::time::Hlc;
 use crate::storage::StoreError;
+use crate::telemetry::Counter;
 use crate::transport::AnswerSink;
 
 /// How many messages an actor's mailbox holds. The permits bound what clients put there, the transport what

@@ -56,7 +56,7 @@ impl Acceptor {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    self.config.counters.accept_errors.one();
+                    self.config.counters.accept_errors.add();
                     tracing::warn!("no connection could be accepted: {error}");
                     // Too many open files, most likely: it helps nobody to try again at once.
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -64,11 +64,11 @@ impl Acceptor {
                 }
             };
             let Ok(slot) = self.connections.clone().try_acquire_owned() else {
-                self.config.counters.connections_over_bound.one();
+                self.config.counters.connections_over_bound.add();
                 continue;
             };
             let Ok(busy) = self.handshakes.clone().try_acquire_owned() else {
-                self.config.counters.handshakes_over_bound.one();
+                self.config.counters.handshakes_over_bound.add();
                 continue;
             };
             let (config, dispatch) = (self.config.clone(), dispatch.clone());
@@ -96,7 +96,7 @@ async fn shake(
     stream.set_nodelay(true)?;
     let party = Party { cluster: &config.cluster, secret: &config.secret, gatekeeper: &*config.gatekeeper };
     let (identity, purpose) = accept(&mut stream, &party).await?;
-    config.counters.handshakes_inbound.one();
+    config.counters.handshakes_inbound.add();
     config.reconnects.seen(&identity.node);
     let (counters, now) = (config.counters.clone(), config.now);
     Ok(Connection { stream: stream.into_std()?, from: identity.node, purpose, counters, now, _slot: slot })

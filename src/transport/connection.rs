@@ -65,7 +65,7 @@ impl Outbox {
             None => frame::encode(header, None, &(), &mut state.bytes),
         };
         if let Err(error) = done {
-            counters.frames_too_long.one();
+            counters.frames_too_long.add();
             tracing::warn!("an answer was not sent: {error}");
             let refused = WireAnswer::Refused(Refusal::Storage.into());
             // So short a message always fits.
@@ -73,7 +73,7 @@ impl Outbox {
         }
         state.over_bound |= state.bytes.len() > OUTBOX_MAX;
         drop(state);
-        counters.frames_sent.one();
+        counters.frames_sent.add();
         self.filled.notify_one();
         true
     }
@@ -92,7 +92,7 @@ impl FrameResponder {
         self.outbox.in_flight.fetch_sub(1, Ordering::AcqRel);
         let header = Header { clock, ..Header::bare(Kind::Answer, self.id) };
         if !self.outbox.put(&header, Some(&WireAnswer::from(answer)), &self.counters) {
-            self.counters.answers_without_connection.one();
+            self.counters.answers_without_connection.add();
         }
     }
 }
@@ -106,7 +106,7 @@ impl Responder for FrameResponder {
 impl Drop for FrameResponder {
     fn drop(&mut self) {
         if !self.answered {
-            self.counters.responders_dropped.one();
+            self.counters.responders_dropped.add();
             self.send(&PeerAnswer::Refused(Refusal::Overloaded), Hlc::ZERO);
         }
     }
@@ -149,13 +149,13 @@ async fn send(mut write: OwnedWriteHalf, outbox: &Outbox, counters: &TransportCo
                 (std::mem::take(&mut state.bytes), state.over_bound)
             };
             if over_bound {
-                counters.outbox_over_bound.one();
+                counters.outbox_over_bound.add();
                 return "the peer reads too slowly".to_owned();
             }
             if batch.is_empty() {
                 break;
             }
-            counters.bytes_sent.add(batch.len() as u64);
+            counters.bytes_sent.add_many(batch.len() as u64);
             if let Err(error) = write.write_all(&batch).await {
                 return format!("writing failed: {error}");
             }
@@ -176,7 +176,7 @@ impl Reader {
         loop {
             match read.read_buf(&mut buffer).await {
                 Ok(0) => return "the peer closed it".to_owned(),
-                Ok(bytes) => self.counters.bytes_received.add(bytes as u64),
+                Ok(bytes) => self.counters.bytes_received.add_many(bytes as u64),
                 Err(error) => return format!("reading failed: {error}"),
             }
             loop {
@@ -189,7 +189,7 @@ impl Reader {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        self.counters.corrupt_frames.one();
+                        self.counters.corrupt_frames.add();
                         tracing::warn!(peer = %self.from, "connection closed: {error}");
                         return error.to_string();
                     }
@@ -200,7 +200,7 @@ impl Reader {
     }
 
     fn arrived(&self, frame: frame::Frame, outbox: &Arc<Outbox>) -> Result<(), String> {
-        self.counters.frames_received.one();
+        self.counters.frames_received.add();
         match frame.header.kind {
             Kind::Ping => {
                 outbox.put(&Header::bare(Kind::Pong, frame.header.id), None, &self.counters);
@@ -208,7 +208,7 @@ impl Reader {
             }
             Kind::Request => self.request(frame, outbox),
             Kind::Answer | Kind::Pong => {
-                self.counters.unexpected_frames.one();
+                self.counters.unexpected_frames.add();
                 Err("a frame that has no place here".to_owned())
             }
         }
@@ -220,19 +220,19 @@ impl Reader {
         let (outbox, counters) = (outbox.clone(), self.counters.clone());
         let mut responder = FrameResponder { outbox, id, counters, answered: false };
         if in_flight >= IN_FLIGHT_MAX {
-            self.counters.requests_over_in_flight.one();
+            self.counters.requests_over_in_flight.add();
             responder.send(&PeerAnswer::Refused(Refusal::Overloaded), Hlc::ZERO);
             return Ok(());
         }
         if time_left_us == 0 {
-            self.counters.requests_expired_on_arrival.one();
+            self.counters.requests_expired_on_arrival.add();
             responder.send(&PeerAnswer::Refused(Refusal::Deadline), Hlc::ZERO);
             return Ok(());
         }
         let decoded = codec::decode::<WireRequest>(&frame.payload).map_err(|error| error.to_string());
         let request =
             decoded.and_then(|request| PeerRequest::try_from(request).map_err(|error| error.to_string()));
-        let request = request.inspect_err(|_| self.counters.undecodable_messages.one())?;
+        let request = request.inspect_err(|_| self.counters.undecodable_messages.add())?;
         let deadline = (self.now)().plus_micros(time_left_us);
         let (from, ring, trace) = (self.from.clone(), RingStamp { epoch }, frame.trace);
         let incoming = Incoming { from, request, deadline, clock, ring, trace };

@@ -1,48 +1,10 @@
 //! What the transport counts. Each name is an event an operator may have to explain; all only ever rise.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A count that only rises. Any thread may add to it.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub fn one(&self) {
-        self.add(1);
-    }
-
-    /// Adds `many`.
-    pub fn add(&self, many: u64) {
-        self.0.fetch_add(many, Ordering::Relaxed);
-    }
-
-    /// The count so far.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// The counters of one node's transport, over all lanes and connections.
-        #[derive(Debug, Default)]
-        pub struct TransportCounters {
-            $($(#[$doc])* pub $name: Counter,)*
-        }
-
-        impl TransportCounters {
-            /// Every counter by name, in the order of declaration.
-            #[must_use]
-            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
-                vec![$((concat!("transport_", stringify!($name)), self.$name.get()),)*]
-            }
-        }
-    };
-}
+use crate::telemetry::counters;
 
 counters! {
+    /// The counters of one node's transport, over all lanes and connections.
+    TransportCounters, "transport_", {
     /// Frames written, both sides.
     frames_sent,
     /// Frames read and found sound, both sides.
@@ -117,19 +79,5 @@ counters! {
     responders_dropped,
     /// Answers that came when their connection had ended.
     answers_without_connection,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_snapshot_names_each_counter_once() {
-        let counters = TransportCounters::default();
-        counters.dials.add(3);
-        let snapshot = counters.snapshot();
-        let names: std::collections::BTreeSet<_> = snapshot.iter().map(|entry| entry.0).collect();
-        assert_eq!(names.len(), snapshot.len());
-        assert!(snapshot.contains(&("transport_dials", 3)));
     }
 }

@@ -146,7 +146,7 @@ impl HandshakeError {
             Self::Rejected(_) => &counters.handshake_rejected_by_peer,
             Self::TimedOut => &counters.handshake_refused_timeout,
         }
-        .one();
+        .add();
     }
 
     /// What the other side is told; none if it has gone.

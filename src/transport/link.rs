@@ -109,7 +109,7 @@ impl Link {
             Refusal::Deadline => &counters.requests_expired_unsent,
             _ => &counters.requests_not_sent,
         }
-        .one();
+        .add();
         self.answer(outgoing.tag, PeerAnswer::Refused(refusal), None);
     }
 
@@ -139,11 +139,11 @@ impl Link {
         };
         let message = WireRequest::from(&outgoing.request);
         if let Err(error) = frame::encode(&header, outgoing.trace.as_deref(), &message, &mut state.buffer) {
-            self.config.lane.counters.frames_too_long.one();
+            self.config.lane.counters.frames_too_long.add();
             tracing::warn!(peer = %self.config.peer, "a request was not sent: {error}");
             return Err(Refusal::NotSent);
         }
-        self.config.lane.counters.frames_sent.one();
+        self.config.lane.counters.frames_sent.add();
         state.outstanding.insert(state.next_id, Outstanding { tag: outgoing.tag, batch: state.batch });
         state.deadlines.push(Reverse((outgoing.deadline, state.next_id)));
         Ok(())
@@ -176,7 +176,7 @@ impl Link {
             }
         }
         for (tag, refusal) in ended {
-            self.config.lane.counters.requests_unanswered.one();
+            self.config.lane.counters.requests_unanswered.add();
             self.answer(tag, PeerAnswer::Refused(refusal), None);
         }
     }
@@ -184,7 +184,7 @@ impl Link {
     fn look_for_life(&self, state: &mut State, now: Moment) {
         let silent_us = state.heard_at.map_or(0, |heard| now.micros_since(heard));
         if silent_us >= SILENCE_MAX_US {
-            self.config.lane.counters.silent_connections.one();
+            self.config.lane.counters.silent_connections.add();
             self.broken.notify_one();
         } else if state.pinged_at.is_none_or(|at| now.micros_since(at) >= PING_EVERY_US) {
             state.pinged_at = Some(now);
@@ -212,11 +212,11 @@ impl Link {
                     self.up();
                     let why = self.clone().serve(stream).await;
                     tracing::info!(peer = %self.config.peer, "connection ended: {why}");
-                    self.config.lane.counters.connections_lost.one();
+                    self.config.lane.counters.connections_lost.add();
                     self.config.lane.gatekeeper.connected(&self.config.peer, false);
                 }
                 Err(error) => {
-                    self.config.lane.counters.dial_failures.one();
+                    self.config.lane.counters.dial_failures.add();
                     error.count(&self.config.lane.counters);
                     if matches!(error, HandshakeError::Broken(_)) {
                         tracing::debug!(peer = %self.config.peer, address = %self.config.address, "no connection: {error}");
@@ -237,7 +237,7 @@ impl Link {
 
     async fn connect(&self) -> Result<TcpStream, HandshakeError> {
         let LinkConfig { lane, peer, address } = &self.config;
-        lane.counters.dials.one();
+        lane.counters.dials.add();
         let connecting = TcpStream::connect(address.as_str());
         let mut stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
@@ -245,7 +245,7 @@ impl Link {
         stream.set_nodelay(true)?;
         let party = Party { cluster: &lane.cluster, secret: &lane.secret, gatekeeper: &*lane.gatekeeper };
         dial(&mut stream, &party, peer, lane.purpose).await?;
-        lane.counters.handshakes_outbound.one();
+        lane.counters.handshakes_outbound.add();
         Ok(stream)
     }
 
@@ -281,7 +281,7 @@ impl Link {
                 if batch.is_empty() {
                     break;
                 }
-                self.config.lane.counters.bytes_sent.add(batch.len() as u64);
+                self.config.lane.counters.bytes_sent.add_many(batch.len() as u64);
                 if let Err(error) = write.write_all(&batch).await {
                     return format!("writing failed: {error}");
                 }
@@ -294,7 +294,7 @@ impl Link {
         loop {
             match read.read_buf(&mut buffer).await {
                 Ok(0) => return "the peer closed it".to_owned(),
-                Ok(bytes) => self.config.lane.counters.bytes_received.add(bytes as u64),
+                Ok(bytes) => self.config.lane.counters.bytes_received.add_many(bytes as u64),
                 Err(error) => return format!("reading failed: {error}"),
             }
             self.state.borrow_mut().heard_at = Some((self.config.lane.now)());
@@ -307,7 +307,7 @@ impl Link {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        self.config.lane.counters.corrupt_frames.one();
+                        self.config.lane.counters.corrupt_frames.add();
                         return error.to_string();
                     }
                 }
@@ -318,23 +318,23 @@ impl Link {
 
     fn arrived(&self, frame: &frame::Frame) -> Result<(), String> {
         let counters = &self.config.lane.counters;
-        counters.frames_received.one();
+        counters.frames_received.add();
         match frame.header.kind {
             Kind::Pong => Ok(()),
             Kind::Answer => {
                 let decoded = codec::decode::<WireAnswer>(&frame.payload).map_err(|error| error.to_string());
                 let answer = decoded
                     .and_then(|answer| PeerAnswer::try_from(answer).map_err(|error| error.to_string()));
-                let answer = answer.inspect_err(|_| counters.undecodable_messages.one())?;
+                let answer = answer.inspect_err(|_| counters.undecodable_messages.add())?;
                 let outstanding = self.state.borrow_mut().outstanding.remove(&frame.header.id.0);
                 match outstanding {
                     Some(Outstanding { tag, .. }) => self.answer(tag, answer, Some(frame.header.clock)),
-                    None => counters.late_answers.one(),
+                    None => counters.late_answers.add(),
                 }
                 Ok(())
             }
             Kind::Request | Kind::Ping => {
-                counters.unexpected_frames.one();
+                counters.unexpected_frames.add();
                 Err("a frame that has no place here".to_owned())
             }
         }
@@ -356,7 +356,7 @@ impl Link {
                 Refusal::NoAnswer => &self.config.lane.counters.requests_unanswered,
                 _ => &self.config.lane.counters.requests_not_sent,
             }
-            .one();
+            .add();
             self.answer(tag, PeerAnswer::Refused(refusal), None);
         }
     }

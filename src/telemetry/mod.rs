@@ -1,0 +1,66 @@
+//! What is counted, and how.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that only rises. Any thread may add to it.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self) {
+        self.add_many(1);
+    }
+
+    /// `many` more.
+    pub fn add_many(&self, many: u64) {
+        self.0.fetch_add(many, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Declares a struct of counters that shows them by name, each name with the prefix given.
+macro_rules! counters {
+    ($(#[$docs:meta])* $type:ident, $prefix:literal, { $($(#[$doc:meta])* $name:ident,)* }) => {
+        $(#[$docs])*
+        #[derive(Debug, Default)]
+        pub struct $type {
+            $($(#[$doc])* pub $name: $crate::telemetry::Counter,)*
+        }
+
+        impl $type {
+            /// Every counter by name, in the order of declaration.
+            #[must_use]
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((concat!($prefix, stringify!($name)), self.$name.get()),)*]
+            }
+        }
+    };
+}
+
+pub(crate) use counters;
+
+#[cfg(test)]
+mod tests {
+    counters! {
+        /// Two counters.
+        Two, "two_", {
+            /// One.
+            one,
+            /// Other.
+            other,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_names_each_counter_once() {
+        let two = Two::default();
+        two.other.add_many(3);
+        assert_eq!(two.snapshot(), [("two_one", 0), ("two_other", 3)]);
+    }
+}
