@@ -12,10 +12,9 @@
 //!
 //! Nodes hold slots in proportion to their weights, to the slot, as far as two rules allow, which come first: no
 //! node is a home of a partition twice, and homes are spread over zones as evenly as the zones' sizes allow
-//! (in distinct zones where there are N). A change moves
-//! what nodes gain, and where rules forbid the direct way a little more: within a hundredth of the cheapest way there,
-//! over many changes. Everything is computed in whole numbers and fixed orders, so nodes that
-//! apply the same changes have the same ring.
+//! (in distinct zones where there are N). A change moves what nodes gain, and where the rules forbid the direct way a
+//! little more: over many changes, within a hundredth of the cheapest way there. Everything is computed in whole
+//! numbers and fixed orders, so nodes that apply the same changes have the same ring.
 
 mod chain;
 mod error;
