@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber};
 
 /// Whether this node's identity is confirmed, so that it may issue dots.
@@ -20,14 +21,23 @@ pub enum Confirmation {
 pub struct Dots {
     directory: DirectoryId,
     start: AtomicU32,
+    began: u64,
+    run: RunId,
     last: AtomicU64,
 }
 
 impl Dots {
-    /// Continues after `last`.
+    /// Continues after `began`.
     #[must_use]
-    pub fn new(actor: ActorId, last: u64) -> Self {
-        Self { directory: actor.directory, start: AtomicU32::new(actor.start.0), last: AtomicU64::new(last) }
+    pub fn new(Presented { actor, began, run }: Presented) -> Self {
+        let (directory, start) = (actor.directory, AtomicU32::new(actor.start.0));
+        Self { directory, start, began, run, last: AtomicU64::new(began) }
+    }
+
+    /// What this run presents of itself.
+    #[must_use]
+    pub fn presented(&self) -> Presented {
+        Presented { actor: self.actor(), began: self.began, run: self.run }
     }
 
     /// The next dot.

@@ -27,6 +27,7 @@ use crate::actors::shell::{self, ToMailbox, end_the_process_on_panic, end_the_pr
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
+use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::time::Hlc;
@@ -232,7 +233,10 @@ impl Node {
         let me = config.node.id.clone();
         let store: Arc<dyn Store> = store;
         let counters = Arc::new(NodeCounters::default());
-        let dots = Arc::new(Dots::new(actor, counter));
+        let mut run = [0; 8];
+        getrandom::fill(&mut run).map_err(std::io::Error::other)?;
+        let run = RunId(u64::from_be_bytes(run));
+        let dots = Arc::new(Dots::new(Presented { actor, began: counter, run }));
         let peers = ring.members().iter().filter(|member| member.id != me);
         let peers = peers.map(|member| (member.id.clone(), member.address.clone())).collect();
         let completeness = Arc::new(Completeness::new(ring.partitions(), found == Found::Complete));

@@ -170,7 +170,7 @@ impl Gate {
 impl Gatekeeper for Gate {
     fn identity(&self) -> Identity {
         let fingerprint = self.ring.current().fingerprint();
-        Identity { node: self.me.clone(), actor: self.dots.actor(), counter: self.dots.last(), fingerprint }
+        Identity { node: self.me.clone(), presented: self.dots.presented(), fingerprint }
     }
 
     fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted> {
@@ -191,9 +191,9 @@ impl Gatekeeper for Gate {
             ));
         }
         let mut known = self.known();
-        match known.identities.judge(&peer.node, peer.actor, peer.counter) {
+        match known.identities.judge(&peer.node, peer.presented) {
             Ok(standing) => {
-                known.changed |= known.identities.learn(&peer.node, peer.actor, peer.counter);
+                known.changed |= known.identities.learn(&peer.node, peer.presented);
                 Ok(standing.other_directory)
             }
             Err(refused) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
-use crate::protocol::identity::{KnownIdentities, Shown};
+use crate::protocol::identity::{KnownIdentities, RunId, Shown};
 use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
 
 /// The key in [`super::Table::Meta`].
@@ -17,6 +17,7 @@ struct Stored {
     directory: u64,
     start: u32,
     counter: u64,
+    run: Option<u64>,
     order: u64,
 }
 
@@ -28,6 +29,7 @@ pub fn encode(known: &KnownIdentities) -> Bytes {
         directory: directory.0,
         start: shown.start.0,
         counter: shown.counter,
+        run: shown.run.map(|run| run.0),
         order: shown.order,
     });
     let entries: Vec<Stored> = entries.collect();
@@ -41,8 +43,8 @@ pub fn decode(record: Bytes) -> Result<KnownIdentities, RecordDamaged> {
     let body = unseal(KEY, record)?;
     let entries: Vec<Stored> = serde_json::from_slice(&body).map_err(|_| damaged)?;
     let entries = entries.into_iter().map(|stored| {
-        let Stored { node, directory, start, counter, order } = stored;
-        let shown = Shown { start: StartNumber(start), counter, order };
+        let Stored { node, directory, start, counter, run, order } = stored;
+        let shown = Shown { start: StartNumber(start), counter, run: run.map(RunId), order };
         Ok((NodeId::new(&node).map_err(|_| damaged)?, DirectoryId(directory), shown))
     });
     Ok(KnownIdentities::from_entries(entries.collect::<Result<Vec<_>, RecordDamaged>>()?))
@@ -51,13 +53,15 @@ pub fn decode(record: Bytes) -> Result<KnownIdentities, RecordDamaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::identity::Presented;
     use crate::protocol::ids::ActorId;
 
     #[test]
     fn what_is_remembered_of_peers_comes_back_as_it_was_stored() {
         let mut known = KnownIdentities::default();
         let actor = ActorId { directory: DirectoryId(u64::MAX), start: StartNumber(7) };
-        known.learn(&NodeId::new("n2").unwrap(), actor, 12);
+        let presented = Presented { actor, began: 12, run: RunId(u64::MAX) };
+        known.learn(&NodeId::new("n2").unwrap(), presented);
         assert_eq!(decode(encode(&known)), Ok(known));
     }
 }

@@ -24,6 +24,7 @@ use super::codec;
 use super::counters::TransportCounters;
 use super::frame::VERSION;
 use super::{Gatekeeper, Identity, NotAdmitted};
+use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
 
 /// How long a handshake may take in all.
@@ -177,7 +178,8 @@ struct Claim {
     node: String,
     directory: u64,
     start: u32,
-    counter: u64,
+    began: u64,
+    run: u64,
     fingerprint: u64,
     purpose: LanePurpose,
     /// Acceptor only: whether it remembers another directory of the dialler.
@@ -314,13 +316,15 @@ impl Party<'_> {
     }
 
     fn claim(&self, purpose: LanePurpose, remembers: bool) -> Result<Vec<u8>, HandshakeError> {
-        let Identity { node, actor, counter, fingerprint } = self.gatekeeper.identity();
+        let Identity { node, presented, fingerprint } = self.gatekeeper.identity();
+        let Presented { actor, began, run } = presented;
         let claim = Claim {
             cluster: self.cluster.to_owned(),
             node: node.as_str().to_owned(),
             directory: actor.directory.0,
             start: actor.start.0,
-            counter,
+            began,
+            run: run.0,
             fingerprint,
             purpose,
             remembers,
@@ -337,7 +341,8 @@ impl Party<'_> {
         }
         let node = NodeId::new(&claim.node).map_err(|_| HandshakeError::Malformed)?;
         let actor = ActorId { directory: DirectoryId(claim.directory), start: StartNumber(claim.start) };
-        let identity = Identity { node, actor, counter: claim.counter, fingerprint: claim.fingerprint };
+        let presented = Presented { actor, began: claim.began, run: RunId(claim.run) };
+        let identity = Identity { node, presented, fingerprint: claim.fingerprint };
         Ok((identity, claim))
     }
 }

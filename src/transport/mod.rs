@@ -22,7 +22,8 @@ pub use handshake::{LanePurpose, Secret};
 pub use lane::{Lane, LaneConfig};
 pub use reconnect::Reconnects;
 
-use crate::protocol::ids::{ActorId, NodeId};
+use crate::protocol::identity::Presented;
+use crate::protocol::ids::NodeId;
 use crate::protocol::message::{PeerAnswer, PeerRequest, RingStamp};
 use crate::protocol::time::{Hlc, Moment};
 
@@ -87,10 +88,8 @@ pub type MonotonicClock = fn() -> Moment;
 pub struct Identity {
     /// Its name.
     pub node: NodeId,
-    /// Its directory and start.
-    pub actor: ActorId,
-    /// The highest counter it has issued.
-    pub counter: u64,
+    /// The run that speaks, and what it began from.
+    pub presented: Presented,
     /// The fingerprint of the membership record it goes by.
     pub fingerprint: u64,
 }

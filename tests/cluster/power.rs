@@ -15,7 +15,7 @@ use neap::actors::placement::Shard;
 use neap::actors::ring_membership::{Gate, PeerEvent, RingTable};
 use neap::actors::shard::{ShardParts, start_shard};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
-use neap::protocol::identity::KnownIdentities;
+use neap::protocol::identity::{KnownIdentities, Presented, RunId};
 use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Key, NodeId, StartNumber, WriteId};
 use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
@@ -71,7 +71,8 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
     };
     let store: Arc<dyn Store> = store.clone();
     let counters = Arc::new(NodeCounters::default());
-    let dots = Arc::new(Dots::new(ActorId { directory: DirectoryId(1), start: StartNumber(1) }, 0));
+    let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
+    let dots = Arc::new(Dots::new(Presented { actor, began: 0, run: RunId(1) }));
     let nobody = Nobody.start();
     let (known, events) = (KnownIdentities::default(), nobody.clone().recipient());
     let gate = Arc::new(Gate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone()));

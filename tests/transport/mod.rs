@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use neap::protocol::identity::{Presented, RunId};
 use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Epoch, NodeId, StartNumber};
 use neap::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use neap::protocol::time::{Hlc, Moment};
@@ -60,11 +61,15 @@ impl Gate {
 impl Gatekeeper for Gate {
     fn identity(&self) -> Identity {
         let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
-        Identity { node: self.me.clone(), actor, counter: 7, fingerprint: 9 }
+        Identity {
+            node: self.me.clone(),
+            presented: Presented { actor, began: 7, run: RunId(8) },
+            fingerprint: 9,
+        }
     }
 
     fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted> {
-        assert_eq!((peer.counter, peer.fingerprint), (7, 9));
+        assert_eq!((peer.presented.began, peer.presented.run, peer.fingerprint), (7, RunId(8), 9));
         self.hear(format!("asked to admit {}", peer.node));
         self.refuse.clone().map_or(Ok(false), Err)
     }
