@@ -60,7 +60,7 @@ fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler() {
         "--commit",
         "fsync",
         "--operations",
-        "get:1,put:2",
+        "get:1,put:1",
     ]);
     assert_eq!(code, Some(0), "{document}");
     let rows = document["rows"].as_array().unwrap();

@@ -125,7 +125,12 @@ async fn bench(args: &KvArgs) -> Result<Value, String> {
                     directory: directory.path().to_owned(),
                     program: std::env::current_exe().map_err(|error| error.to_string())?,
                     name: "bench".to_owned(),
-                    set: vec![format!("storage.commit={commit}"), "log.level=warn".to_owned()],
+                    // W = 1 is measured too, which the default w_min would refuse.
+                    set: vec![
+                        format!("storage.commit={commit}"),
+                        "defaults.w_min=1".to_owned(),
+                        "log.level=warn".to_owned(),
+                    ],
                 })
                 .map_err(|error| error.to_string())?;
                 cluster.ready().await.map_err(|error| error.to_string())?;
