@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 use crate::cli::exit::Exit;
 use crate::cli::load::{Distribution, KeyChooser, RawConnection, key_name, request};
 use crate::cli::processes::{ClusterOptions, LocalCluster};
-use crate::cli::remote::{block_on, complain, print, print_json};
+use crate::cli::remote::{block_on, complain, print, print_json, remark};
 use crate::cli::table::Table;
 use crate::client::{Endpoint, parse_urls};
 use crate::config::units::parse_duration;
 
 const BUCKET: &str = "bench";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take: more than any `limits.timeout` in use.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Arguments of `neap bench kv`.
 #[derive(Debug, Clone, Args)]
@@ -168,8 +170,10 @@ async fn measure_cluster(
     commit: Option<&str>,
     n: u8,
 ) -> Result<Vec<Value>, String> {
-    eprintln!("writing {} keys ({})", args.keys, commit.unwrap_or("a running cluster"));
-    fill(args, endpoints).await?;
+    remark(&format!("writing {} keys ({})", args.keys, commit.unwrap_or("a running cluster")));
+    // On every replica of a cluster made for this, so that no read at R = 1 misses its key.
+    let every_replica = commit.map_or_else(String::new, |_| format!("?w={n}"));
+    fill(args, endpoints, &every_replica).await?;
     let mut rows = Vec::new();
     for operation in &args.operations {
         let (name, r, w) = match operation {
@@ -177,14 +181,14 @@ async fn measure_cluster(
             Operation::Put { w } => ("put", None, Some(*w)),
         };
         let measured = measure(args, endpoints, *operation).await?;
-        eprintln!(
+        remark(&format!(
             "{name} r={r:?} w={w:?} commit={}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} errors",
             commit.unwrap_or("?"),
             measured.ops_per_s,
             measured.p50_ms,
             measured.p99_ms,
             measured.errors
-        );
+        ));
         rows.push(json!({
             "operation": name, "n": n, "r": r, "w": w, "commit": commit,
             "connections": args.connections, "value_bytes": args.value_bytes, "keys": args.keys, "probe": null,
@@ -201,12 +205,13 @@ fn rounded(number: f64, digits: i32) -> f64 {
 }
 
 /// Writes every key once.
-async fn fill(args: &KvArgs, endpoints: &[Endpoint]) -> Result<(), String> {
+async fn fill(args: &KvArgs, endpoints: &[Endpoint], parameters: &str) -> Result<(), String> {
     let next = Rc::new(RefCell::new(0u64));
     let value = vec![b'v'; args.value_bytes as usize];
     let mut tasks = Vec::new();
     for endpoint in endpoints.iter().cycle().take(usize::from(args.connections)) {
         let (next, endpoint, value, keys) = (next.clone(), endpoint.clone(), value.clone(), args.keys);
+        let parameters = parameters.to_owned();
         tasks.push(tokio::task::spawn_local(async move {
             let mut connection = RawConnection::open(&endpoint, CONNECT_TIMEOUT).await?;
             loop {
@@ -214,9 +219,10 @@ async fn fill(args: &KvArgs, endpoints: &[Endpoint]) -> Result<(), String> {
                 if key >= keys {
                     return std::io::Result::Ok(());
                 }
-                let put = request("PUT", &format!("/v1/kv/{BUCKET}/{}", key_name(key)), &[], &value);
+                let target = format!("/v1/kv/{BUCKET}/{}{parameters}", key_name(key));
+                let put = request("PUT", &target, &[], &value);
                 let mut tries = 0;
-                while !matches!(connection.exchange(&put).await?.status, 201 | 204) {
+                while !matches!(exchange(&mut connection, &put).await?, 201 | 204) {
                     tries += 1;
                     if tries == 20 {
                         return Err(std::io::Error::other("a key was refused 20 times"));
@@ -231,6 +237,12 @@ async fn fill(args: &KvArgs, endpoints: &[Endpoint]) -> Result<(), String> {
         done.map_err(|error| format!("the keys could not be written: {error}"))?;
     }
     Ok(())
+}
+
+/// The status that a request is answered with.
+async fn exchange(connection: &mut RawConnection, request: &[u8]) -> std::io::Result<u16> {
+    let exchanged = tokio::time::timeout(REPLY_TIMEOUT, connection.exchange(request)).await;
+    Ok(exchanged.map_err(|_| std::io::ErrorKind::TimedOut)??.status)
 }
 
 /// What the connections of a row share.
@@ -285,18 +297,22 @@ async fn drive(
             Operation::Put { w } => request("PUT", &format!("/v1/kv/{BUCKET}/{key}?w={w}"), &[], &value),
         };
         let sent = Instant::now();
-        let status = connection.exchange(&asked).await?.status;
+        let status = exchange(&mut connection, &asked).await;
         let now = Instant::now();
         if now >= row.until {
             return Ok(());
         }
         if sent >= row.from {
-            if matches!(status, 200 | 201 | 204 | 300) {
+            if matches!(status, Ok(200 | 201 | 204 | 300)) {
                 let micros = u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX);
                 row.latencies.borrow_mut().saturating_record(micros);
             } else {
                 *row.errors.borrow_mut() += 1;
             }
+        }
+        if status.is_err() {
+            // A connection that failed is an error of the row; a node that takes no new one ends the benchmark.
+            connection = RawConnection::open(&endpoint, CONNECT_TIMEOUT).await?;
         }
     }
 }
@@ -331,7 +347,7 @@ async fn ceiling(args: &KvArgs) -> Result<f64, String> {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     let measured = measure(args, &[endpoint], Operation::Get { r: 1 }).await?;
-    eprintln!("bare handler, the ceiling: {:.0}/s", measured.ops_per_s);
+    remark(&format!("bare handler, the ceiling: {:.0}/s", measured.ops_per_s));
     Ok(measured.ops_per_s)
 }
 

@@ -7,6 +7,9 @@ use rand_distr::{Distribution as _, Zipf};
 /// The exponent of the zipfian choice, as YCSB has it (Cooper et al., 2010, section 4.1).
 const EXPONENT: f64 = 0.99;
 
+/// Where the search begins for what spreads the ranks over the keys: 2^64 by the golden ratio.
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// How keys are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Distribution {
@@ -20,6 +23,8 @@ pub enum Distribution {
 pub struct KeyChooser {
     random: StdRng,
     keys: u64,
+    /// Has no divisor in common with `keys`, so that each rank has a key and no two share one.
+    stride: u64,
     zipf: Option<Zipf<f64>>,
 }
 
@@ -31,7 +36,9 @@ impl KeyChooser {
             Distribution::Zipfian => Zipf::new(keys as f64, EXPONENT).ok(),
             Distribution::Uniform => None,
         };
-        Self { random: StdRng::seed_from_u64(seed), keys: keys.max(1), zipf }
+        let keys = keys.max(1);
+        let stride = (STRIDE..).find(|stride| greatest_common_divisor(*stride, keys) == 1).unwrap_or(1);
+        Self { random: StdRng::seed_from_u64(seed), keys, stride, zipf }
     }
 
     /// The next key's number. Popular numbers are scattered, so that the popular keys are not neighbours.
@@ -39,7 +46,8 @@ impl KeyChooser {
         match &self.zipf {
             Some(zipf) => {
                 let rank = zipf.sample(&mut self.random) as u64;
-                rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.keys
+                // The remainder is below `keys`, so it fits.
+                (u128::from(rank) * u128::from(self.stride) % u128::from(self.keys)) as u64
             }
             None => self.random.random_range(0..self.keys),
         }
@@ -49,6 +57,10 @@ impl KeyChooser {
     pub fn chance(&mut self, share: f64) -> bool {
         self.random.random_bool(share.clamp(0.0, 1.0))
     }
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// The name of a key's number.
@@ -72,6 +84,18 @@ mod tests {
         };
         assert!(share(Distribution::Zipfian) > 30_000);
         assert!(share(Distribution::Uniform) < 2_000);
+    }
+
+    #[test]
+    fn every_key_has_a_rank_of_its_own() {
+        for keys in [1, 2, 16, 999, 1_000] {
+            let chooser = KeyChooser::new(1, keys, Distribution::Zipfian);
+            let stride = u128::from(chooser.stride);
+            let mut reached: Vec<_> =
+                (1..=keys).map(|rank| u128::from(rank) * stride % u128::from(keys)).collect();
+            reached.sort_unstable();
+            assert!(reached.into_iter().eq(0..u128::from(keys)), "{keys} keys");
+        }
     }
 
     #[test]
