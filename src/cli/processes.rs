@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -159,6 +160,8 @@ impl LocalCluster {
         for (name, _) in own {
             command.env_remove(name);
         }
+        // A group of its own: a terminal's Ctrl-C is for the parent, which still has questions to the nodes.
+        command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let child =
             command.spawn().map_err(machine(format!("{} cannot be started", options.program.display())))?;

@@ -6,6 +6,7 @@ mod config_members;
 mod config_refused;
 mod config_secret;
 mod config_sources;
+mod demo;
 mod node_help;
 mod scripted_node;
 

@@ -5,7 +5,7 @@ mod show;
 mod verdict;
 mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::processes::{ClusterError, ClusterOptions, LocalCluster};
-use super::remote::{block_on, complain, print, print_json};
+use super::remote::{block_on, complain, print, print_json, usage};
 use crate::client::Endpoint;
 use crate::config::units::parse_duration;
 use ledger::Ledger;
@@ -44,7 +44,7 @@ pub struct DemoArgs {
     /// How long the load runs; the verdict comes after it
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     duration: Duration,
-    /// Keep the nodes' data, configurations and logs in this directory
+    /// Keep the nodes' data, configurations and logs in this directory, which must be new or empty
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -75,7 +75,18 @@ fn machine(what: &str) -> impl FnOnce(std::io::Error) -> ClusterError {
     move |cause| ClusterError::Machine { what, cause }
 }
 
+fn is_used(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
+    if let Some(used) = args.keep.as_deref().filter(|keep| is_used(keep)) {
+        // What an earlier run wrote would stand in for what this one loses.
+        return Ok(usage(
+            &format!("--keep {} is not empty: a new or an empty directory is accepted", used.display()),
+            json,
+        ));
+    }
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let temporary = match &args.keep {
         Some(_) => None,
@@ -99,9 +110,13 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
 
     let ledger = Rc::new(Ledger::new());
     let workload = Workload::start(ledger.clone(), cluster.endpoints());
-    let (events, stopped_early) = tokio::select! {
-        events = direct(args.duration, &mut cluster, &workload, &ledger, &mut show) => (events?, false),
-        _ = &mut interrupted => (Vec::new(), true),
+    let mut events = Vec::new();
+    let stopped_early = tokio::select! {
+        done = direct(args.duration, &mut cluster, &workload, &ledger, &mut show, &mut events) => {
+            done?;
+            false
+        }
+        _ = &mut interrupted => true,
     };
     let took = workload.stop().await;
     if stopped_early {
@@ -145,10 +160,10 @@ async fn direct(
     workload: &Workload,
     ledger: &Ledger,
     show: &mut Show,
-) -> Result<Vec<Event>, ClusterError> {
+    events: &mut Vec<Event>,
+) -> Result<(), ClusterError> {
     let began = Instant::now();
     let victim = cluster.nodes().len() - 1;
-    let mut events: Vec<Event> = Vec::new();
     let mut steps =
         [(duration / 3, Step::Kill), (duration / 2, Step::MoreWrites), (duration * 2 / 3, Step::Restart)]
             .into_iter()
@@ -168,7 +183,7 @@ async fn direct(
             }
             () = tokio::time::sleep(wait) => {}
         }
-        let Some((_, step)) = steps.next() else { return Ok(events) };
+        let Some((_, step)) = steps.next() else { return Ok(()) };
         let name = cluster.nodes().get(victim).map(|node| node.name.clone());
         let (what, node) = match step {
             Step::Kill => {

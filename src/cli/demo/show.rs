@@ -16,6 +16,7 @@ const ROWS_A_HEADER: u32 = 15;
 /// The live table. With `--json` it goes to standard error, so that standard output holds the document alone.
 pub struct Show {
     json: bool,
+    silent: bool,
     colour: bool,
     rows: u32,
 }
@@ -23,12 +24,15 @@ pub struct Show {
 impl Show {
     /// Nothing was shown yet.
     pub fn new(json: bool) -> Self {
-        let colour = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-        Self { json, colour, rows: 0 }
+        let watched = if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+        Self { json, silent: json && !watched, colour: watched, rows: 0 }
     }
 
     /// Says one line.
     pub fn say(&mut self, line: &str) {
+        if self.silent {
+            return;
+        }
         // A reader that went away misses the rest; the verdict still counts.
         let _ = if self.json {
             writeln!(std::io::stderr(), "{line}")

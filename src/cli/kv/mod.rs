@@ -61,7 +61,7 @@ pub struct WriteOptions {
         neap put demo greeting hello\n  \
         neap put demo photo --content-type image/png - < photo.png\n  \
         neap put demo greeting goodbye --context CONTEXT    (CONTEXT as `neap get` showed it)\n\n\
-        Without --context the write replaces what the node holds at that moment (or becomes a sibling of it, as\n\
+        Without --context the write replaces what the node holds at that moment (or becomes a sibling of it, as \
         the bucket's blind_write says)."
 )]
 pub struct PutArgs {
@@ -89,8 +89,8 @@ pub struct PutArgs {
         neap get demo greeting\n  \
         neap get demo greeting --r 1 --json\n  \
         neap get demo photo > photo.png\n\n\
-        The value's bytes go to standard output as they are; on a terminal, the context that a later write of the\n\
-        key gives back goes to standard error. Concurrent values (siblings) are listed one after the other.\n\
+        The value's bytes go to standard output as they are; on a terminal, the context that a later write of the \
+        key gives back goes to standard error. Concurrent values (siblings) are listed one after the other.\n\n\
         Exit code 3 says that there is no such key."
 )]
 pub struct GetArgs {
