@@ -13,31 +13,24 @@ use crate::protocol::ids::{BucketName, Key};
 /// such segments away.
 #[must_use]
 pub fn kv_target(bucket: &BucketName, key: &Key) -> String {
+    key_target(format!("/v1/kv/{bucket}"), key)
+}
+
+/// The request target of the preference list of `key`, by the rule of [`kv_target`].
+#[must_use]
+pub fn ring_key_target(bucket: &BucketName, key: &Key) -> String {
+    key_target(format!("/v1/ring/{bucket}"), key)
+}
+
+fn key_target(mut target: String, key: &Key) -> String {
     let bytes = key.as_bytes();
-    let mut target = format!("/v1/kv/{bucket}");
-    if has_dot_segment(bytes) {
+    if bytes.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..") {
         append_query(&mut target, "key64", &URL_SAFE_NO_PAD.encode(bytes));
     } else {
         target.push('/');
         percent_encode(&mut target, bytes);
     }
     target
-}
-
-/// The request target of the preference list of `key`; none if the key has a `.` or `..` segment, since this
-/// call has no `?key64=`.
-#[must_use]
-pub fn ring_key_target(bucket: &BucketName, key: &Key) -> Option<String> {
-    if has_dot_segment(key.as_bytes()) {
-        return None;
-    }
-    let mut target = format!("/v1/ring/{bucket}/");
-    percent_encode(&mut target, key.as_bytes());
-    Some(target)
-}
-
-fn has_dot_segment(key: &[u8]) -> bool {
-    key.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..")
 }
 
 /// Appends the parameter `name` to a request target.
