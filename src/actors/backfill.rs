@@ -1,49 +1,31 @@
-//! The backfill actor: pulls what this node's directory may lack from the other homes, by a plain scan.
+//! The backfill actor: drives the node's [`Backfill`](core::Backfill) over a lane of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 
-use crate::actors::asking::AskingLane;
 use crate::actors::bucket_settings::SettingsTable;
-use crate::actors::clock::moment;
-use crate::actors::completeness::{Completeness, Pulled, is_enough};
+use crate::actors::clock::{ShardClock, moment};
+use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{ReplicaAsk, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{Answer, Backfilled, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
-use crate::actors::ring_membership::{PeerEvent, RingTable};
+use crate::actors::ring_membership::{PeerNews, RingTable};
 use crate::actors::shell::hand_over;
-use crate::protocol::causality::Object;
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
-use crate::protocol::message::{
-    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanPage, Target,
-};
-use crate::protocol::quorum::homes_to_merge_from;
-use crate::protocol::ring::Ring;
+use crate::protocol::coordinator::AnswerBody;
+use crate::protocol::ids::NodeId;
+use crate::protocol::membership as core;
+use crate::protocol::membership::{BackfillEffect, Found, PeerEvent};
+use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, RingStamp, Target};
+use crate::protocol::replica::ReplicaAsk;
+use crate::protocol::view::View;
+use crate::transport::{Lane, Outgoing};
 
-/// Bytes of objects that a page asks for.
-const PAGE_BYTES: u32 = 1 << 20;
-/// How long one page may take, in microseconds.
-const PAGE_TIMEOUT_US: u64 = 10_000_000;
-/// How long one pulled object may take to become durable, in microseconds.
-const APPLY_TIMEOUT_US: u64 = 10_000_000;
 /// How often it is looked whether a peer can be pulled from.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// How the directory was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// It lacks nothing.
-    Complete,
-    /// It was just made, or never finished pulling.
-    New,
-    /// It was not stopped cleanly, and `storage.commit` is `interval` or `os`.
-    Unclean,
-}
 
 /// What the actor is made of.
 pub struct BackfillParts {
@@ -55,10 +37,12 @@ pub struct BackfillParts {
     pub ring: Arc<RingTable>,
     /// All bucket settings.
     pub settings: Arc<SettingsTable>,
-    /// What it fills in.
-    pub completeness: Arc<Completeness>,
+    /// What it shows.
+    pub completeness: Arc<CompletenessTable>,
     /// Its connections.
-    pub lane: Rc<AskingLane>,
+    pub lane: Lane,
+    /// The control plane's clock.
+    pub clock: Rc<RefCell<ShardClock>>,
     /// The replica stores.
     pub shards: Arc<Shards>,
     /// Makes the mark durable that the directory lacks nothing.
@@ -67,215 +51,121 @@ pub struct BackfillParts {
     pub counters: Arc<NodeCounters>,
 }
 
-enum Phase {
-    /// Nothing to do. `founded` says that this run took its directory for a founder's first.
-    Complete { founded: bool },
-    /// A new directory: is it the first of this node? Peers know.
-    Undetermined { heard: BTreeSet<NodeId> },
-    /// Pulling.
-    Pulling { pulled: BTreeMap<NodeId, Pulled>, running: BTreeSet<NodeId> },
-}
+type Effects = Vec<BackfillEffect>;
 
 /// Decides whether the directory may lack writes, and pulls them.
 pub struct Backfill {
-    parts: Rc<BackfillParts>,
-    phase: Phase,
+    parts: BackfillParts,
+    core: core::Backfill,
 }
 
 impl Backfill {
     /// An actor that has heard of nobody yet.
     #[must_use]
     pub fn new(parts: BackfillParts) -> Self {
-        let phase = match parts.found {
-            Found::Complete => Phase::Complete { founded: false },
-            Found::New => Phase::Undetermined { heard: BTreeSet::new() },
-            Found::Unclean => Phase::Pulling { pulled: BTreeMap::new(), running: BTreeSet::new() },
-        };
-        parts.completeness.set_all(parts.found == Found::Complete);
-        parts.completeness.set_may_lack(parts.found == Found::New);
-        Self { parts: Rc::new(parts), phase }
+        let core = core::Backfill::new(parts.ring.current().partitions(), parts.found);
+        Self { parts, core }
     }
 
-    fn others(&self) -> BTreeSet<NodeId> {
-        let ring = self.parts.ring.current();
-        ring.members().iter().map(|member| member.id.clone()).filter(|id| *id != self.parts.me).collect()
+    /// Lets the core take a step, and carries out what comes of it.
+    fn step(&mut self, step: impl FnOnce(&mut core::Backfill, View<'_>, &Lane, &mut Effects)) {
+        let mut effects = Vec::new();
+        {
+            let (ring, buckets) = (self.parts.ring.current(), self.parts.settings.current());
+            let view = View { me: &self.parts.me, ring: &ring, buckets: &buckets };
+            step(&mut self.core, view, &self.parts.lane, &mut effects);
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
     }
 
-    /// A founder's first directory lacks nothing. That it is the first is believed once a majority of the
-    /// members, this one among them, remembers no other; until then nobody reads from it.
-    fn heard(&mut self, by: NodeId, other_directory: bool) {
-        let members = self.others().len() + 1;
-        match &mut self.phase {
-            Phase::Undetermined { .. } | Phase::Complete { founded: true } if other_directory => {
-                tracing::warn!(%by, "a peer remembers another data directory of this node: pulling what it held");
-                self.parts.completeness.set_may_lack(true);
-                self.parts.completeness.set_all(false);
-                self.phase = Phase::Pulling { pulled: BTreeMap::new(), running: BTreeSet::new() };
+    fn carry_out(&mut self, effect: BackfillEffect) {
+        match effect {
+            BackfillEffect::Ask { peer, request, deadline } => {
+                let clock = self.parts.clock.borrow().read();
+                let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
+                let outgoing = Outgoing { request, deadline, clock, ring, trace: None, tag: 0 };
+                self.parts.lane.send(&peer, outgoing);
             }
-            Phase::Undetermined { heard } => {
-                heard.insert(by);
-                if heard.len() + 1 > members / 2 {
-                    self.found_complete(true);
+            BackfillEffect::Apply { peer, bucket, key, object, deadline } => {
+                let settings = self.parts.settings.current().version(&bucket).clone();
+                let target = Target { bucket, key, settings };
+                let ring = self.parts.ring.current();
+                let shard = self.parts.shards.of(&ring, &target.bucket, &target.key);
+                let to = ReplyTo::Backfill { peer: peer.clone() };
+                let request = ReplicaRequest::Apply(object);
+                let ask = ReplicaAsk { target, request, deadline, asker: None, to };
+                let command = ReplicaCommand::Ask(Box::new(ask));
+                if hand_over(&shard.replica, command, &self.parts.counters.mailbox_refused).is_err() {
+                    drop(ring);
+                    let reply = ReplicaReply::Refused(Refusal::Overloaded);
+                    self.step(|core, view, _, effects| core.applied(moment(), view, peer, &reply, effects));
                 }
             }
-            Phase::Complete { .. } | Phase::Pulling { .. } => {}
-        }
-    }
-
-    fn found_complete(&mut self, founded: bool) {
-        (self.parts.set_complete)();
-        self.parts.completeness.set_may_lack(false);
-        self.parts.completeness.set_all(true);
-        self.phase = Phase::Complete { founded };
-        tracing::info!("this node has all that it should: it answers reads of all its partitions");
-    }
-
-    fn look(&mut self, ctx: &mut Context<Self>) {
-        let others = self.others();
-        if others.is_empty() && !matches!(self.phase, Phase::Complete { .. }) {
-            return self.found_complete(true);
-        }
-        let Phase::Pulling { pulled, running } = &mut self.phase else { return };
-        for peer in others {
-            let done = pulled.get(&peer) == Some(&Pulled::Whole);
-            if done || running.contains(&peer) || !self.parts.lane.is_up(&peer) {
-                continue;
+            BackfillEffect::Show => self.parts.completeness.show(self.core.completeness().clone()),
+            BackfillEffect::MarkComplete => {
+                (self.parts.set_complete)();
+                tracing::info!("this node has all that it should: it answers reads of all its partitions");
             }
-            running.insert(peer.clone());
-            let (parts, to) = (self.parts.clone(), ctx.address());
-            actix_rt::spawn(async move {
-                let result = pull(&parts, &peer).await;
-                // A node that stops no longer wants to know.
-                let _ = to.try_send(PullEnded { peer, result });
-            });
-        }
-    }
-
-    fn ended(&mut self, PullEnded { peer, result }: PullEnded) {
-        let Phase::Pulling { pulled, running } = &mut self.phase else { return };
-        running.remove(&peer);
-        match result {
-            Ok(worth) => {
+            BackfillEffect::AnotherDirectory { by } => {
+                tracing::warn!(%by, "a peer remembers another data directory of this node: pulling what it held");
+            }
+            BackfillEffect::Ended { peer, result: Ok(worth) } => {
                 tracing::info!(%peer, ?worth, "pulled all that this node should have from a peer");
-                pulled.insert(peer, worth);
             }
-            Err(refusal) => tracing::info!(%peer, %refusal, "pulling from a peer was broken off"),
-        }
-        if mark_complete(&self.parts, pulled) {
-            self.found_complete(false);
-        }
-    }
-}
-
-/// Marks the partitions that have merged from enough others; whether all have.
-fn mark_complete(parts: &BackfillParts, pulled: &BTreeMap<NodeId, Pulled>) -> bool {
-    let ring = parts.ring.current();
-    let lowest = parts.settings.lowest_w_min();
-    let mut all = true;
-    for partition in (0..ring.partitions()).map(PartitionId) {
-        let enough = lowest.iter().all(|(&n, &w_min)| {
-            let homes = home_names(&ring, partition, n);
-            let others = homes.iter().filter(|&home| *home != parts.me).cloned().collect();
-            !homes.contains(&parts.me) || is_enough(&others, pulled, homes_to_merge_from(n, w_min))
-        });
-        if enough {
-            parts.completeness.complete(partition);
-        }
-        all &= enough;
-    }
-    all
-}
-
-fn home_names(ring: &Ring, partition: PartitionId, n: u8) -> Vec<NodeId> {
-    let homes = ring.homes(partition, n).iter();
-    homes.filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect()
-}
-
-/// Pulls all that `peer` holds and this node should, page by page.
-async fn pull(parts: &BackfillParts, peer: &NodeId) -> Result<Pulled, Refusal> {
-    let mut after = None;
-    let mut worth = Pulled::Whole;
-    loop {
-        let request = PeerRequest::Scan { after, max_bytes: PAGE_BYTES };
-        let page = match parts.lane.ask(peer, request, PAGE_TIMEOUT_US).await {
-            PeerAnswer::Scanned(page) => page,
-            PeerAnswer::Refused(refusal) => return Err(refusal),
-            _ => return Err(Refusal::NoAnswer),
-        };
-        let ScanPage { objects, next, incomplete } = page;
-        if incomplete {
-            worth = Pulled::Partial;
-        }
-        keep(parts, objects).await?;
-        match next {
-            Some(next) => after = Some(next),
-            None => return Ok(worth),
+            BackfillEffect::Ended { peer, result: Err(refusal) } => {
+                tracing::info!(%peer, %refusal, "pulling from a peer was broken off");
+            }
         }
     }
-}
 
-/// Merges a page of objects into the replica stores, and waits until they are durable.
-async fn keep(parts: &BackfillParts, objects: Vec<(BucketName, Key, Object)>) -> Result<(), Refusal> {
-    let mut waiting = Vec::with_capacity(objects.len());
-    for (bucket, key, object) in objects {
-        let (settings, shard) =
-            (parts.settings.version(&bucket), parts.shards.of(&parts.ring.current(), &bucket, &key));
-        let (reply, answer) = oneshot::channel();
-        let ask = ReplicaAsk {
-            target: Target { bucket, key, settings },
-            request: ReplicaRequest::Apply(object),
-            deadline: moment().plus_micros(APPLY_TIMEOUT_US),
-            asker: None,
-            reply: ReplyTo::Backfill(reply),
-        };
-        let command = ReplicaCommand::Ask(Box::new(ask));
-        hand_over(&shard.replica, command, &parts.counters.mailbox_refused)
-            .map_err(|_| Refusal::Overloaded)?;
-        waiting.push(answer);
+    fn look(&mut self) {
+        self.step(|core, view, lane, effects| core.look(moment(), view, |peer| lane.is_up(peer), effects));
     }
-    for answer in waiting {
-        match answer.await {
-            Ok(ReplicaReply::Applied { .. }) => parts.counters.backfilled_objects.add(),
-            // Not this node's by its own ring: it need not have it.
-            Ok(ReplicaReply::Refused(Refusal::WrongRing)) => {}
-            Ok(ReplicaReply::Refused(refusal)) => return Err(refusal),
-            Ok(ReplicaReply::Fetched(_)) | Err(_) => return Err(Refusal::NoAnswer),
-        }
-    }
-    Ok(())
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct PullEnded {
-    peer: NodeId,
-    result: Result<Pulled, Refusal>,
 }
 
 impl Actor for Backfill {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(LOOK, Self::look);
+        self.parts.completeness.show(self.core.completeness().clone());
+        ctx.run_interval(LOOK, |backfill, _| backfill.look());
     }
 }
 
-impl Handler<PeerEvent> for Backfill {
+impl Handler<PeerNews> for Backfill {
     type Result = ();
 
-    fn handle(&mut self, event: PeerEvent, ctx: &mut Self::Context) {
+    fn handle(&mut self, PeerNews(event): PeerNews, _: &mut Self::Context) {
         match event {
-            PeerEvent::Remembers { by, other_directory } => self.heard(by, other_directory),
-            PeerEvent::Up(_) => self.look(ctx),
+            PeerEvent::Remembers { by, other_directory } => {
+                self.step(|core, view, _, effects| core.heard(view, by, other_directory, effects));
+            }
+            PeerEvent::Up(_) => self.look(),
             PeerEvent::Down(_) => {}
         }
     }
 }
 
-impl Handler<PullEnded> for Backfill {
+impl Handler<Answer> for Backfill {
     type Result = ();
 
-    fn handle(&mut self, ended: PullEnded, _: &mut Self::Context) {
-        self.ended(ended);
+    fn handle(&mut self, Answer { from, answer, clock, .. }: Answer, _: &mut Self::Context) {
+        let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
+        if skewed {
+            self.parts.counters.clock_skew_refused.add();
+        }
+        if let AnswerBody::Peer(answer) = answer {
+            self.step(|core, view, _, effects| core.page(moment(), view, from, answer, effects));
+        }
+    }
+}
+
+impl Handler<Backfilled> for Backfill {
+    type Result = ();
+
+    fn handle(&mut self, Backfilled { peer, reply }: Backfilled, _: &mut Self::Context) {
+        self.step(|core, view, _, effects| core.applied(moment(), view, peer, &reply, effects));
     }
 }

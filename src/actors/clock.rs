@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::protocol::time::{CEILING_STEP_US, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros};
+use crate::protocol::time::{
+    CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WAIT_FOR_WALL_MAX_US, WallMicros,
+    ceiling_ahead, first_ceiling, wait_for_wall_us,
+};
 use crate::storage::StoreError;
 
 /// The monotonic clock, from the first call in this process.
@@ -23,30 +26,22 @@ pub fn wall() -> WallMicros {
     WallMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// Where the synced ceiling of a node's clocks is kept.
-pub trait CeilingKeeper: Send + Sync {
-    /// Makes `ceiling` durable before it returns.
-    fn sync_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError>;
-}
+/// Makes a ceiling durable before it returns.
+pub type SyncCeiling = Box<dyn Fn(Hlc) -> Result<(), StoreError> + Send + Sync>;
 
-/// The longest that a start waits for the wall clock to pass the ceiling that it found.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// Waits until the wall clock has passed `ceiling`, so that this node's frames do not seem to come from the
-/// future. Gives up after a while: a wall clock that was set back far may need hours, and the peers will say.
+/// Waits until the wall clock has passed `ceiling`, or until it makes no sense to wait any longer.
 pub fn wait_for_wall(ceiling: Hlc) {
-    let ahead_us = ceiling.wall().0.saturating_sub(wall().0);
-    let wait = Duration::from_micros(ahead_us);
-    if wait > WAIT_MAX {
-        tracing::warn!("the wall clock is {wait:?} behind the times that this node has issued before");
+    let wait_us = wait_for_wall_us(ceiling, wall());
+    if wait_us >= WAIT_FOR_WALL_MAX_US {
+        tracing::warn!("the wall clock is far behind the times that this node has issued before");
     }
-    std::thread::sleep(wait.min(WAIT_MAX));
+    std::thread::sleep(Duration::from_micros(wait_us));
 }
 
 /// The synced ceiling, shared by the clocks of all shards.
 pub struct Ceiling {
     synced: AtomicU64,
-    keeper: Box<dyn CeilingKeeper>,
+    sync: SyncCeiling,
 }
 
 impl std::fmt::Debug for Ceiling {
@@ -55,34 +50,34 @@ impl std::fmt::Debug for Ceiling {
     }
 }
 
-impl Ceiling {
-    /// Syncs a first ceiling above both `found`, the one on disk, and the wall clock.
-    pub fn start(found: Hlc, keeper: Box<dyn CeilingKeeper>) -> Result<Self, StoreError> {
-        let first = found.max(Hlc::from_wall(wall())).plus_micros(CEILING_STEP_US);
-        keeper.sync_ceiling(first)?;
-        Ok(Self { synced: AtomicU64::new(first.0), keeper })
-    }
+impl CeilingKeeper for Ceiling {
+    type Error = StoreError;
 
-    /// The ceiling in force.
-    #[must_use]
-    pub fn synced(&self) -> Hlc {
+    fn synced(&self) -> Hlc {
         Hlc(self.synced.load(Ordering::Acquire))
     }
 
-    /// Syncs a higher one. Blocks.
-    pub fn raise(&self, to: Hlc) -> Result<(), StoreError> {
-        self.keeper.sync_ceiling(to)?;
+    fn raise(&self, to: Hlc) -> Result<(), StoreError> {
+        (self.sync)(to)?;
         self.synced.fetch_max(to.0, Ordering::AcqRel);
         Ok(())
     }
+}
 
-    /// Raises the ceiling ahead of the wall clock, as long as less than half a step is left under it.
+impl Ceiling {
+    /// Syncs a first ceiling above both `found`, the one on disk, and the wall clock.
+    pub fn start(found: Hlc, sync: SyncCeiling) -> Result<Self, StoreError> {
+        let ceiling = Self { synced: AtomicU64::new(0), sync };
+        ceiling.raise(first_ceiling(found, wall()))?;
+        Ok(ceiling)
+    }
+
+    /// Raises the ceiling ahead of the wall clock.
     pub fn keep_ahead(&self) -> Result<(), StoreError> {
-        let now = Hlc::from_wall(wall());
-        if now.plus_micros(CEILING_STEP_US / 2) > self.synced() {
-            self.raise(now.plus_micros(CEILING_STEP_US))?;
+        match ceiling_ahead(Hlc::from_wall(wall()), self.synced()) {
+            Some(wanted) => self.raise(wanted),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -101,16 +96,9 @@ impl ShardClock {
     }
 
     /// The next time. At the ceiling, which a background task keeps well ahead, a higher one is synced
-    /// first: only a clock that jumped gets there.
+    /// first.
     pub fn issue(&mut self) -> Result<Hlc, StoreError> {
-        if let Ok(hlc) = self.clock.issue(wall()) {
-            return Ok(hlc);
-        }
-        if self.clock.read(wall()).next() >= self.ceiling.synced() {
-            self.ceiling.raise(self.clock.read(wall()).plus_micros(CEILING_STEP_US))?;
-        }
-        self.clock.raise_ceiling(self.ceiling.synced());
-        self.clock.issue(wall()).map_err(|reached| StoreError::Failed(reached.to_string()))
+        self.clock.issue_raising(wall(), &*self.ceiling)
     }
 
     /// What the clock shows.

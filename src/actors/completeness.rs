@@ -1,129 +1,30 @@
-//! Which partitions this node may answer reads of.
-//!
-//! A home whose directory is new, or that was started uncleanly under `interval` or `os`, may lack writes
-//! that it, or the directory before, acknowledged. It takes writes but no reads until it has pulled them.
+//! What this node may answer for, as every actor sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
 
-use crate::protocol::ids::PartitionId;
+use arc_swap::ArcSwap;
 
-/// One bit a partition, and one for all.
+use crate::protocol::membership::Completeness;
+
+/// An immutable snapshot that every actor shares.
 #[derive(Debug)]
-pub struct Completeness {
-    all: AtomicBool,
-    lacking: AtomicBool,
-    bits: Vec<AtomicU64>,
-    partitions: u32,
-}
+pub struct CompletenessTable(ArcSwap<Completeness>);
 
-impl Completeness {
-    /// Complete for all `partitions`, or for none yet.
+impl CompletenessTable {
+    /// Starts with `completeness`.
     #[must_use]
-    pub fn new(partitions: u32, complete: bool) -> Self {
-        let words = partitions.div_ceil(64);
-        let bits = (0..words).map(|_| AtomicU64::new(0)).collect();
-        Self { all: AtomicBool::new(complete), lacking: AtomicBool::new(false), bits, partitions }
+    pub fn new(completeness: Completeness) -> Self {
+        Self(ArcSwap::from_pointee(completeness))
     }
 
-    /// Whether reads of `partition` may be answered.
+    /// The snapshot in force.
     #[must_use]
-    pub fn serves(&self, partition: PartitionId) -> bool {
-        self.all.load(Ordering::Acquire) || self.bit(partition)
+    pub fn current(&self) -> arc_swap::Guard<Arc<Completeness>> {
+        self.0.load()
     }
 
-    /// `partition` is complete.
-    pub fn complete(&self, partition: PartitionId) {
-        if let Some(word) = self.bits.get(partition.0 as usize / 64) {
-            word.fetch_or(1 << (partition.0 % 64), Ordering::AcqRel);
-        }
-    }
-
-    /// Every partition is complete, or none is.
-    pub fn set_all(&self, complete: bool) {
-        if !complete {
-            self.bits.iter().for_each(|word| word.store(0, Ordering::Release));
-        }
-        self.all.store(complete, Ordering::Release);
-    }
-
-    /// Says whether this node may lack writes that nobody but it, or the directory before, acknowledged: its
-    /// directory is new, and it has not merged from the others. What it holds then proves nothing to others.
-    pub fn set_may_lack(&self, lacking: bool) {
-        self.lacking.store(lacking, Ordering::Release);
-    }
-
-    /// Whether this node may lack writes in that way.
-    #[must_use]
-    pub fn may_lack(&self) -> bool {
-        self.lacking.load(Ordering::Acquire)
-    }
-
-    /// Whether every partition is complete.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.all.load(Ordering::Acquire)
-    }
-
-    /// How many partitions are not.
-    #[must_use]
-    pub fn missing(&self) -> u32 {
-        if self.is_complete() {
-            return 0;
-        }
-        let set: u32 = self.bits.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum();
-        self.partitions.saturating_sub(set)
-    }
-
-    fn bit(&self, partition: PartitionId) -> bool {
-        let word = self.bits.get(partition.0 as usize / 64);
-        word.is_some_and(|word| word.load(Ordering::Acquire) & (1 << (partition.0 % 64)) != 0)
-    }
-}
-
-/// What a scan of one other home is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pulled {
-    /// All it holds, and it lacked nothing.
-    Whole,
-    /// All it holds; it may itself lack writes.
-    Partial,
-}
-
-/// Whether a home that merged from `pulled` has every write that was acknowledged before: from enough that
-/// lack nothing to overlap any W of them, or from everyone there is.
-#[must_use]
-pub fn is_enough<T: Ord>(others: &BTreeSet<T>, pulled: &BTreeMap<T, Pulled>, needed: u8) -> bool {
-    let from = others.iter().filter_map(|other| pulled.get(other));
-    let whole = from.clone().filter(|pulled| **pulled == Pulled::Whole).count();
-    whole >= usize::from(needed) || from.count() == others.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_is_served_once_it_is_complete_and_no_other_is() {
-        let completeness = Completeness::new(128, false);
-        completeness.complete(PartitionId(65));
-        assert!(completeness.serves(PartitionId(65)));
-        assert!(!completeness.serves(PartitionId(64)));
-        assert_eq!(completeness.missing(), 127);
-        completeness.set_all(true);
-        assert!(completeness.serves(PartitionId(64)));
-        completeness.set_all(false);
-        assert!(!completeness.serves(PartitionId(65)));
-    }
-
-    #[test]
-    fn a_home_that_may_itself_lack_writes_does_not_count_unless_there_is_no_other() {
-        let others = BTreeSet::from(["b", "c", "d", "e"]);
-        let mut pulled = BTreeMap::from([("b", Pulled::Partial), ("c", Pulled::Whole), ("d", Pulled::Whole)]);
-        assert!(!is_enough(&others, &pulled, 3));
-        pulled.insert("e", Pulled::Whole);
-        assert!(is_enough(&others, &pulled, 3));
-        let all_partial = others.iter().map(|&other| (other, Pulled::Partial)).collect();
-        assert!(is_enough(&others, &all_partial, 3));
+    /// Shows another.
+    pub fn show(&self, completeness: Completeness) {
+        self.0.store(Arc::new(completeness));
     }
 }

@@ -9,18 +9,20 @@ use tokio::sync::oneshot;
 use crate::actors::admission::Admission;
 use crate::actors::bucket_settings::{SetBucket, SettingsTable};
 use crate::actors::clock::moment;
-use crate::actors::completeness::Completeness;
+use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
-use crate::actors::identity::Confirmation;
-use crate::actors::messages::{ClientAsk, ClientOperation};
+use crate::actors::messages::{Client, ClientOperation};
 use crate::actors::placement::Shards;
-use crate::actors::ring_membership::{Gate, RingTable};
+use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
-use crate::http::backend::{Backend, Later, MemberView, RingView, SetBucketError};
+use crate::http::backend::{Backend, Later, MemberView, RingView};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
+use crate::protocol::membership::Confirmation;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
+use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
 use crate::transport::TransportCounters;
 
 /// Set once the node takes no new work.
@@ -53,13 +55,13 @@ pub struct FrontParts {
     /// The ring in force.
     pub ring: Arc<RingTable>,
     /// Who is up.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<SharedGate>,
     /// All bucket settings.
     pub settings: Arc<SettingsTable>,
     /// The settings actor.
     pub set_bucket: Recipient<SetBucket>,
     /// Which partitions this node may answer reads of.
-    pub completeness: Arc<Completeness>,
+    pub completeness: Arc<CompletenessTable>,
     /// Whether the node is stopping.
     pub draining: Arc<Draining>,
     /// What the actors count.
@@ -104,7 +106,8 @@ impl Backend for Front {
         let shard = self.parts.shards.of(&self.parts.ring.current(), &read.bucket, &read.key);
         let (reply, answer) = oneshot::channel();
         let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
-        let operation = ClientOperation { ask: ClientAsk::Read(read, reply), deadline, permit };
+        let operation =
+            ClientOperation { ask: Ask::Read(read), client: Client::Read(reply), deadline, permit };
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
@@ -126,7 +129,12 @@ impl Backend for Front {
         let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
         let (reply, answer) = oneshot::channel();
         let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
-        let operation = ClientOperation { ask: ClientAsk::Write(write, write_id, reply), deadline, permit };
+        let operation = ClientOperation {
+            ask: Ask::Write(write, write_id),
+            client: Client::Write(reply),
+            deadline,
+            permit,
+        };
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
@@ -135,15 +143,16 @@ impl Backend for Front {
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {
-        self.parts.settings.get(bucket)
+        let buckets = self.parts.settings.current();
+        (buckets.settings(bucket).clone(), buckets.version(bucket).clone())
     }
 
-    fn buckets(&self) -> Vec<(BucketName, BucketSettings, SettingsVersion)> {
-        self.parts.settings.all()
+    fn buckets(&self) -> Vec<StoredSettings> {
+        self.parts.settings.current().all()
     }
 
     fn bucket_defaults(&self) -> BucketSettings {
-        self.parts.settings.defaults().clone()
+        self.parts.settings.current().defaults().clone()
     }
 
     fn set_bucket(
@@ -151,9 +160,10 @@ impl Backend for Front {
         bucket: BucketName,
         settings: BucketSettings,
         timeout_us: u64,
-    ) -> Later<Result<SettingsVersion, SetBucketError>> {
+    ) -> Later<SettingsReply> {
         let (reply, answer) = oneshot::channel();
-        let request = SetBucket { bucket, settings, deadline: moment().plus_micros(timeout_us), reply };
+        let deadline = moment().plus_micros(timeout_us);
+        let request = SetBucket { new: NewBucket { bucket, settings, deadline }, reply };
         if hand_over(&self.parts.set_bucket, request, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(SetBucketError::Refused(Refusal::Overloaded)));
         }
@@ -162,7 +172,7 @@ impl Backend for Front {
 
     fn ring(&self) -> RingView {
         let ring = self.parts.ring.current();
-        let n = self.parts.settings.defaults().quorum.n;
+        let n = self.parts.settings.current().defaults().quorum.n;
         let mut counts = vec![(0, 0); ring.members().len()];
         for partition in (0..ring.partitions()).map(PartitionId) {
             for (place, home) in ring.homes(partition, n).iter().enumerate() {
@@ -188,19 +198,19 @@ impl Backend for Front {
             partitions: ring.partitions(),
             n,
             members: members.collect(),
-            incomplete_partitions: self.parts.completeness.missing(),
+            incomplete_partitions: self.parts.completeness.current().missing(),
         }
     }
 
     fn preference_list(&self, bucket: &BucketName, key: &Key) -> (u32, Vec<NodeId>) {
         let ring = self.parts.ring.current();
         let partition = ring.partition_of(bucket, key);
-        let homes = ring.homes(partition, self.parts.settings.get(bucket).0.quorum.n).iter();
+        let homes = ring.homes(partition, self.parts.settings.current().settings(bucket).quorum.n).iter();
         (partition.0, homes.filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect())
     }
 
     fn not_ready(&self) -> Option<String> {
-        let missing = self.parts.completeness.missing();
+        let missing = self.parts.completeness.current().missing();
         if self.parts.draining.is_set() {
             return Some("the node is stopping".to_owned());
         }

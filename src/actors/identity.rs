@@ -2,19 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber};
-
-/// Whether this node's identity is confirmed, so that it may issue dots.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Confirmation {
-    /// Too few members have admitted this run yet.
-    Awaited,
-    /// A majority of the members, this one among them, has.
-    Confirmed,
-    /// A member has seen more of this directory than it shows. Final.
-    Refused(String),
-}
+use crate::protocol::membership::{Presented, RunId};
 
 /// Issues dots. Each counter is given once, whichever shard asks.
 #[derive(Debug)]

@@ -4,11 +4,11 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::actors::admission::Permit;
-use crate::protocol::ids::{BucketName, NodeId, WriteId};
-use crate::protocol::message::{
-    Coordinate, CoordinateReply, PeerAnswer, ReplicaReply, ReplicaRequest, Target,
-};
-use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
+use crate::protocol::coordinator::{AnswerBody, Ask};
+use crate::protocol::ids::{BucketName, NodeId};
+use crate::protocol::message::{Coordinate, ReplicaReply};
+use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
+use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::time::{Hlc, Moment};
 use crate::transport::Responder;
 
@@ -17,21 +17,23 @@ use crate::transport::Responder;
 #[rtype(result = "()")]
 pub struct ClientOperation {
     /// What is wanted.
-    pub ask: ClientAsk,
+    pub ask: Ask,
+    /// The way back.
+    pub client: Client,
     /// When the client is told, whatever happened by then.
     pub deadline: Moment,
-    /// Returned when the client is answered; none for a write that another node hands over.
+    /// Returned when the client is answered.
     pub permit: Option<Permit>,
 }
 
-/// The operation with the way back to who asked.
-pub enum ClientAsk {
-    /// A read.
-    Read(Read, oneshot::Sender<Result<ReadReply, OperationError>>),
-    /// A write. The id is the client's, or was drawn for it.
-    Write(Write, WriteId, oneshot::Sender<Result<WriteReply, OperationError>>),
-    /// A write that another node handed over.
-    Forwarded(Write, WriteId, Box<dyn Responder>),
+/// The way back to who asked.
+pub enum Client {
+    /// For a read.
+    Read(oneshot::Sender<Result<ReadReply, OperationError>>),
+    /// For a write.
+    Write(oneshot::Sender<Result<WriteReply, OperationError>>),
+    /// For a write that another node handed over.
+    Peer(Box<dyn Responder>),
 }
 
 /// An answer for a coordinator.
@@ -48,16 +50,6 @@ pub struct Answer {
     pub clock: Option<Hlc>,
 }
 
-/// What an answer says.
-pub enum AnswerBody {
-    /// This node's own replica, to a coordinated write.
-    Coordinated(Box<CoordinateReply>),
-    /// This node's own replica.
-    Own(ReplicaReply),
-    /// A peer, or the transport in its place.
-    Peer(PeerAnswer),
-}
-
 /// Where a replica's answer goes.
 pub enum ReplyTo {
     /// This shard's coordinator.
@@ -67,22 +59,11 @@ pub enum ReplyTo {
     },
     /// A peer.
     Peer(Box<dyn Responder>),
-    /// The task that pulls what this node may lack.
-    Backfill(oneshot::Sender<ReplicaReply>),
-}
-
-/// A request to merge or fetch.
-pub struct ReplicaAsk {
-    /// The key.
-    pub target: Target,
-    /// What to do.
-    pub request: ReplicaRequest,
-    /// When nobody cares any more.
-    pub deadline: Moment,
-    /// The peer that asks, and its clock; none where this node asks itself.
-    pub asker: Option<(NodeId, Hlc)>,
-    /// Where the answer goes.
-    pub reply: ReplyTo,
+    /// The actor that pulls what this node may lack.
+    Backfill {
+        /// Whose page the object was on.
+        peer: NodeId,
+    },
 }
 
 /// A request for a replica store.
@@ -97,11 +78,21 @@ pub enum ReplicaCommand {
         tag: u64,
     },
     /// Merge or fetch.
-    Ask(Box<ReplicaAsk>),
+    Ask(Box<ReplicaAsk<ReplyTo>>),
     /// These tickets are durable.
     Durable(Vec<u64>),
     /// Newer bucket settings are known.
     SettingsChanged,
+}
+
+/// What became of an object that was pulled from a peer.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Backfilled {
+    /// The peer.
+    pub peer: NodeId,
+    /// What the replica store says.
+    pub reply: ReplicaReply,
 }
 
 /// Asks the settings actor to fetch the settings of a bucket from a peer that knows newer ones.

@@ -10,25 +10,24 @@ use actix::prelude::*;
 use actix_rt::signal::unix::{SignalKind, signal};
 
 use crate::actors::admission::Admission;
-use crate::actors::asking::{AskingLane, AskingSink};
-use crate::actors::backfill::{Backfill, BackfillParts, Found};
+use crate::actors::backfill::{Backfill, BackfillParts};
 use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts, SettingsTable};
-use crate::actors::clock::{Ceiling, CeilingKeeper, ShardClock, moment, wait_for_wall};
-use crate::actors::completeness::Completeness;
+use crate::actors::clock::{Ceiling, ShardClock, SyncCeiling, moment, wait_for_wall};
+use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
-use crate::actors::messages::FetchSettings;
+use crate::actors::messages::{Backfilled, FetchSettings};
 use crate::actors::placement::{Placement, Shard, Shards};
-use crate::actors::ring_membership::{Attach, Gate, PeerEvent, RingMembership, RingTable, load_known};
+use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, RingTable, SharedGate, load_known};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::shell::{self, ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
-use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, NodeId};
+use crate::protocol::membership::{Backfill as BackfillCore, Found, Presented, RunId, found};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::time::Hlc;
 use crate::storage::{
@@ -144,12 +143,8 @@ struct Node {
 /// The data directory, as the actors need it.
 struct Directory(DataDirectory);
 
-struct Ceilings(Arc<Directory>);
-
-impl CeilingKeeper for Ceilings {
-    fn sync_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
-        self.0.0.raise_ceiling(ceiling)
-    }
+fn sync_ceiling(directory: Arc<Directory>) -> SyncCeiling {
+    Box::new(move |ceiling| directory.0.bookkeeping().raise_ceiling(ceiling))
 }
 
 fn founders(config: &Config) -> Result<Ring, StartError> {
@@ -177,7 +172,7 @@ struct Common {
     me: NodeId,
     ring: Arc<RingTable>,
     settings: Arc<SettingsTable>,
-    completeness: Arc<Completeness>,
+    completeness: Arc<CompletenessTable>,
     counters: Arc<NodeCounters>,
     transport: Arc<TransportCounters>,
     store: Arc<dyn Store>,
@@ -208,11 +203,8 @@ impl Node {
         let opened = DataDirectory::open(&config.node.data, &expected)?;
         let Opened { handle, store, directory, start, counter, ceiling: found_ceiling, new, clean, complete } =
             opened;
-        let found = match commit_of(config.storage.commit) {
-            _ if new || !complete => Found::New,
-            Commit::Interval | Commit::Os if !clean => Found::Unclean,
-            Commit::Interval | Commit::Os | Commit::Fsync => Found::Complete,
-        };
+        let synced = commit_of(config.storage.commit) == Commit::Fsync;
+        let found = found(complete && !new, clean, synced);
         wait_for_wall(found_ceiling);
         let directory = (Arc::new(Directory(handle)), ActorId { directory, start }, counter);
         tracing::info!(
@@ -239,10 +231,11 @@ impl Node {
         let dots = Arc::new(Dots::new(Presented { actor, began: counter, run }));
         let peers = ring.members().iter().filter(|member| member.id != me);
         let peers = peers.map(|member| (member.id.clone(), member.address.clone())).collect();
-        let completeness = Arc::new(Completeness::new(ring.partitions(), found == Found::Complete));
+        let completeness = BackfillCore::new(ring.partitions(), found).completeness().clone();
+        let completeness = Arc::new(CompletenessTable::new(completeness));
         let ring = Arc::new(RingTable::new(ring));
         let settings = Arc::new(SettingsTable::load(&*store, config.defaults_as_bucket_settings())?);
-        let ceiling = Arc::new(Ceiling::start(found_ceiling, Box::new(Ceilings(directory.clone())))?);
+        let ceiling = Arc::new(Ceiling::start(found_ceiling, sync_ceiling(directory.clone()))?);
         let commit = Arc::new(GroupCommit::start(
             store.clone(),
             commit_of(config.storage.commit),
@@ -255,9 +248,9 @@ impl Node {
             shell::context::<BucketSettingsActor>(),
             shell::context::<Backfill>(),
         );
-        let events: Recipient<PeerEvent> = membership.address().recipient();
+        let events: Recipient<PeerNews> = membership.address().recipient();
         let known = load_known(&*store)?;
-        let gate = Gate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone());
+        let gate = SharedGate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone());
         let gate = Arc::new(gate);
         let transport = Arc::new(TransportCounters::default());
         let lanes = LaneConfig {
@@ -288,21 +281,25 @@ impl Node {
         let cores = std::thread::available_parallelism()
             .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
         let placement = Placement::choose(u16::try_from(config.http.workers).unwrap_or(u16::MAX), cores);
-        let fetch_settings: Recipient<FetchSettings> = settings_actor.address().recipient();
+        let around = ShardNeighbours {
+            fetch_settings: settings_actor.address().recipient(),
+            backfill: backfill.address().recipient(),
+            gate: gate.clone(),
+        };
         let (arbiters, shards) =
-            start_shards(config, &common, &directory, &dots, &commit, placement, (&fetch_settings, &gate))?;
+            start_shards(config, &common, &directory, &dots, &commit, placement, &around)?;
         let shards = Arc::new(shards);
 
         let admission = Admission::new(config.limits.in_flight);
         let draining = Arc::new(Draining::default());
         let service = NodeService::new(ServiceParts {
+            me: common.me.clone(),
             ring: common.ring.clone(),
             settings: common.settings.clone(),
             shards: shards.clone(),
             admission: admission.clone(),
             draining: draining.clone(),
             peer_settings: settings_actor.address().recipient(),
-            fetch_settings,
             store: common.store.clone(),
             completeness: common.completeness.clone(),
             counters: common.counters.clone(),
@@ -357,7 +354,7 @@ impl Node {
             }
         }
         self.commit.shutdown();
-        match self.directory.0.mark_clean_stop(self.dots.last()) {
+        match self.directory.0.bookkeeping().mark_clean_stop(self.dots.last()) {
             Ok(()) => tracing::info!("stopped cleanly"),
             Err(error) => tracing::error!("the mark of a clean stop was not written: {error}"),
         }
@@ -372,6 +369,13 @@ fn commit_of(policy: CommitPolicy) -> Commit {
     }
 }
 
+/// The control plane, as the shards know it.
+struct ShardNeighbours {
+    fetch_settings: Recipient<FetchSettings>,
+    backfill: Recipient<Backfilled>,
+    gate: Arc<SharedGate>,
+}
+
 fn start_shards(
     config: &Config,
     common: &Common,
@@ -379,7 +383,7 @@ fn start_shards(
     dots: &Arc<Dots>,
     commit: &Arc<GroupCommit>,
     placement: Placement,
-    (fetch_settings, gate): (&Recipient<FetchSettings>, &Arc<Gate>),
+    around: &ShardNeighbours,
 ) -> Result<(Vec<Arbiter>, Shards), StartError> {
     let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
     for shard in 0..placement.shards {
@@ -391,13 +395,16 @@ fn start_shards(
             completeness: common.completeness.clone(),
             store: common.store.clone(),
             commit: commit.clone(),
-            renew_start: Arc::new(move || directory.0.renew_start().map(|start| renewed.begin_start(start))),
+            renew_start: Arc::new(move || {
+                directory.0.bookkeeping().renew_start().map(|start| renewed.begin_start(start))
+            }),
             dots: dots.clone(),
             ceiling: common.ceiling.clone(),
             found_ceiling: common.found_ceiling,
             max_skew_us: common.max_skew_us,
-            gate: gate.clone(),
-            fetch_settings: fetch_settings.clone(),
+            gate: around.gate.clone(),
+            backfill: around.backfill.clone(),
+            fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
@@ -453,7 +460,7 @@ fn run_control(
         Context<BucketSettingsActor>,
         Context<Backfill>,
     ),
-    (subscribers, gate): (Vec<Recipient<PeerEvent>>, Arc<Gate>),
+    (subscribers, gate): (Vec<Recipient<PeerNews>>, Arc<SharedGate>),
 ) {
     let clock = common.clock();
     let attach: Recipient<Attach> = membership.address().recipient();
@@ -475,8 +482,8 @@ fn run_control(
         end_process: Rc::new(end_the_process_on_sync_error),
     }));
 
-    let sink = AskingSink::default();
-    let lane = Lane::start(common.lanes.clone(), Rc::new(sink.clone()));
+    let sink = ToMailbox::new(backfill.address().recipient(), common.counters.clone());
+    let lane = Lane::start(common.lanes.clone(), Rc::new(sink));
     let complete = directory.clone();
     backfill.run(Backfill::new(BackfillParts {
         me: common.me.clone(),
@@ -484,10 +491,11 @@ fn run_control(
         ring: common.ring.clone(),
         settings: common.settings.clone(),
         completeness: common.completeness.clone(),
-        lane: Rc::new(AskingLane::new(lane, sink, clock, common.ring.clone())),
+        lane,
+        clock,
         shards: shards.clone(),
         set_complete: Rc::new(move || {
-            if let Err(error) = complete.0.set_complete(true) {
+            if let Err(error) = complete.0.bookkeeping().set_complete(true) {
                 tracing::error!("the mark of a complete directory was not written: {error}");
             }
         }),

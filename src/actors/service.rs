@@ -3,34 +3,34 @@
 use std::sync::Arc;
 
 use actix::Recipient;
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::actors::admission::Admission;
 use crate::actors::bucket_settings::{PeerSettings, SettingsTable};
-use crate::actors::clock::{moment, wall};
-use crate::actors::completeness::Completeness;
+use crate::actors::clock::wall;
+use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
-use crate::actors::messages::{
-    ClientAsk, ClientOperation, FetchSettings, ReplicaAsk, ReplicaCommand, ReplyTo,
-};
+use crate::actors::messages::{Client, ClientOperation, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
-use crate::protocol::ids::NodeId;
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor, ScanPage};
+use crate::protocol::coordinator::Ask;
+use crate::protocol::ids::{BucketName, NodeId, PartitionId};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor};
+use crate::protocol::replica::{ReplicaAsk, ScanHost, ScannedRecord, scan_page};
 use crate::protocol::time::Hlc;
-use crate::storage::{Store, StoreError, Table, keys, record};
+use crate::protocol::view::View;
+use crate::storage::{Store, objects};
 use crate::transport::{Incoming, PeerService, Responder};
 
 /// How many scans run at once: each holds a thread and a page.
 const SCANS_MAX: usize = 2;
-/// How many records a scan looks at before it answers, whether or not any was for the asker.
-const SCAN_LOOKS_AT: usize = 4_096;
 
 /// What the service is made of.
 pub struct ServiceParts {
+    /// This node.
+    pub me: NodeId,
     /// The ring in force.
     pub ring: Arc<RingTable>,
     /// All bucket settings.
@@ -43,12 +43,10 @@ pub struct ServiceParts {
     pub draining: Arc<Draining>,
     /// The settings actor.
     pub peer_settings: Recipient<PeerSettings>,
-    /// The settings actor.
-    pub fetch_settings: Recipient<FetchSettings>,
     /// The disk.
     pub store: Arc<dyn Store>,
     /// Which partitions this node may speak for.
-    pub completeness: Arc<Completeness>,
+    pub completeness: Arc<CompletenessTable>,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -73,13 +71,10 @@ impl NodeService {
         let parts = self.parts.clone();
         // Detached: the answer goes by the responder, and a scan is bounded by its page.
         drop(tokio::task::spawn_blocking(move || {
-            let answer = match page(&parts, &asker, after, max_bytes as usize) {
-                Ok(page) => PeerAnswer::Scanned(page),
-                Err(error) => {
-                    tracing::error!("a scan for {asker} failed: {error}");
-                    PeerAnswer::Refused(Refusal::Storage)
-                }
-            };
+            let (ring, buckets) = (parts.ring.current(), parts.settings.current());
+            let view = View { me: &parts.me, ring: &ring, buckets: &buckets };
+            let page = scan_page(view, &Scanner(&parts), &asker, after, max_bytes as usize);
+            let answer = page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned);
             responder.respond(answer, shown());
             drop(permit);
         }));
@@ -91,51 +86,29 @@ fn shown() -> Hlc {
     Hlc::from_wall(wall())
 }
 
-/// The next objects, in storage order, that `asker` is a home of.
-fn page(
-    parts: &ServiceParts,
-    asker: &NodeId,
-    after: Option<ScanCursor>,
-    max_bytes: usize,
-) -> Result<ScanPage, StoreError> {
-    let ring = parts.ring.current();
-    let asker = ring.index_of(asker);
-    let mut incomplete = parts.completeness.may_lack();
-    let mut after = after.map(|cursor| cursor.0);
-    let (mut objects, mut bytes, mut looked) = (Vec::new(), 0, 0);
-    while bytes < max_bytes && looked < SCAN_LOOKS_AT {
-        let entries = parts.store.scan(Table::Objects, &[], after.as_deref(), 64)?;
-        if entries.is_empty() {
-            return Ok(ScanPage { objects, next: None, incomplete });
-        }
-        for (stored_key, value) in entries {
-            looked += 1;
-            after = Some(stored_key.clone());
-            let Ok((partition, bucket, key)) = keys::parse_object_key(&stored_key) else { continue };
-            let n = parts.settings.get(&bucket).0.quorum.n;
-            if !asker.is_some_and(|asker| ring.homes(partition, n).contains(&asker)) {
-                continue;
-            }
-            let size = value.len();
-            match record::decode(&stored_key, value) {
-                Ok(object) => {
-                    bytes += size;
-                    objects.push((bucket, key, object));
-                }
-                Err(damage) => {
-                    // What cannot be read cannot be handed over, so this scan vouches for nothing.
-                    incomplete = true;
-                    parts.counters.damaged_records.add();
-                    tracing::error!(key = %stored_key.escape_ascii(), "a stored record is damaged: {damage}");
-                }
-            }
-            if bytes >= max_bytes {
-                break;
-            }
-        }
+/// The disk, for a scan.
+struct Scanner<'a>(&'a ServiceParts);
+
+impl ScanHost for Scanner<'_> {
+    fn records(
+        &self,
+        after: Option<&ScanCursor>,
+        limit: usize,
+        wanted: &mut dyn FnMut(PartitionId, &BucketName) -> bool,
+    ) -> Result<Vec<ScannedRecord>, Refusal> {
+        let scanned = objects::scan(&*self.0.store, after, limit, wanted, &mut |key, damage| {
+            self.0.counters.damaged_records.add();
+            tracing::error!(key = %key.escape_ascii(), "a stored record is damaged: {damage}");
+        });
+        scanned.map_err(|error| {
+            tracing::error!("a scan failed: {error}");
+            Refusal::Storage
+        })
     }
-    let next = after.map(|last: Bytes| ScanCursor(last));
-    Ok(ScanPage { objects, next, incomplete })
+
+    fn may_lack(&self) -> bool {
+        self.0.completeness.current().may_lack()
+    }
 }
 
 impl PeerService for NodeService {
@@ -145,9 +118,9 @@ impl PeerService for NodeService {
         match request {
             PeerRequest::Replica(target, request) => {
                 let shard = parts.shards.of(&parts.ring.current(), &target.bucket, &target.key);
-                let (asker, reply) = (Some((from, clock)), ReplyTo::Peer(responder));
+                let (asker, to) = (Some((from, clock)), ReplyTo::Peer(responder));
                 let command =
-                    ReplicaCommand::Ask(Box::new(ReplicaAsk { target, request, deadline, asker, reply }));
+                    ReplicaCommand::Ask(Box::new(ReplicaAsk { target, request, deadline, asker, to }));
                 // A command that comes back drops its responder, which then answers `overloaded`.
                 let _ = hand_over(&shard.replica, command, &parts.counters.mailbox_refused);
             }
@@ -155,21 +128,14 @@ impl PeerService for NodeService {
                 if parts.draining.is_set() {
                     return responder.respond(PeerAnswer::Refused(Refusal::Draining), shown());
                 }
-                if version > parts.settings.version(&write.bucket) {
-                    let fetch = FetchSettings { bucket: write.bucket.clone(), from };
-                    let _ = hand_over(&parts.fetch_settings, fetch, &parts.counters.mailbox_refused);
-                    return responder.respond(PeerAnswer::Refused(Refusal::SettingsBehind), shown());
-                }
                 let Some(permit) = parts.admission.permit() else {
                     parts.counters.admission_refused.add();
                     return responder.respond(PeerAnswer::Refused(Refusal::Overloaded), shown());
                 };
                 let shard = parts.shards.of(&parts.ring.current(), &write.bucket, &write.key);
-                let ask = ClientAsk::Forwarded(write, write_id, responder);
-                // The home answers a little before the node that handed over gives up.
-                let left = deadline.micros_since(moment());
-                let deadline = moment().plus_micros(left - left / 10);
-                let operation = ClientOperation { ask, deadline, permit: Some(permit) };
+                let ask = Ask::Forwarded { write, write_id, version, from };
+                let (client, permit) = (Client::Peer(responder), Some(permit));
+                let operation = ClientOperation { ask, client, deadline, permit };
                 let _ = hand_over(&shard.coordinator, operation, &parts.counters.mailbox_refused);
             }
             PeerRequest::Scan { after, max_bytes } => self.scan(from, after, max_bytes, responder),

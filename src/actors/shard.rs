@@ -8,14 +8,14 @@ use actix::prelude::*;
 
 use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{Ceiling, ShardClock};
-use crate::actors::completeness::Completeness;
+use crate::actors::completeness::CompletenessTable;
 use crate::actors::coordinator::{Coordinator, CoordinatorParts};
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Answer, FetchSettings};
+use crate::actors::messages::{Answer, Backfilled, FetchSettings};
 use crate::actors::placement::Shard;
 use crate::actors::replica_store::{CoordinatorCell, RenewStart, ReplicaParts, ReplicaStore};
-use crate::actors::ring_membership::{Gate, RingTable};
+use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::protocol::ids::NodeId;
 use crate::protocol::time::Hlc;
@@ -31,7 +31,7 @@ pub struct ShardParts {
     /// All bucket settings.
     pub settings: Arc<SettingsTable>,
     /// Which partitions this node may answer reads of.
-    pub completeness: Arc<Completeness>,
+    pub completeness: Arc<CompletenessTable>,
     /// The disk.
     pub store: Arc<dyn Store>,
     /// Who syncs it.
@@ -47,7 +47,9 @@ pub struct ShardParts {
     /// `clock.max_skew`, in microseconds.
     pub max_skew_us: u64,
     /// Who remembers how far peers have come.
-    pub gate: Arc<Gate>,
+    pub gate: Arc<SharedGate>,
+    /// Who pulls what this node may lack.
+    pub backfill: Recipient<Backfilled>,
     /// Who fetches bucket settings.
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
@@ -75,8 +77,9 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         dots: parts.dots,
         clock: clock.clone(),
         coordinator: coordinator_cell.clone(),
+        backfill: parts.backfill,
         gate: parts.gate,
-        fetch_settings: parts.fetch_settings,
+        fetch_settings: parts.fetch_settings.clone(),
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
         counters: parts.counters.clone(),
     });
@@ -92,6 +95,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         settings: parts.settings,
         clock,
         replica: replica.clone().recipient(),
+        fetch_settings: parts.fetch_settings,
         lane: Rc::new(Lane::start(parts.lane, Rc::new(sink))),
         follow_us: parts.timeout_us,
         counters: parts.counters,

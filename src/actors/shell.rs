@@ -6,7 +6,8 @@ use actix::dev::SendError;
 use actix::{Actor, Context, Recipient};
 
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Answer, AnswerBody};
+use crate::actors::messages::Answer;
+use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::PeerAnswer;
 use crate::protocol::time::Hlc;

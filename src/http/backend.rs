@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Key, NodeId};
-use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
+use crate::protocol::settings::{SettingsReply, StoredSettings};
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,7 +23,7 @@ pub trait Backend: Send + Sync + 'static {
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion);
 
     /// All buckets that were ever set, by name.
-    fn buckets(&self) -> Vec<(BucketName, BucketSettings, SettingsVersion)>;
+    fn buckets(&self) -> Vec<StoredSettings>;
 
     /// The settings of buckets that were never set.
     fn bucket_defaults(&self) -> BucketSettings;
@@ -35,7 +35,7 @@ pub trait Backend: Send + Sync + 'static {
         bucket: BucketName,
         settings: BucketSettings,
         timeout_us: u64,
-    ) -> Later<Result<SettingsVersion, SetBucketError>>;
+    ) -> Later<SettingsReply>;
 
     /// The ring, as this node sees it.
     fn ring(&self) -> RingView;
@@ -51,46 +51,6 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The counters of what was refused or dropped, by name, for `healthz`.
     fn counters(&self) -> Vec<(&'static str, u64)>;
-}
-
-/// Why bucket settings were not set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SetBucketError {
-    /// N is greater than the number of nodes. Nothing changed.
-    #[error("n = {n} is more than the {members} nodes of the cluster")]
-    TooFewMembers {
-        /// What was given.
-        n: u8,
-        /// Nodes in the cluster.
-        members: u16,
-    },
-    /// A bucket's N cannot change once it was set or may hold data. Nothing changed.
-    #[error("n cannot change from {from} to {to} while the bucket may hold data")]
-    QuorumSizeFixed {
-        /// N in force.
-        from: u8,
-        /// What was given.
-        to: u8,
-    },
-    /// Fewer members than a majority stored them in time; those that did keep them.
-    #[error("{stored} of the {needed} members needed stored the settings (of {members})")]
-    NotReached {
-        /// Members that stored them.
-        stored: u16,
-        /// Members needed: a majority.
-        needed: u16,
-        /// Members there are.
-        members: u16,
-    },
-    /// The table of buckets is at its bound. Nothing changed.
-    #[error("the cluster has {max} buckets with settings of their own, which is the limit")]
-    TooManyBuckets {
-        /// The bound.
-        max: u32,
-    },
-    /// This node could not store them.
-    #[error("this node could not store the settings: {0}")]
-    Refused(Refusal),
 }
 
 /// A member, as `GET /v1/ring` shows it.

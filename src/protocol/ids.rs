@@ -97,6 +97,14 @@ impl fmt::Display for DirectoryId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StartNumber(pub u32);
 
+impl StartNumber {
+    /// The next; none after the last.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
 /// Who issues dots: one unbroken run of one data directory. Its counters are one sequence for all keys, so a
 /// key that is deleted, collected and made again cannot be given a dot that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

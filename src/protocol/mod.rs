@@ -7,12 +7,14 @@
 pub mod bucket;
 pub mod causality;
 pub mod coordinator;
-pub mod identity;
 pub mod ids;
 pub mod latency;
+pub mod membership;
 pub mod message;
 pub mod operation;
 pub mod quorum;
 pub mod replica;
 pub mod ring;
+pub mod settings;
 pub mod time;
+pub mod view;

@@ -110,6 +110,42 @@ pub struct HybridClock {
 /// waits until the wall clock has passed the ceiling it found, since peers judge its frames' clocks by theirs.
 pub const CEILING_STEP_US: u64 = 1_000_000;
 
+/// The ceiling that is synced already where a node starts: above `found`, the one on disk, and the wall clock.
+#[must_use]
+pub fn first_ceiling(found: Hlc, now: WallMicros) -> Hlc {
+    found.max(Hlc::from_wall(now)).plus_micros(CEILING_STEP_US)
+}
+
+/// The ceiling to sync next, once less than half a step is left between what a clock shows and the one in force.
+#[must_use]
+pub fn ceiling_ahead(shown: Hlc, synced: Hlc) -> Option<Hlc> {
+    let low = shown.plus_micros(CEILING_STEP_US / 2) > synced;
+    low.then(|| shown.plus_micros(CEILING_STEP_US))
+}
+
+/// How long a start waits until the wall clock has passed the ceiling that it found, in microseconds, so that its
+/// frames do not seem to come from the future. Not for good: a wall clock that was set back far may need hours, and
+/// the peers will say.
+#[must_use]
+pub fn wait_for_wall_us(found: Hlc, now: WallMicros) -> u64 {
+    found.wall().0.saturating_sub(now.0).min(WAIT_FOR_WALL_MAX_US)
+}
+
+/// The longest that a start waits for the wall clock, in microseconds.
+pub const WAIT_FOR_WALL_MAX_US: u64 = 5_000_000;
+
+/// Where the synced ceiling of a node's clocks is kept.
+pub trait CeilingKeeper {
+    /// Why a ceiling was not synced.
+    type Error: From<CeilingReached>;
+
+    /// The ceiling in force.
+    fn synced(&self) -> Hlc;
+
+    /// Makes a higher one durable before it returns; it is then in force.
+    fn raise(&self, to: Hlc) -> Result<(), Self::Error>;
+}
+
 impl HybridClock {
     /// A clock that begins above `start`, the ceiling found on disk, and may issue up to `ceiling`, which
     /// must be synced. `max_skew_us` bounds what it takes from peers.
@@ -147,12 +183,18 @@ impl HybridClock {
         Ok(())
     }
 
-    /// The ceiling to sync next, once less than half a step is left under the one in force.
-    #[must_use]
-    pub fn wanted_ceiling(&self, now: WallMicros) -> Option<Hlc> {
-        let shown = self.read(now);
-        let low = shown.plus_micros(CEILING_STEP_US / 2) > self.ceiling;
-        low.then(|| shown.plus_micros(CEILING_STEP_US))
+    /// The next HLC, with a higher ceiling synced first where the one in force is reached: only a clock that
+    /// jumped, or one whose ceiling was not kept ahead, gets there.
+    pub fn issue_raising<K: CeilingKeeper>(&mut self, now: WallMicros, keeper: &K) -> Result<Hlc, K::Error> {
+        if let Ok(hlc) = self.issue(now) {
+            return Ok(hlc);
+        }
+        let next = self.read(now).next();
+        if next >= keeper.synced() {
+            keeper.raise(next.plus_micros(CEILING_STEP_US))?;
+        }
+        self.raise_ceiling(keeper.synced());
+        self.issue(now).map_err(K::Error::from)
     }
 
     /// A higher ceiling has been synced.

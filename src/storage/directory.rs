@@ -9,24 +9,19 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 use super::identity::{self, Identity, Stage, sync_directory};
-use super::sealed::{RecordDamaged, seal, unseal};
-use super::{Change, FjallStore, OpenError, Store, StoreError, Table};
+use super::{FjallStore, OpenError, StoreError};
 use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
+use crate::protocol::membership::NextRun;
 use crate::protocol::time::Hlc;
 
 const LOCK_FILE: &str = "LOCK";
 const STORE: &str = "store";
 /// What a freshly made file system may hold of its own.
 const LOST_AND_FOUND: &str = "lost+found";
-
-const START_KEY: &[u8] = b"directory/start";
-const CEILING_KEY: &[u8] = b"directory/ceiling";
-const COMPLETE_KEY: &[u8] = b"directory/complete";
 
 /// Whom a directory must belong to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,14 +148,21 @@ impl DirectoryError {
     pub(super) fn io(doing: &'static str, path: &Path, error: &io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), reason: error.to_string() }
     }
+
+    fn bookkeeping(path: &Path, error: BookkeepingError) -> Self {
+        let path = path.to_owned();
+        match error {
+            BookkeepingError::Store(error) => Self::Store(error),
+            BookkeepingError::Record { record, reason } => Self::Record { path, record, reason },
+            BookkeepingError::StartsUsedUp => Self::StartsUsedUp { path },
+        }
+    }
 }
 
 /// A data directory in use by this process.
 #[derive(Debug)]
 pub struct DataDirectory {
-    store: Arc<FjallStore>,
-    start: Mutex<StartNumber>,
-    ceiling: Mutex<Hlc>,
+    bookkeeping: Bookkeeping,
     /// Unlocked as it closes.
     _lock: File,
 }
@@ -183,70 +185,18 @@ impl DataDirectory {
         };
         let directory = identity.directory(path)?;
         let store = Arc::new(if new { create(path, identity)? } else { open_store(path)? });
-        let records = Records { path, store: &store };
-
-        let found = records.start()?;
-        let next = next_start(found).ok_or_else(|| DirectoryError::StartsUsedUp { path: path.to_owned() })?;
-        let ceiling = records.ceiling()?;
-        let complete = records.complete()?;
-        records.write(START_KEY, &StartRecord { start: next.start, stopped_at: None }.to_bytes())?;
-
-        let clean = found.stopped_at.is_some();
-        let StartRecord { start, stopped_at } = next;
-        let counter = stopped_at.unwrap_or(0);
-        let handle = Self {
-            store: Arc::clone(&store),
-            start: Mutex::new(start),
-            ceiling: Mutex::new(ceiling),
-            _lock: lock,
-        };
+        let (bookkeeping, begun) =
+            Bookkeeping::begin(store.clone()).map_err(|error| DirectoryError::bookkeeping(path, error))?;
+        let Begun { run, ceiling, clean, complete } = begun;
+        let NextRun { start, counter } = run;
+        let handle = Self { bookkeeping, _lock: lock };
         Ok(Opened { handle, store, directory, start, counter, ceiling, new, clean, complete })
     }
 
-    /// Records durably, with everything applied before, that the node stops and has issued counters up to
-    /// `counter`. Nothing may be issued or applied after it.
-    pub fn mark_clean_stop(&self, counter: u64) -> Result<(), StoreError> {
-        // Two syncs: the mark must not be durable before what it vouches for.
-        self.store.sync()?;
-        let record = StartRecord { start: *self.start(), stopped_at: Some(counter) };
-        write(&self.store, START_KEY, &record.to_bytes())
-    }
-
-    /// Begins a new start while the node runs, recorded durably before it is returned.
-    pub fn renew_start(&self) -> Result<StartNumber, StoreError> {
-        let mut start = self.start();
-        let next = start
-            .0
-            .checked_add(1)
-            .ok_or_else(|| StoreError::Failed("all start numbers are used up".into()))?;
-        write(
-            &self.store,
-            START_KEY,
-            &StartRecord { start: StartNumber(next), stopped_at: None }.to_bytes(),
-        )?;
-        *start = StartNumber(next);
-        Ok(*start)
-    }
-
-    fn start(&self) -> std::sync::MutexGuard<'_, StartNumber> {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.
-    pub fn raise_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
-        let mut in_force = self.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if ceiling > *in_force {
-            write(&self.store, CEILING_KEY, &ceiling.0.to_le_bytes())?;
-            *in_force = ceiling;
-        }
-        Ok(())
-    }
-
-    /// Records durably, with everything applied before, whether the directory holds all that a home must hold
-    /// to count towards R.
-    pub fn set_complete(&self, complete: bool) -> Result<(), StoreError> {
-        self.store.sync()?;
-        write(&self.store, COMPLETE_KEY, &[u8::from(complete)])
+    /// The bookkeeping of this run.
+    #[must_use]
+    pub fn bookkeeping(&self) -> &Bookkeeping {
+        &self.bookkeeping
     }
 }
 
@@ -272,100 +222,12 @@ pub fn new_directory_id(path: &Path) -> Result<NewDirectoryId, DirectoryError> {
     if identity.stage() == Stage::Ready {
         // Before the new id is: interrupted in between, the directory is merely incomplete under the old one.
         let store = open_store(path)?;
-        let records = Records { path, store: &store };
-        records.write(COMPLETE_KEY, &[0])?;
-        records.write(START_KEY, &StartRecord::BEFORE_ANY.to_bytes())?;
+        Bookkeeping::forget_runs(&store)?;
     }
     let new = draw_directory_id()?;
     identity.set_directory(new);
     identity.write(path)?;
     Ok(NewDirectoryId { old, new })
-}
-
-/// The last start, and the last counter it issued if it stopped cleanly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct StartRecord {
-    start: StartNumber,
-    stopped_at: Option<u64>,
-}
-
-impl StartRecord {
-    const BEFORE_ANY: Self = Self { start: StartNumber(0), stopped_at: None };
-
-    fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = self.start.0.to_le_bytes().to_vec();
-        if let Some(counter) = self.stopped_at {
-            bytes.extend_from_slice(&counter.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (start, rest) = bytes.split_first_chunk()?;
-        let stopped_at = match rest {
-            [] => None,
-            counter => Some(u64::from_le_bytes(counter.try_into().ok()?)),
-        };
-        Some(Self { start: StartNumber(u32::from_le_bytes(*start)), stopped_at })
-    }
-}
-
-/// A run that stopped cleanly is continued; after any other, a new one begins.
-fn next_start(last: StartRecord) -> Option<StartRecord> {
-    match last.stopped_at {
-        Some(_) => Some(last),
-        None => Some(StartRecord { start: StartNumber(last.start.0.checked_add(1)?), stopped_at: None }),
-    }
-}
-
-/// The bookkeeping in the store.
-struct Records<'a> {
-    path: &'a Path,
-    store: &'a FjallStore,
-}
-
-impl Records<'_> {
-    fn start(&self) -> Result<StartRecord, DirectoryError> {
-        self.read(START_KEY, StartRecord::from_bytes)
-    }
-
-    fn ceiling(&self) -> Result<Hlc, DirectoryError> {
-        self.read(CEILING_KEY, |bytes| bytes.try_into().ok().map(u64::from_le_bytes).map(Hlc))
-    }
-
-    fn complete(&self) -> Result<bool, DirectoryError> {
-        self.read(COMPLETE_KEY, |bytes| match bytes {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
-        })
-    }
-
-    fn read<T>(&self, key: &[u8], parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, DirectoryError> {
-        let unusable = |reason: String| DirectoryError::Record {
-            path: self.path.to_owned(),
-            record: key.escape_ascii().to_string(),
-            reason,
-        };
-        let record = self.store.get(Table::Meta, key)?;
-        let record = record.ok_or_else(|| unusable("it is missing".to_owned()))?;
-        let body = unseal(key, record).map_err(|damaged| unusable(damaged.to_string()))?;
-        parse(&body).ok_or_else(|| unusable(RecordDamaged::Malformed { what: "body" }.to_string()))
-    }
-
-    fn write(&self, key: &'static [u8], body: &[u8]) -> Result<(), DirectoryError> {
-        Ok(write(self.store, key, body)?)
-    }
-}
-
-fn write(store: &FjallStore, key: &'static [u8], body: &[u8]) -> Result<(), StoreError> {
-    let value = seal(key, body);
-    store.apply_from_reserve(vec![Change::Put {
-        table: Table::Meta,
-        key: Bytes::from_static(key),
-        value,
-    }])?;
-    store.sync()
 }
 
 /// Makes the directory if it is not there, and locks it for this process.
@@ -410,10 +272,7 @@ fn create(path: &Path, mut identity: Identity) -> Result<FjallStore, DirectoryEr
         fs::remove_dir_all(&place).map_err(|error| DirectoryError::io("remove", &place, &error))?;
     }
     let store = FjallStore::open(&place)?;
-    let records = Records { path, store: &store };
-    records.write(START_KEY, &StartRecord::BEFORE_ANY.to_bytes())?;
-    records.write(CEILING_KEY, &Hlc::ZERO.0.to_le_bytes())?;
-    records.write(COMPLETE_KEY, &[0])?;
+    Bookkeeping::make(&store)?;
     sync_directory(path).map_err(|error| DirectoryError::io("sync", path, &error))?;
     identity.set_stage(Stage::Ready);
     identity.write(path)?;

@@ -95,16 +95,6 @@ impl FjallStore {
         })
     }
 
-    /// Applies a few bytes of the node's own bookkeeping, for which the reserve may be touched, so that a node
-    /// whose disk is full can start, stop and read its clock.
-    pub(super) fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
-        let free = self.space.free()?;
-        if free < LAST_BYTES {
-            return Err(StoreError::Full { free, reserve: LAST_BYTES });
-        }
-        self.commit(batch)
-    }
-
     /// Writes what is in memory out to files, and waits for it.
     #[cfg(test)]
     pub(super) fn flush(&self) -> Result<(), StoreError> {
@@ -190,6 +180,14 @@ impl Store for FjallStore {
         let bytes: u64 = batch.iter().map(size_of_change).sum();
         // Each byte is written twice: to the journal now, to a file of the tree later.
         self.space.admit(bytes.saturating_mul(2), || self.reserve())?;
+        self.commit(batch)
+    }
+
+    fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let free = self.space.free()?;
+        if free < LAST_BYTES {
+            return Err(StoreError::Full { free, reserve: LAST_BYTES });
+        }
         self.commit(batch)
     }
 

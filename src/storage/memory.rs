@@ -120,6 +120,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        let mut disk = self.disk();
+        carry_out(&mut disk.shown, batch.clone());
+        disk.unsynced.push(batch);
+        Ok(())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         let mut disk = self.disk();
         if disk.sync_fails {

@@ -3,6 +3,7 @@
 //! [`Store`] is all that the rest of the program knows of a disk: ordered bytes in two tables, written in
 //! atomic batches, durable once [`Store::sync`] returned.
 
+mod bookkeeping;
 mod directory;
 mod fjall_store;
 mod group_commit;
@@ -10,12 +11,14 @@ mod identity;
 mod journal_sync;
 pub mod keys;
 mod memory;
+pub mod objects;
 pub mod peers;
 pub mod record;
 mod sealed;
 pub mod settings;
 mod space;
 
+pub use bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, Opened, new_directory_id};
 pub use fjall_store::{FjallStore, OpenError};
 pub use group_commit::{Commit, CommitStats, DurableSink, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId};
@@ -23,6 +26,8 @@ pub use memory::MemoryStore;
 pub use sealed::{RecordDamaged, seal, unseal};
 
 use bytes::Bytes;
+
+use crate::protocol::time::CeilingReached;
 
 /// The tables of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,14 +82,24 @@ pub enum StoreError {
     Failed(String),
 }
 
+impl From<CeilingReached> for StoreError {
+    fn from(reached: CeilingReached) -> Self {
+        Self::Failed(reached.to_string())
+    }
+}
+
 /// Ordered bytes on something durable. All calls block; all may be made from any thread.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// What is under `key`, applied or durable.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// Applies the changes together, or none of them. Reads see them at once; they are durable only after
     /// the next [`Store::sync`].
     fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError>;
+
+    /// The same for a few bytes of the node's own bookkeeping, which may use what is kept in reserve, so that a
+    /// node whose disk is full can start, stop and read its clock.
+    fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError>;
 
     /// Makes everything applied before the call durable. After an error nothing is certain about the disk
     /// any more, and the caller must end the process.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
-use crate::protocol::identity::{KnownIdentities, RunId, Shown};
 use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
+use crate::protocol::membership::{KnownIdentities, RunId, Shown};
 
 /// The key in [`super::Table::Meta`].
 pub const KEY: &[u8] = b"peers";
@@ -53,8 +53,8 @@ pub fn decode(record: Bytes) -> Result<KnownIdentities, RecordDamaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::identity::Presented;
     use crate::protocol::ids::ActorId;
+    use crate::protocol::membership::Presented;
 
     #[test]
     fn what_is_remembered_of_peers_comes_back_as_it_was_stored() {

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
+use super::{Store, StoreError, Table};
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::quorum::Quorum;
+use crate::protocol::settings::StoredSettings;
 use crate::protocol::time::Hlc;
 
 /// What the keys of bucket settings in [`super::Table::Meta`] start with.
@@ -64,11 +66,23 @@ pub fn encode(bucket: &BucketName, settings: &BucketSettings, version: &Settings
     (key, value)
 }
 
+/// All that is stored.
+pub fn load(store: &dyn Store) -> Result<Vec<StoredSettings>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.scan(Table::Meta, PREFIX, after.as_deref(), 256)?;
+        let Some((last, _)) = page.last() else { return Ok(all) };
+        after = Some(last.clone());
+        for (key, value) in &page {
+            all.push(decode(key, value).map_err(|damage| {
+                StoreError::Failed(format!("the settings of a bucket are damaged: {damage}"))
+            })?);
+        }
+    }
+}
+
 /// What was stored under `key`.
-pub fn decode(
-    key: &[u8],
-    value: &Bytes,
-) -> Result<(BucketName, BucketSettings, SettingsVersion), RecordDamaged> {
+pub fn decode(key: &[u8], value: &Bytes) -> Result<StoredSettings, RecordDamaged> {
     let body = unseal(key, value.clone())?;
     let name = key.strip_prefix(PREFIX).and_then(|name| std::str::from_utf8(name).ok());
     let bucket = name

@@ -20,12 +20,12 @@ use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::Gatekeeper;
 use super::codec;
 use super::counters::TransportCounters;
 use super::frame::VERSION;
-use super::{Gatekeeper, Identity, NotAdmitted};
-use crate::protocol::identity::{Presented, RunId};
 use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
+use crate::protocol::membership::{Identity, NotAdmitted, Presented, RunId};
 
 /// How long a handshake may take in all.
 pub const TIMEOUT: Duration = Duration::from_secs(2);

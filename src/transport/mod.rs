@@ -22,8 +22,8 @@ pub use handshake::{LanePurpose, Secret};
 pub use lane::{Lane, LaneConfig};
 pub use reconnect::Reconnects;
 
-use crate::protocol::identity::Presented;
 use crate::protocol::ids::NodeId;
+use crate::protocol::membership::{Identity, NotAdmitted};
 use crate::protocol::message::{PeerAnswer, PeerRequest, RingStamp};
 use crate::protocol::time::{Hlc, Moment};
 
@@ -82,26 +82,6 @@ pub trait Responder: Send {
 
 /// This node's monotonic clock.
 pub type MonotonicClock = fn() -> Moment;
-
-/// Who a node says it is, in the handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Its name.
-    pub node: NodeId,
-    /// The run that speaks, and what it began from.
-    pub presented: Presented,
-    /// The fingerprint of the membership record it goes by.
-    pub fingerprint: u64,
-}
-
-/// Why a peer is not talked to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotAdmitted {
-    /// For the logs of both sides.
-    pub reason: String,
-    /// Whether its identity is at fault: it must then issue no dots.
-    pub identity: bool,
-}
 
 /// Judges peers in the handshake, on both sides. Called on any thread; must not block for long.
 pub trait Gatekeeper: Send + Sync + 'static {

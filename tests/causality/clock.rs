@@ -1,6 +1,8 @@
 //! The hybrid logical clock.
 
-use neap::protocol::time::{CEILING_STEP_US, CeilingReached, ClockTooFarAhead, Hlc, HybridClock, WallMicros};
+use neap::protocol::time::{
+    CEILING_STEP_US, CeilingReached, ClockTooFarAhead, Hlc, HybridClock, WallMicros, ceiling_ahead,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -57,7 +59,7 @@ proptest! {
                     }
                 }
                 Event::Raise { wall: now } => {
-                    if let Some(wanted) = clock.wanted_ceiling(wall(now)) {
+                    if let Some(wanted) = ceiling_ahead(clock.read(wall(now)), ceiling) {
                         prop_assert!(wanted > ceiling);
                         ceiling = wanted;
                         clock.raise_ceiling(wanted);
@@ -122,9 +124,9 @@ fn a_lower_ceiling_does_not_lower_the_one_in_force() {
 
 #[test]
 fn a_higher_ceiling_is_wanted_once_less_than_half_a_step_is_left() {
-    let clock = HybridClock::new(Hlc::ZERO, at(CEILING_STEP_US), SKEW_US);
-    assert_eq!(clock.wanted_ceiling(wall(CEILING_STEP_US / 2)), None);
-    let wanted = clock.wanted_ceiling(wall(CEILING_STEP_US / 2 + 1));
+    let synced = at(CEILING_STEP_US);
+    assert_eq!(ceiling_ahead(at(CEILING_STEP_US / 2), synced), None);
+    let wanted = ceiling_ahead(at(CEILING_STEP_US / 2 + 1), synced);
     assert_eq!(wanted, Some(at(CEILING_STEP_US / 2 + 1 + CEILING_STEP_US)));
 }
 
@@ -133,7 +135,7 @@ fn a_frame_above_the_ceiling_makes_a_higher_one_wanted() {
     let mut clock = HybridClock::new(Hlc::ZERO, at(10), SKEW_US);
     clock.observe(at(100), wall(0)).unwrap();
     assert!(clock.issue(wall(0)).is_err());
-    clock.raise_ceiling(clock.wanted_ceiling(wall(0)).unwrap());
+    clock.raise_ceiling(ceiling_ahead(clock.read(wall(0)), at(10)).unwrap());
     assert_eq!(clock.issue(wall(0)), Ok(at(100).next()));
 }
 

@@ -49,5 +49,5 @@ fn damage_all_objects(data: &std::path::Path) {
         opened.store.apply(vec![Change::Put { table: Table::Objects, key, value: value.into() }]).unwrap();
     }
     opened.store.sync().unwrap();
-    opened.handle.mark_clean_stop(opened.counter).unwrap();
+    opened.handle.bookkeeping().mark_clean_stop(opened.counter).unwrap();
 }

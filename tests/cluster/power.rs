@@ -6,17 +6,18 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use neap::actors::bucket_settings::SettingsTable;
-use neap::actors::clock::{Ceiling, CeilingKeeper, moment};
-use neap::actors::completeness::Completeness;
+use neap::actors::clock::{Ceiling, moment};
+use neap::actors::completeness::CompletenessTable;
 use neap::actors::counters::NodeCounters;
 use neap::actors::identity::Dots;
-use neap::actors::messages::{ClientAsk, ClientOperation, FetchSettings};
+use neap::actors::messages::{Backfilled, Client, ClientOperation, FetchSettings};
 use neap::actors::placement::Shard;
-use neap::actors::ring_membership::{Gate, PeerEvent, RingTable};
+use neap::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use neap::actors::shard::{ShardParts, start_shard};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
-use neap::protocol::identity::{KnownIdentities, Presented, RunId};
+use neap::protocol::coordinator::Ask;
 use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Key, NodeId, StartNumber, WriteId};
+use neap::protocol::membership::{Completeness, KnownIdentities, Presented, RunId};
 use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
 use neap::protocol::ring::{Member, Ring, Weight};
@@ -30,24 +31,22 @@ impl Actor for Nobody {
     type Context = Context<Self>;
 }
 
-impl Handler<PeerEvent> for Nobody {
+impl Handler<PeerNews> for Nobody {
     type Result = ();
 
-    fn handle(&mut self, _: PeerEvent, _: &mut Self::Context) {}
+    fn handle(&mut self, _: PeerNews, _: &mut Self::Context) {}
+}
+
+impl Handler<Backfilled> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: Backfilled, _: &mut Self::Context) {}
 }
 
 impl Handler<FetchSettings> for Nobody {
     type Result = ();
 
     fn handle(&mut self, _: FetchSettings, _: &mut Self::Context) {}
-}
-
-struct NoCeiling;
-
-impl CeilingKeeper for NoCeiling {
-    fn sync_ceiling(&self, _: Hlc) -> Result<(), StoreError> {
-        Ok(())
-    }
 }
 
 /// A shard of a node that is a cluster by itself.
@@ -75,21 +74,23 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
     let dots = Arc::new(Dots::new(Presented { actor, began: 0, run: RunId(1) }));
     let nobody = Nobody.start();
     let (known, events) = (KnownIdentities::default(), nobody.clone().recipient());
-    let gate = Arc::new(Gate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone()));
+    let gate =
+        Arc::new(SharedGate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone()));
     let no_panic = Box::new(|error: StoreError| panic!("{error}"));
     let parts = ShardParts {
         me,
         ring: ring.clone(),
         settings: Arc::new(SettingsTable::load(&*store, defaults).unwrap()),
-        completeness: Arc::new(Completeness::new(16, true)),
+        completeness: Arc::new(CompletenessTable::new(Completeness::new(16, true))),
         store: store.clone(),
         commit: Arc::new(GroupCommit::start(store, commit, no_panic).unwrap()),
         renew_start: Arc::new(|| Ok(())),
         dots,
-        ceiling: Arc::new(Ceiling::start(Hlc::ZERO, Box::new(NoCeiling)).unwrap()),
+        ceiling: Arc::new(Ceiling::start(Hlc::ZERO, Box::new(|_| Ok(()))).unwrap()),
         found_ceiling: Hlc::ZERO,
         max_skew_us: 500_000,
         gate: gate.clone(),
+        backfill: nobody.clone().recipient(),
         fetch_settings: nobody.recipient(),
         timeout_us: 2_000_000,
         lane: LaneConfig {
@@ -130,9 +131,11 @@ fn lost_after_power_failures(commit: Commit) -> usize {
                     only_if_absent: false,
                 };
                 let (reply, answer) = tokio::sync::oneshot::channel();
-                let ask = ClientAsk::Write(write, WriteId(u128::from(number) + 1), reply);
+                let ask = Ask::Write(write, WriteId(u128::from(number) + 1));
                 let deadline = moment().plus_micros(30_000_000);
-                shard.coordinator.try_send(ClientOperation { ask, deadline, permit: None }).unwrap();
+                let client = Client::Write(reply);
+                let operation = ClientOperation { ask, client, deadline, permit: None };
+                shard.coordinator.try_send(operation).unwrap();
                 waiting.push((key, answer));
             }
             let mut acked = Vec::new();

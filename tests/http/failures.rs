@@ -1,9 +1,9 @@
 //! What a client is told when the node could not do what was asked.
 
-use neap::http::backend::SetBucketError;
 use neap::protocol::message::Refusal;
 use neap::protocol::operation::{OperationError, Outcome};
 use neap::protocol::quorum::QuorumError;
+use neap::protocol::settings::SetBucketError;
 
 use super::client::Node;
 use super::fake::name;

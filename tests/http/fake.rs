@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use neap::http::backend::{Backend, Later, MemberView, RingView, SetBucketError};
+use neap::http::backend::{Backend, Later, MemberView, RingView};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, NodeId, StartNumber, WriteId};
@@ -11,6 +11,7 @@ use neap::protocol::operation::{
     OperationError, Participation, Read, ReadReply, Write, WriteBody, WriteReply,
 };
 use neap::protocol::quorum::Quorum;
+use neap::protocol::settings::SetBucketError;
 use neap::protocol::time::{Hlc, WallMicros};
 
 /// The microsecond of the first write; each further one is a microsecond later.

@@ -37,7 +37,7 @@ fn a_start_after_no_clean_stop_has_a_higher_number() {
 fn a_start_after_a_clean_stop_continues_the_last_one_once() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.mark_clean_stop(41).unwrap();
+    opened.handle.bookkeeping().mark_clean_stop(41).unwrap();
     drop(opened);
 
     let opened = open(temporary.path());
@@ -54,14 +54,14 @@ fn a_start_after_a_clean_stop_continues_the_last_one_once() {
 fn the_ceiling_and_the_complete_mark_outlive_the_run() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.raise_ceiling(Hlc(900)).unwrap();
-    opened.handle.raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.set_complete(true).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
+    opened.handle.bookkeeping().set_complete(true).unwrap();
     drop(opened);
     let opened = open(temporary.path());
     assert_eq!((opened.ceiling, opened.complete), (Hlc(900), true));
-    opened.handle.raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.set_complete(false).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
+    opened.handle.bookkeeping().set_complete(false).unwrap();
     drop(opened);
     let opened = open(temporary.path());
     assert_eq!((opened.ceiling, opened.complete), (Hlc(900), false));
@@ -164,7 +164,7 @@ fn a_directory_whose_making_was_interrupted_is_made_again() {
 fn a_damaged_start_record_is_refused_until_the_directory_has_a_new_id() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.set_complete(true).unwrap();
+    opened.handle.bookkeeping().set_complete(true).unwrap();
     let mut record = opened.store.get(Table::Meta, b"directory/start").unwrap().unwrap().to_vec();
     *record.last_mut().unwrap() ^= 1;
     let key = bytes::Bytes::from_static(b"directory/start");
@@ -190,8 +190,8 @@ fn a_new_directory_id_keeps_the_data_and_the_ceiling() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
     opened.store.apply(vec![super::put("a", "1")]).unwrap();
-    opened.handle.raise_ceiling(Hlc(900)).unwrap();
-    opened.handle.mark_clean_stop(7).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
+    opened.handle.bookkeeping().mark_clean_stop(7).unwrap();
     drop(opened);
     new_directory_id(temporary.path()).unwrap();
     let opened = open(temporary.path());
@@ -217,7 +217,7 @@ fn child_that_opens_and_is_killed() {
     let Some(path) = std::env::var_os(CHILD_DIRECTORY) else { return };
     match DataDirectory::open(path.as_ref(), &expectation()) {
         Ok(opened) => {
-            opened.handle.raise_ceiling(Hlc(77)).unwrap();
+            opened.handle.bookkeeping().raise_ceiling(Hlc(77)).unwrap();
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
         }

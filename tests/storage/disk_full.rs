@@ -133,8 +133,8 @@ fn a_node_whose_disk_is_full_of_data_still_starts_and_stops() {
     while store.apply(vec![put("b", "1")]).is_ok() {
         ballast.write_all(&[0; 64 * 1024]).unwrap();
     }
-    handle.raise_ceiling(Hlc(900)).unwrap();
-    handle.mark_clean_stop(3).unwrap();
+    handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
+    handle.bookkeeping().mark_clean_stop(3).unwrap();
     drop((handle, store));
 
     let opened = DataDirectory::open(&path, &expected).unwrap();

@@ -10,6 +10,7 @@ use neap::storage::{
 use super::{put, wait_until};
 
 /// A store whose syncs each wait to be let through.
+#[derive(Debug)]
 struct Gated {
     memory: MemoryStore,
     begun: AtomicU64,
@@ -35,6 +36,10 @@ impl Store for Gated {
 
     fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError> {
         self.memory.apply(batch)
+    }
+
+    fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
+        self.memory.apply_from_reserve(batch)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use neap::transport::NotAdmitted;
+use neap::protocol::membership::NotAdmitted;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Gate, PATIENCE, Server, ask, eventually, lane_to, node, run};

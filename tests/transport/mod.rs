@@ -12,13 +12,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use neap::protocol::identity::{Presented, RunId};
 use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Epoch, NodeId, StartNumber};
+use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunId};
 use neap::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use neap::protocol::time::{Hlc, Moment};
 use neap::transport::{
-    Acceptor, AcceptorConfig, AnswerSink, Connection, Gatekeeper, Identity, Incoming, Lane, LaneConfig,
-    LanePurpose, NotAdmitted, Outgoing, PeerService, Reconnects, Responder, Secret, TransportCounters,
+    Acceptor, AcceptorConfig, AnswerSink, Connection, Gatekeeper, Incoming, Lane, LaneConfig, LanePurpose,
+    Outgoing, PeerService, Reconnects, Responder, Secret, TransportCounters,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -9,13 +9,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::backend::SetBucketError;
 use super::headers;
 use crate::protocol::causality::TokenError;
 use crate::protocol::ids::{NodeId, WriteId};
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::quorum::QuorumError;
+use crate::protocol::settings::SetBucketError;
 use kind::Kind;
 
 /// How much of what was given is repeated in an error, in bytes.

@@ -1,4 +1,5 @@
-//! The coordinator's state machines: one value an operation, fed with answers and time, drained of effects.
+//! The coordinator: a [`Coordinator`] keeps the table of operations in flight, each a state machine of its own,
+//! fed with answers and time, drained of effects.
 //!
 //! ```text
 //!            ┌────────────────────────── ClientWrite ───────────────────────────┐
@@ -13,12 +14,16 @@
 //! answers its client exactly once, at its deadline at the latest.
 
 mod forward;
+mod plan;
 mod read;
+mod table;
 mod tally;
 mod write;
 
 pub use forward::{ClientWrite, ForwardPlan};
+pub use plan::Surroundings;
 pub use read::{Candidate, ReadMachine, ReadPlan};
+pub use table::{AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, OPERATIONS_MAX};
 pub use tally::Tally;
 pub use write::{WriteMachine, WritePlan};
 

@@ -1,19 +1,50 @@
 //! Whom an operation asks, and in which order.
 
-use super::Coordinator;
-use crate::protocol::bucket::{BucketSettings, ReadRepair, SettingsVersion};
-use crate::protocol::coordinator::{
-    Candidate, ClientWrite, ForwardPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan,
-};
+use std::collections::BTreeMap;
+
+use super::{Candidate, ClientWrite, ForwardPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan};
+use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, Write};
-use crate::protocol::time::Moment;
+use crate::protocol::time::{Hlc, Moment, WallMicros};
+use crate::protocol::view::View;
 
-impl Coordinator {
+/// What a coordinator looks at while it takes a step.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The node's snapshots.
+    pub view: View<'a>,
+    /// The monotonic clock.
+    pub now: Moment,
+    /// What the hybrid clock shows.
+    pub clock: Hlc,
+    /// The wall clock.
+    pub wall: WallMicros,
+    /// Whether a peer can be asked now.
+    pub is_up: &'a dyn Fn(&NodeId) -> bool,
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Surroundings({} at {:?})", self.view.me, self.now)
+    }
+}
+
+/// What plans are made with.
+pub(super) struct Planner<'a> {
+    pub(super) around: Surroundings<'a>,
+    pub(super) latencies: &'a BTreeMap<NodeId, Latency>,
+    /// How long late answers are followed after the client's deadline, in microseconds.
+    pub(super) follow_us: u64,
+    /// When the client is told, whatever happened by then.
+    pub(super) deadline: Moment,
+}
+
+impl Planner<'_> {
     fn homes(&self, bucket: &BucketName, key: &Key, n: u8) -> Result<Vec<NodeId>, OperationError> {
-        let ring = self.parts.ring.current();
+        let ring = self.around.view.ring;
         let homes = ring.homes(ring.partition_of(bucket, key), n);
         let names: Vec<NodeId> =
             homes.iter().filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect();
@@ -24,16 +55,11 @@ impl Coordinator {
         Err(OperationError::TooFewMembers { n, members })
     }
 
-    pub(super) fn plan_read(
-        &self,
-        read: &Read,
-        deadline: Moment,
-    ) -> Result<(ReadPlan, SettingsVersion), OperationError> {
-        let (settings, version) = self.parts.settings.get(&read.bucket);
+    pub(super) fn read(&self, read: &Read, settings: &BucketSettings) -> Result<ReadPlan, OperationError> {
         let r = read.r.unwrap_or(settings.quorum.r);
         settings.quorum.check_r(r)?;
         let homes = self.homes(&read.bucket, &read.key, settings.quorum.n)?;
-        Ok((self.read_plan(homes, r, &settings, settings.read_repair, deadline), version))
+        Ok(self.read_plan(homes, r, settings, settings.read_repair))
     }
 
     fn read_plan(
@@ -42,7 +68,6 @@ impl Coordinator {
         r: u8,
         settings: &BucketSettings,
         repair: ReadRepair,
-        deadline: Moment,
     ) -> ReadPlan {
         let mut candidates: Vec<Candidate> = homes
             .into_iter()
@@ -57,30 +82,31 @@ impl Coordinator {
             r,
             repair,
             resolution: settings.resolution,
-            deadline,
-            follow_until: deadline.plus_micros(self.parts.follow_us),
-            clock: self.parts.clock.borrow().read(),
+            deadline: self.deadline,
+            follow_until: self.deadline.plus_micros(self.follow_us),
+            clock: self.around.clock,
         }
     }
 
-    pub(super) fn plan_write(
+    pub(super) fn write(
         &self,
         write: &Write,
         write_id: WriteId,
         settings: &BucketSettings,
         forwarded: bool,
-        deadline: Moment,
     ) -> Result<(ClientWrite, u8), OperationError> {
+        let me = self.around.view.me;
         let quorum = settings.quorum;
         let w = write.w.unwrap_or(quorum.w);
         quorum.check_w(w, settings.w_min)?;
         let homes = self.homes(&write.bucket, &write.key, quorum.n)?;
-        let at_home = homes.contains(&self.parts.me);
-        let mut others: Vec<NodeId> = homes.iter().filter(|&home| *home != self.parts.me).cloned().collect();
-        others.sort_by_cached_key(|node| self.distance(node));
+        let at_home = homes.contains(me);
+        let mut others: Vec<NodeId> = homes.iter().filter(|&home| home != me).cloned().collect();
         if write.only_if_absent {
             // Concurrent creators meet at the first live home, wherever they asked.
-            others = self.in_preference_order(&homes);
+            others.sort_by_key(|node| !(self.around.is_up)(node));
+        } else {
+            others.sort_by_cached_key(|node| self.distance(node));
         }
         if forwarded && !at_home {
             return Err(OperationError::NotServing(Refusal::WrongRing));
@@ -88,23 +114,21 @@ impl Coordinator {
         if forwarded {
             others.clear();
         }
-        let first_here =
-            !write.only_if_absent || others.is_empty() || self.first_live(&homes) == Some(&self.parts.me);
-        let plan = ForwardPlan { others, total: quorum.n, needed: w, deadline };
+        let first_here = !write.only_if_absent || others.is_empty() || self.first_live(&homes) == Some(me);
+        let plan = ForwardPlan { others, total: quorum.n, needed: w, deadline: self.deadline };
         if !at_home || !first_here {
             return Ok((ClientWrite::elsewhere(plan), w));
         }
-        let follow_until = deadline.plus_micros(self.parts.follow_us);
         let write_plan = WritePlan {
-            me: self.parts.me.clone(),
+            me: me.clone(),
             homes: homes.clone(),
             w,
             write_id,
-            deadline,
-            follow_until,
+            deadline: self.deadline,
+            follow_until: self.deadline.plus_micros(self.follow_us),
         };
         let machine = if write.only_if_absent {
-            let check = self.read_plan(homes, quorum.r, settings, ReadRepair::Off, deadline);
+            let check = self.read_plan(homes, quorum.r, settings, ReadRepair::Off);
             WriteMachine::only_if_absent(write_plan, ReadMachine::new(check))
         } else {
             WriteMachine::new(write_plan)
@@ -112,20 +136,14 @@ impl Coordinator {
         Ok((ClientWrite::here(machine, plan), w))
     }
 
-    fn in_preference_order(&self, homes: &[NodeId]) -> Vec<NodeId> {
-        let mut others: Vec<NodeId> = homes.iter().filter(|&home| *home != self.parts.me).cloned().collect();
-        others.sort_by_key(|node| !self.parts.lane.is_up(node));
-        others
-    }
-
     fn first_live<'a>(&self, homes: &'a [NodeId]) -> Option<&'a NodeId> {
-        homes.iter().find(|&home| *home == self.parts.me || self.parts.lane.is_up(home))
+        homes.iter().find(|&home| home == self.around.view.me || (self.around.is_up)(home))
     }
 
     /// Whom to ask first: this node, then those that are up, by recent latency.
     fn distance(&self, node: &NodeId) -> (bool, bool, u64) {
-        let own = *node == self.parts.me;
-        (!own, !own && !self.parts.lane.is_up(node), self.latency(node).mean_us())
+        let own = node == self.around.view.me;
+        (!own, !own && !(self.around.is_up)(node), self.latency(node).mean_us())
     }
 
     fn latency(&self, node: &NodeId) -> Latency {

@@ -1,4 +1,4 @@
-//! What a replica does with what it holds: the atomic step of a coordinated write, and merging.
+//! What becomes of what is held: the atomic step of a coordinated write, and merging.
 
 use crate::protocol::causality::{Answered, Body, Object, Version};
 use crate::protocol::ids::Dot;

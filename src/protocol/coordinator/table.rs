@@ -1,0 +1,580 @@
+//! The operations that one coordinator has in flight, and whom their effects concern.
+//!
+//! Each operation is a machine of its own; the table feeds it, keeps its deadlines in order, and turns what it
+//! wants into messages to this node's replica, to peers and to clients.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan::{Planner, Surroundings};
+use super::{Asked, ClientWrite, Effect, Input, ReadMachine, RepairWhen};
+use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
+use crate::protocol::latency::Latency;
+use crate::protocol::message::{
+    Coordinate, CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
+};
+use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
+use crate::protocol::time::{Moment, WallMicros};
+
+/// How many operations a table holds, those whose client was answered and whose last homes are still followed
+/// among them.
+pub const OPERATIONS_MAX: usize = 65_536;
+
+/// An operation that is not carried out the first time its deadline is looked at is looked at again so much
+/// later, in microseconds.
+const LOOK_AGAIN_US: u64 = 1_000;
+
+/// What a client, or a node that hands a write on, asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// A read.
+    Read(Read),
+    /// A write. The id is the client's, or was drawn for it.
+    Write(Write, WriteId),
+    /// A write that another node hands on. It goes by settings of this version.
+    Forwarded {
+        /// The write.
+        write: Write,
+        /// Its id.
+        write_id: WriteId,
+        /// The version of the bucket's settings that the sender goes by.
+        version: SettingsVersion,
+        /// The sender.
+        from: NodeId,
+    },
+}
+
+/// What a coordinator wants done. `C` is the way back to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoordinatorEffect<C> {
+    /// Ask this node's own replica to carry out a write.
+    Coordinate {
+        /// The write.
+        coordinate: Box<Coordinate>,
+        /// Handed back with its [`CoordinateReply`], and with the acknowledgement after it.
+        tag: u64,
+    },
+    /// Ask this node's own replica.
+    AskOwn {
+        /// The key.
+        target: Target,
+        /// What.
+        request: ReplicaRequest,
+        /// When the answer is no longer wanted.
+        deadline: Moment,
+        /// Handed back.
+        tag: u64,
+    },
+    /// Ask a peer. Exactly one answer comes back, by the deadline.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// What.
+        request: PeerRequest,
+        /// When the answer is no longer wanted.
+        deadline: Moment,
+        /// Handed back.
+        tag: u64,
+    },
+    /// Have the settings of a bucket fetched from a peer that goes by newer ones.
+    FetchSettings {
+        /// The bucket.
+        bucket: BucketName,
+        /// The peer.
+        from: NodeId,
+    },
+    /// Tell a reader.
+    AnswerRead {
+        /// The client.
+        client: C,
+        /// What.
+        result: Result<ReadReply, OperationError>,
+    },
+    /// Tell a writer, or the node that handed its write on.
+    AnswerWrite {
+        /// The client.
+        client: C,
+        /// What.
+        result: Box<Result<WriteReply, OperationError>>,
+    },
+    /// Something worth counting happened, so many times.
+    Count(CoordinatorCount, u64),
+}
+
+/// What a coordinator counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CoordinatorCount {
+    /// An operation was refused because the table was full.
+    OperationsRefused,
+    /// An answered operation is no longer followed because the table was full.
+    FollowUpsDropped,
+    /// A write was over while some home was not known to have it.
+    WritesUnfollowed,
+    /// A home was repaired before the reader was answered.
+    ReadRepairsBlocking,
+    /// A home was repaired, and the reader did not wait for it.
+    ReadRepairsAsync,
+    /// A read asked another home because one was slow.
+    HedgedReads,
+}
+
+/// What answers an operation's question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerBody {
+    /// This node's own replica, to a coordinated write.
+    Coordinated(Box<CoordinateReply>),
+    /// This node's own replica.
+    Own(ReplicaReply),
+    /// A peer, or the transport in its place.
+    Peer(PeerAnswer),
+}
+
+#[derive(Debug)]
+enum Machine {
+    Read(Box<ReadMachine>),
+    Write(Box<ClientWrite>),
+}
+
+/// What a write needs again when it is stamped or handed on.
+#[derive(Debug)]
+struct WriteDetails {
+    write: Write,
+    write_id: WriteId,
+    w: u8,
+    settings: BucketSettings,
+}
+
+#[derive(Debug)]
+struct Operation<C> {
+    machine: Machine,
+    client: Option<C>,
+    bucket: BucketName,
+    key: Key,
+    version: SettingsVersion,
+    details: Option<Box<WriteDetails>>,
+    asked: Vec<(NodeId, Moment)>,
+    wake: Moment,
+    deadline: Moment,
+}
+
+/// The operations of one shard.
+#[derive(Debug)]
+pub struct Coordinator<C> {
+    operations: BTreeMap<OperationId, Operation<C>>,
+    wakes: BTreeSet<(Moment, OperationId)>,
+    next: u64,
+    latencies: BTreeMap<NodeId, Latency>,
+    follow_us: u64,
+    /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
+    wanted: Vec<Effect>,
+}
+
+type Effects<C> = Vec<CoordinatorEffect<C>>;
+
+impl<C> Coordinator<C> {
+    /// A coordinator with nothing in flight, which follows late answers for `follow_us` microseconds after a
+    /// client's deadline.
+    #[must_use]
+    pub fn new(follow_us: u64) -> Self {
+        Self {
+            operations: BTreeMap::new(),
+            wakes: BTreeSet::new(),
+            next: 0,
+            latencies: BTreeMap::new(),
+            follow_us,
+            wanted: Vec::new(),
+        }
+    }
+
+    /// How many operations are in flight or followed.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// When [`Coordinator::tick`] is wanted next; none while nothing is in flight.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Moment> {
+        self.wakes.first().map(|(wake, _)| *wake)
+    }
+
+    /// Begins an operation, which is answered by `deadline`.
+    pub fn begin(
+        &mut self,
+        around: Surroundings<'_>,
+        ask: Ask,
+        client: C,
+        deadline: Moment,
+        effects: &mut Effects<C>,
+    ) {
+        if self.operations.len() >= OPERATIONS_MAX && !self.drop_a_follow_up(effects) {
+            effects.push(CoordinatorEffect::Count(CoordinatorCount::OperationsRefused, 1));
+            return refuse(&ask, client, OperationError::Overloaded, effects);
+        }
+        match ask {
+            Ask::Read(read) => self.begin_read(around, read, client, deadline, effects),
+            Ask::Write(write, write_id) => {
+                self.begin_write(around, (write, write_id, false), client, deadline, effects);
+            }
+            Ask::Forwarded { write, write_id, version, from } => {
+                if version > *around.view.buckets.version(&write.bucket) {
+                    effects.push(CoordinatorEffect::FetchSettings { bucket: write.bucket, from });
+                    let result = Box::new(Err(OperationError::NotServing(Refusal::SettingsBehind)));
+                    return effects.push(CoordinatorEffect::AnswerWrite { client, result });
+                }
+                // The home answers a little before the node that handed the write on gives up.
+                let left = deadline.micros_since(around.now);
+                let deadline = around.now.plus_micros(left - left / 10);
+                self.begin_write(around, (write, write_id, true), client, deadline, effects);
+            }
+        }
+    }
+
+    fn planner<'a>(&'a self, around: Surroundings<'a>, deadline: Moment) -> Planner<'a> {
+        Planner { around, latencies: &self.latencies, follow_us: self.follow_us, deadline }
+    }
+
+    fn begin_read(
+        &mut self,
+        around: Surroundings<'_>,
+        read: Read,
+        client: C,
+        deadline: Moment,
+        effects: &mut Effects<C>,
+    ) {
+        let buckets = around.view.buckets;
+        let (settings, version) = (buckets.settings(&read.bucket), buckets.version(&read.bucket).clone());
+        match self.planner(around, deadline).read(&read, settings) {
+            Ok(plan) => {
+                let machine = Machine::Read(Box::new(ReadMachine::new(plan)));
+                let place = (read.bucket, read.key, version);
+                self.insert(around, Operation::new(machine, client, place, None, deadline), effects);
+            }
+            Err(error) => effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) }),
+        }
+    }
+
+    fn begin_write(
+        &mut self,
+        around: Surroundings<'_>,
+        (write, write_id, forwarded): (Write, WriteId, bool),
+        client: C,
+        deadline: Moment,
+        effects: &mut Effects<C>,
+    ) {
+        let buckets = around.view.buckets;
+        let (settings, version) = (buckets.settings(&write.bucket), buckets.version(&write.bucket).clone());
+        match self.planner(around, deadline).write(&write, write_id, settings, forwarded) {
+            Ok((machine, w)) => {
+                let place = (write.bucket.clone(), write.key.clone(), version);
+                let machine = Machine::Write(Box::new(machine));
+                let details = Some(Box::new(WriteDetails { write, write_id, w, settings: settings.clone() }));
+                self.insert(around, Operation::new(machine, client, place, details, deadline), effects);
+            }
+            Err(error) => {
+                effects.push(CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) });
+            }
+        }
+    }
+
+    fn insert(&mut self, around: Surroundings<'_>, mut operation: Operation<C>, effects: &mut Effects<C>) {
+        self.next += 1;
+        let id = OperationId(self.next);
+        let mut wanted = std::mem::take(&mut self.wanted);
+        operation.machine.start(around.now, &mut wanted);
+        self.wakes.insert((operation.wake, id));
+        self.operations.insert(id, operation);
+        self.carry_out(around, id, wanted, effects);
+    }
+
+    /// Takes an answer to something that was asked with `tag`.
+    pub fn answered(
+        &mut self,
+        around: Surroundings<'_>,
+        from: NodeId,
+        tag: u64,
+        answer: AnswerBody,
+        effects: &mut Effects<C>,
+    ) {
+        let (id, kind) = untag(tag);
+        if let AnswerBody::Peer(answer) = &answer {
+            self.note_latency(around.now, id, &from, answer);
+        }
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let mut wanted = std::mem::take(&mut self.wanted);
+        operation.machine.handle(around.now, input(from, kind, answer), &mut wanted);
+        self.carry_out(around, id, wanted, effects);
+    }
+
+    /// Looks at the deadlines that have come.
+    pub fn tick(&mut self, around: Surroundings<'_>, effects: &mut Effects<C>) {
+        while let Some(&(wake, id)) = self.wakes.first() {
+            if wake > around.now {
+                break;
+            }
+            let Some(operation) = self.operations.get_mut(&id) else {
+                self.wakes.remove(&(wake, id));
+                continue;
+            };
+            let mut wanted = std::mem::take(&mut self.wanted);
+            operation.machine.tick(around.now, &mut wanted);
+            // Time alone makes a read ask another home only because one is slow.
+            let hedged = wanted.iter().filter(|effect| matches!(effect, Effect::Fetch { .. })).count();
+            if hedged > 0 {
+                effects.push(CoordinatorEffect::Count(CoordinatorCount::HedgedReads, hedged as u64));
+            }
+            self.carry_out(around, id, wanted, effects);
+            if self.wakes.first() == Some(&(wake, id)) {
+                // Nothing came of it: it is looked at again a little later rather than now.
+                self.wake_later(id, wake, around.now.plus_micros(LOOK_AGAIN_US));
+            }
+        }
+    }
+
+    fn wake_later(&mut self, id: OperationId, before: Moment, wake: Moment) {
+        self.wakes.remove(&(before, id));
+        if let Some(operation) = self.operations.get_mut(&id) {
+            operation.wake = wake;
+            self.wakes.insert((wake, id));
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        around: Surroundings<'_>,
+        id: OperationId,
+        mut wanted: Vec<Effect>,
+        effects: &mut Effects<C>,
+    ) {
+        if let Some(operation) = self.operations.get_mut(&id) {
+            for effect in wanted.drain(..) {
+                operation.turn(around, (id, self.follow_us), effect, effects);
+            }
+            let (finished, wake) = (operation.machine.finished(), operation.machine.wake_at());
+            let before = operation.wake;
+            if finished {
+                self.wakes.remove(&(before, id));
+                self.operations.remove(&id);
+            } else if wake != before {
+                self.wake_later(id, before, wake);
+            }
+        }
+        wanted.clear();
+        self.wanted = wanted;
+    }
+
+    fn note_latency(&mut self, now: Moment, id: OperationId, from: &NodeId, answer: &PeerAnswer) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let Some(at) = operation.asked.iter().position(|(node, _)| node == from) else { return };
+        let (node, sent) = operation.asked.swap_remove(at);
+        let served =
+            matches!(answer, PeerAnswer::Replica(ReplicaReply::Fetched(_) | ReplicaReply::Applied { .. }));
+        // Only reads are hedged; an acknowledgement waits for a sync and says little about them.
+        if served && matches!(operation.machine, Machine::Read(_)) {
+            self.latencies.entry(node).or_default().observe(now.micros_since(sent));
+        }
+    }
+
+    /// Makes room by following one answered operation no longer. False if all are still owed an answer.
+    fn drop_a_follow_up(&mut self, effects: &mut Effects<C>) -> bool {
+        let answered = self
+            .wakes
+            .iter()
+            .find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
+        let Some(&(wake, id)) = answered else { return false };
+        self.wakes.remove(&(wake, id));
+        self.operations.remove(&id);
+        effects.push(CoordinatorEffect::Count(CoordinatorCount::FollowUpsDropped, 1));
+        true
+    }
+}
+
+impl<C> Operation<C> {
+    fn new(
+        machine: Machine,
+        client: C,
+        (bucket, key, version): (BucketName, Key, SettingsVersion),
+        details: Option<Box<WriteDetails>>,
+        deadline: Moment,
+    ) -> Self {
+        let (client, asked, wake) = (Some(client), Vec::new(), deadline);
+        Self { machine, client, bucket, key, version, details, asked, wake, deadline }
+    }
+
+    /// Turns what the machine wants into what the node is to do.
+    fn turn(
+        &mut self,
+        around: Surroundings<'_>,
+        (id, follow_us): (OperationId, u64),
+        effect: Effect,
+        effects: &mut Effects<C>,
+    ) {
+        match effect {
+            Effect::Coordinate => self.coordinate(around.wall, id, effects),
+            Effect::Fetch { to } => {
+                self.ask(around, (id, follow_us), to, Asked::Fetch, ReplicaRequest::Fetch, effects);
+            }
+            Effect::Apply { to, object, repair } => {
+                let count = match repair {
+                    Some(RepairWhen::Blocking) => Some(CoordinatorCount::ReadRepairsBlocking),
+                    Some(RepairWhen::Async) => Some(CoordinatorCount::ReadRepairsAsync),
+                    None => None,
+                };
+                effects.extend(count.map(|count| CoordinatorEffect::Count(count, 1)));
+                let request = ReplicaRequest::Apply(object);
+                self.ask(around, (id, follow_us), to, Asked::Apply, request, effects);
+            }
+            Effect::Forward { to } => self.forward(around.now, id, to, effects),
+            Effect::ReplyRead(result) => {
+                let answer =
+                    self.client.take().map(|client| CoordinatorEffect::AnswerRead { client, result });
+                effects.extend(answer);
+            }
+            Effect::ReplyWrite(result) => {
+                let answer =
+                    self.client.take().map(|client| CoordinatorEffect::AnswerWrite { client, result });
+                effects.extend(answer);
+            }
+            Effect::Unfollowed(homes) => {
+                if !homes.is_empty() {
+                    effects.push(CoordinatorEffect::Count(CoordinatorCount::WritesUnfollowed, 1));
+                }
+            }
+        }
+    }
+
+    fn coordinate(&self, wall: WallMicros, id: OperationId, effects: &mut Effects<C>) {
+        let Some(details) = &self.details else { return };
+        let ttl_us = details.write.ttl_us.or(details.settings.ttl_us);
+        let coordinate = Box::new(Coordinate {
+            write: details.write.clone(),
+            w: details.w,
+            blind: details.settings.blind_write,
+            write_id: details.write_id,
+            expires_at: ttl_us.map(|ttl| WallMicros(wall.0.saturating_add(ttl))),
+        });
+        effects.push(CoordinatorEffect::Coordinate { coordinate, tag: tag(id, Kind::Apply) });
+    }
+
+    fn ask(
+        &mut self,
+        around: Surroundings<'_>,
+        (id, follow_us): (OperationId, u64),
+        to: NodeId,
+        asked: Asked,
+        request: ReplicaRequest,
+        effects: &mut Effects<C>,
+    ) {
+        let target =
+            Target { bucket: self.bucket.clone(), key: self.key.clone(), settings: self.version.clone() };
+        let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
+        let tag = tag(id, if asked == Asked::Fetch { Kind::Fetch } else { Kind::Apply });
+        if to == *around.view.me {
+            return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });
+        }
+        self.asked.push((to.clone(), around.now));
+        let request = PeerRequest::Replica(target, request);
+        effects.push(CoordinatorEffect::Send { to, request, deadline, tag });
+    }
+
+    fn forward(&self, now: Moment, id: OperationId, to: NodeId, effects: &mut Effects<C>) {
+        let Some(details) = &self.details else { return };
+        // The home must know the id too, so that a retry through another home finds it.
+        let mut write = details.write.clone();
+        write.w = Some(details.w);
+        let request = PeerRequest::Forward(write, details.write_id, self.version.clone());
+        let deadline = self.deadline.max(now);
+        effects.push(CoordinatorEffect::Send { to, request, deadline, tag: tag(id, Kind::Forward) });
+    }
+}
+
+impl Machine {
+    fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.start(now, effects),
+            Self::Write(write) => write.start(now, effects),
+        }
+    }
+
+    fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.handle(now, input, effects),
+            Self::Write(write) => write.handle(now, input, effects),
+        }
+    }
+
+    fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.tick(now, effects),
+            Self::Write(write) => write.tick(now, effects),
+        }
+    }
+
+    fn finished(&self) -> bool {
+        match self {
+            Self::Read(read) => read.finished(),
+            Self::Write(write) => write.finished(),
+        }
+    }
+
+    fn wake_at(&self) -> Moment {
+        match self {
+            Self::Read(read) => read.wake_at(),
+            Self::Write(write) => write.wake_at(),
+        }
+    }
+}
+
+fn input(from: NodeId, kind: Kind, answer: AnswerBody) -> Input {
+    let asked = if kind == Kind::Fetch { Asked::Fetch } else { Asked::Apply };
+    match answer {
+        AnswerBody::Coordinated(reply) => Input::Coordinated(reply),
+        AnswerBody::Own(reply) => Input::Replica { from, to: asked, reply },
+        AnswerBody::Peer(answer) if kind == Kind::Forward => {
+            let result = Box::new(match answer {
+                PeerAnswer::Forwarded(result) => Ok(*result),
+                PeerAnswer::Refused(refusal) => Err(refusal),
+                _ => Err(Refusal::NoAnswer),
+            });
+            Input::Forwarded { from, result }
+        }
+        AnswerBody::Peer(answer) => {
+            let reply = match answer {
+                PeerAnswer::Replica(reply) => reply,
+                PeerAnswer::Refused(refusal) => ReplicaReply::Refused(refusal),
+                _ => ReplicaReply::Refused(Refusal::NoAnswer),
+            };
+            Input::Replica { from, to: asked, reply }
+        }
+    }
+}
+
+/// Answers a client whose operation never began.
+pub fn refuse<C>(ask: &Ask, client: C, error: OperationError, effects: &mut Effects<C>) {
+    effects.push(match ask {
+        Ask::Read(_) => CoordinatorEffect::AnswerRead { client, result: Err(error) },
+        Ask::Write(..) | Ask::Forwarded { .. } => {
+            CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) }
+        }
+    });
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Fetch = 0,
+    Apply = 1,
+    Forward = 2,
+}
+
+fn tag(id: OperationId, kind: Kind) -> u64 {
+    id.0 * 4 + kind as u64
+}
+
+fn untag(tag: u64) -> (OperationId, Kind) {
+    let kind = match tag % 4 {
+        0 => Kind::Fetch,
+        1 => Kind::Apply,
+        _ => Kind::Forward,
+    };
+    (OperationId(tag / 4), kind)
+}

@@ -1,0 +1,352 @@
+//! Pulls what a node's directory may lack from the other homes, by a plain scan.
+//!
+//! ```text
+//! new directory ──a majority remembers no other──> complete
+//!       └──somebody remembers another──> pulling ──merged from enough others──> complete
+//! unclean start under `interval` or `os` ──^
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::completeness::{Completeness, Pulled, is_enough};
+use crate::protocol::causality::Object;
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ReplicaReply, ScanCursor, ScanPage};
+use crate::protocol::quorum::homes_to_merge_from;
+use crate::protocol::ring::Ring;
+use crate::protocol::time::Moment;
+use crate::protocol::view::View;
+
+/// Bytes of objects that a page asks for.
+const PAGE_BYTES: u32 = 1 << 20;
+/// How long one page may take, in microseconds.
+const PAGE_TIMEOUT_US: u64 = 10_000_000;
+/// How long it may take until none of the objects under way to the replica is left, in microseconds.
+const APPLY_TIMEOUT_US: u64 = 10_000_000;
+/// How many peers are pulled from at once.
+pub const PULLS_MAX: usize = 4;
+/// How many objects of one pull are under way to the replica at once.
+pub const APPLYING_MAX: usize = 256;
+
+/// How the directory was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It lacks nothing.
+    Complete,
+    /// It was just made, or never finished pulling.
+    New,
+    /// It was not stopped cleanly, and `storage.commit` is `interval` or `os`.
+    Unclean,
+}
+
+/// What a backfill wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackfillEffect {
+    /// Ask a peer for a page. [`Backfill::page`] takes the answer, by the deadline.
+    Ask {
+        /// The peer.
+        peer: NodeId,
+        /// What.
+        request: PeerRequest,
+        /// When the answer is no longer wanted.
+        deadline: Moment,
+    },
+    /// Merge an object into this node's own replica. [`Backfill::applied`] takes the answer, by the deadline.
+    Apply {
+        /// Whose page it was on.
+        peer: NodeId,
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+        /// What the peer holds.
+        object: Object,
+        /// When the answer is no longer wanted.
+        deadline: Moment,
+    },
+    /// Show [`Backfill::completeness`] to everyone: it changed.
+    Show,
+    /// Make it durable that the directory lacks nothing.
+    MarkComplete,
+    /// A peer remembers another directory of this node.
+    AnotherDirectory {
+        /// The peer.
+        by: NodeId,
+    },
+    /// Pulling from a peer has ended.
+    Ended {
+        /// The peer.
+        peer: NodeId,
+        /// With what.
+        result: Result<Pulled, Refusal>,
+    },
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing to do. `founded` says that this run took its directory for a founder's first.
+    Complete { founded: bool },
+    /// A new directory: is it the first of this node? Peers know.
+    Undetermined { heard: BTreeSet<NodeId> },
+    /// Pulling.
+    Pulling { pulled: BTreeMap<NodeId, Pulled>, running: BTreeMap<NodeId, Pull> },
+}
+
+/// A scan of one peer.
+#[derive(Debug)]
+struct Pull {
+    worth: Pulled,
+    next: Option<ScanCursor>,
+    /// Objects of the last page that the replica was not given yet.
+    queue: VecDeque<(BucketName, Key, Object)>,
+    /// Objects that it was given and that are not yet durable.
+    applying: usize,
+    failed: Option<Refusal>,
+    /// When the pull is given up, unless something has moved by then.
+    deadline: Moment,
+}
+
+impl Pull {
+    fn new(now: Moment) -> Self {
+        Self {
+            worth: Pulled::Whole,
+            next: None,
+            queue: VecDeque::new(),
+            applying: 0,
+            failed: None,
+            deadline: now.plus_micros(2 * PAGE_TIMEOUT_US),
+        }
+    }
+
+    /// Gives the replica as much as it may have at once.
+    fn feed(&mut self, now: Moment, peer: &NodeId, effects: &mut Vec<BackfillEffect>) {
+        if self.failed.is_some() {
+            self.queue.clear();
+        }
+        let room = APPLYING_MAX.saturating_sub(self.applying).min(self.queue.len());
+        self.applying += room;
+        let deadline = now.plus_micros(APPLY_TIMEOUT_US);
+        self.deadline = now.plus_micros(2 * APPLY_TIMEOUT_US);
+        effects.extend(self.queue.drain(..room).map(|(bucket, key, object)| BackfillEffect::Apply {
+            peer: peer.clone(),
+            bucket,
+            key,
+            object,
+            deadline,
+        }));
+    }
+}
+
+/// Decides whether the directory may lack writes, and pulls them.
+#[derive(Debug)]
+pub struct Backfill {
+    completeness: Completeness,
+    phase: Phase,
+}
+
+impl Backfill {
+    /// A directory of `partitions` that was found so; nobody was heard of yet.
+    #[must_use]
+    pub fn new(partitions: u32, found: Found) -> Self {
+        let phase = match found {
+            Found::Complete => Phase::Complete { founded: false },
+            Found::New => Phase::Undetermined { heard: BTreeSet::new() },
+            Found::Unclean => Phase::Pulling { pulled: BTreeMap::new(), running: BTreeMap::new() },
+        };
+        let mut completeness = Completeness::new(partitions, found == Found::Complete);
+        completeness.set_may_lack(found == Found::New);
+        Self { completeness, phase }
+    }
+
+    /// What this node may answer for.
+    #[must_use]
+    pub fn completeness(&self) -> &Completeness {
+        &self.completeness
+    }
+
+    /// Whether there is nothing left to find out or to pull.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        matches!(self.phase, Phase::Complete { .. })
+    }
+
+    /// A peer has said whether it remembers another directory of this node.
+    ///
+    /// A founder's first directory lacks nothing. That it is the first is believed once a majority of the
+    /// members, this one among them, remembers no other; until then nobody reads from it.
+    pub fn heard(
+        &mut self,
+        view: View<'_>,
+        by: NodeId,
+        other_directory: bool,
+        effects: &mut Vec<BackfillEffect>,
+    ) {
+        match &mut self.phase {
+            Phase::Undetermined { .. } | Phase::Complete { founded: true } if other_directory => {
+                self.completeness.set_may_lack(true);
+                self.completeness.set_all(false);
+                self.phase = Phase::Pulling { pulled: BTreeMap::new(), running: BTreeMap::new() };
+                effects.push(BackfillEffect::AnotherDirectory { by });
+                effects.push(BackfillEffect::Show);
+            }
+            Phase::Undetermined { heard } => {
+                heard.insert(by);
+                if heard.len() + 1 > view.ring.members().len() / 2 {
+                    self.found_complete(true, effects);
+                }
+            }
+            Phase::Complete { .. } | Phase::Pulling { .. } => {}
+        }
+    }
+
+    fn found_complete(&mut self, founded: bool, effects: &mut Vec<BackfillEffect>) {
+        self.completeness.set_may_lack(false);
+        self.completeness.set_all(true);
+        self.phase = Phase::Complete { founded };
+        effects.push(BackfillEffect::MarkComplete);
+        effects.push(BackfillEffect::Show);
+    }
+
+    /// Begins to pull from peers that are up, where there is need. Wanted now and then, and when a peer comes up.
+    pub fn look(
+        &mut self,
+        now: Moment,
+        view: View<'_>,
+        is_up: impl Fn(&NodeId) -> bool,
+        effects: &mut Vec<BackfillEffect>,
+    ) {
+        let mut others = view.others();
+        if others.is_empty() && !self.is_complete() {
+            return self.found_complete(true, effects);
+        }
+        let Phase::Pulling { pulled, running } = &mut self.phase else { return };
+        // Answers come by their deadlines. Were one lost on its way from the replica, this ends the pull.
+        running.retain(|peer, pull| {
+            let stuck = now >= pull.deadline;
+            if stuck {
+                let result = Err(Refusal::NoAnswer);
+                effects.push(BackfillEffect::Ended { peer: peer.clone(), result });
+            }
+            !stuck
+        });
+        // Those that were never pulled from first: a peer that may itself lack writes is pulled from again and again.
+        others.sort_by_key(|peer| pulled.contains_key(peer));
+        for peer in others {
+            let done = pulled.get(&peer) == Some(&Pulled::Whole);
+            if done || running.contains_key(&peer) || running.len() >= PULLS_MAX || !is_up(&peer) {
+                continue;
+            }
+            running.insert(peer.clone(), Pull::new(now));
+            effects.push(ask(now, peer, None));
+        }
+    }
+
+    /// Takes a page, or a refusal, of a peer.
+    pub fn page(
+        &mut self,
+        now: Moment,
+        view: View<'_>,
+        from: NodeId,
+        answer: PeerAnswer,
+        effects: &mut Vec<BackfillEffect>,
+    ) {
+        let Some(pull) = self.running(&from) else { return };
+        match answer {
+            PeerAnswer::Scanned(ScanPage { objects, next, incomplete }) => {
+                if incomplete {
+                    pull.worth = Pulled::Partial;
+                }
+                pull.next = next;
+                pull.queue = objects.into();
+            }
+            PeerAnswer::Refused(refusal) => pull.failed = Some(refusal),
+            _ => pull.failed = Some(Refusal::NoAnswer),
+        }
+        self.go_on(now, view, from, effects);
+    }
+
+    /// An object of `peer`'s page was merged, or was not.
+    pub fn applied(
+        &mut self,
+        now: Moment,
+        view: View<'_>,
+        peer: NodeId,
+        reply: &ReplicaReply,
+        effects: &mut Vec<BackfillEffect>,
+    ) {
+        let Some(pull) = self.running(&peer) else { return };
+        pull.applying = pull.applying.saturating_sub(1);
+        match reply {
+            // Not this node's by its own ring: it need not have it.
+            ReplicaReply::Applied { .. } | ReplicaReply::Refused(Refusal::WrongRing) => {}
+            ReplicaReply::Refused(refusal) => pull.failed = Some(*refusal),
+            ReplicaReply::Fetched(_) => pull.failed = Some(Refusal::NoAnswer),
+        }
+        self.go_on(now, view, peer, effects);
+    }
+
+    fn running(&mut self, peer: &NodeId) -> Option<&mut Pull> {
+        match &mut self.phase {
+            Phase::Pulling { running, .. } => running.get_mut(peer),
+            Phase::Complete { .. } | Phase::Undetermined { .. } => None,
+        }
+    }
+
+    /// Asks for the next page once the last is durable, or ends the pull.
+    fn go_on(&mut self, now: Moment, view: View<'_>, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
+        let Phase::Pulling { pulled, running } = &mut self.phase else { return };
+        let Some(pull) = running.get_mut(&peer) else { return };
+        pull.feed(now, &peer, effects);
+        if pull.applying > 0 {
+            return;
+        }
+        let result = match (pull.failed, pull.next.take()) {
+            (Some(refusal), _) => Err(refusal),
+            (None, Some(next)) => return effects.push(ask(now, peer, Some(next))),
+            (None, None) => Ok(pull.worth),
+        };
+        running.remove(&peer);
+        effects.push(BackfillEffect::Ended { peer: peer.clone(), result });
+        if let Ok(worth) = result {
+            pulled.insert(peer, worth);
+            let (all, news) = mark_complete(&mut self.completeness, view, pulled);
+            if all {
+                self.found_complete(false, effects);
+            } else if news {
+                effects.push(BackfillEffect::Show);
+            }
+        }
+    }
+}
+
+fn ask(now: Moment, peer: NodeId, after: Option<ScanCursor>) -> BackfillEffect {
+    let request = PeerRequest::Scan { after, max_bytes: PAGE_BYTES };
+    BackfillEffect::Ask { peer, request, deadline: now.plus_micros(PAGE_TIMEOUT_US) }
+}
+
+/// Marks the partitions that have merged from enough others; whether all have, and whether any was news.
+fn mark_complete(
+    completeness: &mut Completeness,
+    view: View<'_>,
+    pulled: &BTreeMap<NodeId, Pulled>,
+) -> (bool, bool) {
+    let lowest = view.buckets.lowest_w_min();
+    let (mut all, mut news) = (true, false);
+    for partition in (0..view.ring.partitions()).map(PartitionId) {
+        let enough = lowest.iter().all(|(&n, &w_min)| {
+            let homes = home_names(view.ring, partition, n);
+            let others = homes.iter().filter(|&home| home != view.me).cloned().collect();
+            !homes.contains(view.me) || is_enough(&others, pulled, homes_to_merge_from(n, w_min))
+        });
+        if enough {
+            news |= completeness.complete(partition);
+        }
+        all &= enough;
+    }
+    (all, news)
+}
+
+fn home_names(ring: &Ring, partition: PartitionId, n: u8) -> Vec<NodeId> {
+    let homes = ring.homes(partition, n).iter();
+    homes.filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect()
+}

@@ -1,0 +1,61 @@
+//! Objects in a store, under their keys.
+
+use bytes::Bytes;
+
+use super::sealed::RecordDamaged;
+use super::{Change, Store, StoreError, Table, keys, record};
+use crate::protocol::causality::Object;
+use crate::protocol::ids::{BucketName, PartitionId};
+use crate::protocol::message::ScanCursor;
+use crate::protocol::replica::ScannedRecord;
+
+/// Why what is stored under a key cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Damage {
+    /// The record is not what was written.
+    #[error("{0}")]
+    Record(#[from] RecordDamaged),
+    /// The bytes cannot be had.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// The object under `key` (see [`super::keys::object_key`]); within, what is wrong with its record.
+pub fn read(store: &dyn Store, key: &Bytes) -> Result<Result<Option<Object>, Damage>, StoreError> {
+    match store.get(Table::Objects, key) {
+        Ok(Some(bytes)) => Ok(record::decode(key, bytes).map(Some).map_err(Damage::from)),
+        Ok(None) => Ok(Ok(None)),
+        Err(StoreError::Damaged(damage)) => Ok(Err(Damage::Unreadable(damage))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts `object` under `key`.
+pub fn write(store: &dyn Store, key: &Bytes, object: &Object) -> Result<(), StoreError> {
+    let value = record::encode(key, object);
+    store.apply(vec![Change::Put { table: Table::Objects, key: key.clone(), value }])
+}
+
+/// Up to `limit` records after `after`, in storage order. Only those that `wanted` names are read; `damaged` is
+/// told of what cannot be.
+pub fn scan(
+    store: &dyn Store,
+    after: Option<&ScanCursor>,
+    limit: usize,
+    wanted: &mut dyn FnMut(PartitionId, &BucketName) -> bool,
+    damaged: &mut dyn FnMut(&Bytes, &RecordDamaged),
+) -> Result<Vec<ScannedRecord>, StoreError> {
+    let entries = store.scan(Table::Objects, &[], after.map(|cursor| &cursor.0[..]), limit)?;
+    let records = entries.into_iter().map(|(stored_key, value)| {
+        let place = keys::parse_object_key(&stored_key).ok();
+        let read = place.as_ref().is_some_and(|(partition, bucket, _)| wanted(*partition, bucket));
+        let bytes = value.len();
+        let object = if read {
+            record::decode(&stored_key, value).inspect_err(|damage| damaged(&stored_key, damage)).ok()
+        } else {
+            None
+        };
+        ScannedRecord { cursor: ScanCursor(stored_key), place, bytes, object }
+    });
+    Ok(records.collect())
+}
