@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod coordinator;
 mod http;
+mod pbs;
 mod purity;
 mod ring;
 mod storage;

@@ -12,6 +12,7 @@ pub mod latency;
 pub mod membership;
 pub mod message;
 pub mod operation;
+pub mod pbs;
 pub mod quorum;
 pub mod replica;
 pub mod ring;
