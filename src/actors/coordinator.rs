@@ -15,7 +15,9 @@ use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
 use crate::protocol::coordinator as core;
-use crate::protocol::coordinator::{AnswerBody, CoordinatorCount, CoordinatorEffect, Surroundings};
+use crate::protocol::coordinator::{
+    AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings,
+};
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::{CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, RingStamp};
 use crate::protocol::operation::{OperationError, WriteReply};
@@ -64,7 +66,8 @@ impl Coordinator {
     /// A coordinator with nothing in flight.
     #[must_use]
     pub fn new(parts: CoordinatorParts) -> Self {
-        let core = core::Coordinator::new(parts.follow_us);
+        let settings = CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R };
+        let core = core::Coordinator::new(settings);
         Self { parts, core, effects: Vec::new() }
     }
 

@@ -1,26 +1,30 @@
 //! A store in memory, for tests and the simulator: it loses what was not synced when it is told to crash, and
 //! fails in every way a disk does when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::{Change, Store, StoreError, Table};
 
-/// [`Store`] in memory. What is applied and not yet synced is kept apart from what is durable.
+/// [`Store`] in memory. What is applied and not yet synced can be undone.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     disk: Mutex<Disk>,
 }
 
-type Place = (Table, Bytes);
+/// Where a value lies.
+pub type Place = (Table, Bytes);
 
 #[derive(Debug, Default)]
 struct Disk {
-    durable: BTreeMap<Place, Bytes>,
-    unsynced: Vec<Vec<Change>>,
-    shown: BTreeMap<Place, Bytes>,
+    objects: BTreeMap<Bytes, Bytes>,
+    meta: BTreeMap<Bytes, Bytes>,
+    /// What each batch that is not synced yet replaced, the oldest batch first.
+    undo: VecDeque<Vec<(Place, Option<Bytes>)>>,
+    /// Batches that were applied.
+    applied: u64,
     syncs: u64,
     full: bool,
     sync_fails: bool,
@@ -33,26 +37,49 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Loses power: forgets everything that was applied and not synced.
-    pub fn crash(&self) {
-        self.crash_keeping(0);
+    /// Loses power: forgets everything that was applied and not synced. Gives the places that changed by it.
+    pub fn crash(&self) -> Vec<Place> {
+        self.crash_keeping(0)
     }
 
     /// Loses power after the first `batches` unsynced batches had reached the disk by chance: a log keeps a
-    /// prefix of what was written.
-    pub fn crash_keeping(&self, batches: usize) {
+    /// prefix of what was written. Gives the places that changed by it.
+    pub fn crash_keeping(&self, batches: usize) -> Vec<Place> {
         let mut disk = self.disk();
-        let unsynced = std::mem::take(&mut disk.unsynced);
-        for batch in unsynced.into_iter().take(batches) {
-            carry_out(&mut disk.durable, batch);
+        let mut changed = Vec::new();
+        while disk.undo.len() > batches {
+            let Some(batch) = disk.undo.pop_back() else { break };
+            for ((table, key), before) in batch.into_iter().rev() {
+                match before {
+                    Some(value) => disk.table(table).insert(key.clone(), value),
+                    None => disk.table(table).remove(&key),
+                };
+                changed.push((table, key));
+            }
         }
-        disk.shown = disk.durable.clone();
+        disk.undo.clear();
+        changed.sort();
+        changed.dedup();
+        changed
     }
 
     /// How many batches were applied since the last sync.
     #[must_use]
     pub fn unsynced_batches(&self) -> usize {
-        self.disk().unsynced.len()
+        self.disk().undo.len()
+    }
+
+    /// How many batches were applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.disk().applied
+    }
+
+    /// Makes the first `applied` batches durable: what a sync does that began when so many were applied.
+    pub fn sync_up_to(&self, applied: u64) {
+        let mut disk = self.disk();
+        disk.syncs += 1;
+        while disk.applied - (disk.undo.len() as u64) < applied && disk.undo.pop_front().is_some() {}
     }
 
     /// How many syncs succeeded.
@@ -71,14 +98,29 @@ impl MemoryStore {
         self.disk().full = full;
     }
 
+    /// A copy of what reads see now, all of it durable: a backup, or a cloned disk.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let disk = self.disk();
+        let (objects, meta) = (disk.objects.clone(), disk.meta.clone());
+        Self { disk: Mutex::new(Disk { objects, meta, ..Disk::default() }) }
+    }
+
     /// Flips a bit of what is stored under `key`. False if there is nothing to damage.
     pub fn corrupt(&self, table: Table, key: &[u8]) -> bool {
-        let place = (table, Bytes::copy_from_slice(key));
-        let mut disk = self.disk();
-        let Disk { durable, shown, .. } = &mut *disk;
-        let shown = shown.get_mut(&place).is_some_and(flip_a_bit);
-        let durable = durable.get_mut(&place).is_some_and(flip_a_bit);
-        shown || durable
+        self.disk().table(table).get_mut(key).is_some_and(flip_a_bit)
+    }
+
+    /// How many objects it holds.
+    #[must_use]
+    pub fn objects(&self) -> usize {
+        self.disk().objects.len()
+    }
+
+    /// The key of the `nth` object, in storage order.
+    #[must_use]
+    pub fn nth_object(&self, nth: usize) -> Option<Bytes> {
+        self.disk().objects.keys().nth(nth).cloned()
     }
 
     /// No code of this file panics while it holds the lock, so a poisoned one guards whole data.
@@ -96,18 +138,34 @@ fn flip_a_bit(value: &mut Bytes) -> bool {
     true
 }
 
-fn carry_out(map: &mut BTreeMap<Place, Bytes>, batch: Vec<Change>) {
-    for change in batch {
-        match change {
-            Change::Put { table, key, value } => map.insert((table, key), value),
-            Change::Remove { table, key } => map.remove(&(table, key)),
-        };
+impl Disk {
+    fn table(&mut self, table: Table) -> &mut BTreeMap<Bytes, Bytes> {
+        match table {
+            Table::Objects => &mut self.objects,
+            Table::Meta => &mut self.meta,
+        }
+    }
+
+    fn carry_out(&mut self, batch: Vec<Change>) {
+        let undo = batch.into_iter().map(|change| match change {
+            Change::Put { table, key, value } => {
+                let before = self.table(table).insert(key.clone(), value);
+                ((table, key), before)
+            }
+            Change::Remove { table, key } => {
+                let before = self.table(table).remove(&key);
+                ((table, key), before)
+            }
+        });
+        let undo = undo.collect();
+        self.undo.push_back(undo);
+        self.applied += 1;
     }
 }
 
 impl Store for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.disk().shown.get(&(table, Bytes::copy_from_slice(key))).cloned())
+        Ok(self.disk().table(table).get(key).cloned())
     }
 
     fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError> {
@@ -115,15 +173,12 @@ impl Store for MemoryStore {
         if disk.full {
             return Err(StoreError::Full { free: 0, reserve: 0 });
         }
-        carry_out(&mut disk.shown, batch.clone());
-        disk.unsynced.push(batch);
+        disk.carry_out(batch);
         Ok(())
     }
 
     fn apply_from_reserve(&self, batch: Vec<Change>) -> Result<(), StoreError> {
-        let mut disk = self.disk();
-        carry_out(&mut disk.shown, batch.clone());
-        disk.unsynced.push(batch);
+        self.disk().carry_out(batch);
         Ok(())
     }
 
@@ -132,9 +187,7 @@ impl Store for MemoryStore {
         if disk.sync_fails {
             return Err(StoreError::Failed("the sync was told to fail".to_owned()));
         }
-        for batch in std::mem::take(&mut disk.unsynced) {
-            carry_out(&mut disk.durable, batch);
-        }
+        disk.undo.clear();
         disk.syncs += 1;
         Ok(())
     }
@@ -146,10 +199,12 @@ impl Store for MemoryStore {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let disk = self.disk();
-        let from = Bytes::copy_from_slice(after.map_or(prefix, |after| after.max(prefix)));
-        let entries = disk.shown.range((table, from)..).filter(|((_, key), _)| Some(&key[..]) != after);
-        let in_range = entries.take_while(|((of, key), _)| *of == table && key.starts_with(prefix));
-        Ok(in_range.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+        let mut disk = self.disk();
+        let from = after.map_or(prefix, |after| after.max(prefix));
+        let entries =
+            disk.table(table).range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded));
+        let entries = entries.filter(|(key, _)| Some(&key[..]) != after);
+        let in_range = entries.take_while(|(key, _)| key.starts_with(prefix));
+        Ok(in_range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }

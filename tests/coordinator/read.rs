@@ -1,7 +1,7 @@
 //! Reads.
 
 use neap::protocol::bucket::{ReadRepair, Resolution};
-use neap::protocol::coordinator::{Asked, Candidate, Effect, ReadMachine, ReadPlan, RepairWhen};
+use neap::protocol::coordinator::{Asked, Candidate, Effect, FanOut, ReadMachine, ReadPlan, RepairWhen};
 use neap::protocol::message::Refusal;
 use neap::protocol::operation::{OperationError, ReadReply};
 use neap::protocol::time::{Hlc, Moment};
@@ -17,6 +17,7 @@ fn started(r: u8, repair: ReadRepair) -> (ReadMachine, Vec<Effect>) {
     let mut machine = ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r,
+        fan_out: FanOut::R,
         repair,
         resolution: Resolution::Siblings,
         deadline: DEADLINE,
@@ -156,4 +157,31 @@ fn a_damaged_record_is_healed_from_the_others_and_only_once() {
     machine.handle(NOW, refused("a", Asked::Apply, Refusal::Damaged), &mut effects);
     assert!(effects.is_empty());
     assert!(machine.finished());
+}
+
+#[test]
+fn a_read_that_fans_out_to_all_answers_with_the_first_r_and_asks_nobody_twice() {
+    let candidates = nodes(&["a", "b", "c"]);
+    let mut machine = ReadMachine::new(ReadPlan {
+        candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
+        r: 1,
+        fan_out: FanOut::All,
+        repair: ReadRepair::Off,
+        resolution: Resolution::Siblings,
+        deadline: DEADLINE,
+        follow_until: LATE,
+        clock: Hlc(1),
+    });
+    let mut effects = Vec::new();
+    machine.start(NOW, &mut effects);
+    assert_eq!(fetches(&effects), nodes(&["a", "b", "c"]));
+    effects.clear();
+    machine.tick(NOW.plus_micros(1_000), &mut effects);
+    machine.handle(NOW, refused("b", Asked::Fetch, Refusal::Incomplete), &mut effects);
+    assert!(effects.is_empty(), "{effects:?}");
+    machine.handle(NOW, fetched("c", Some(object(1, 1..=2))), &mut effects);
+    assert_eq!(reply(&effects).unwrap().unwrap().object, Some(object(1, 1..=2)));
+    effects.clear();
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    assert!(effects.is_empty() && machine.finished(), "{effects:?}");
 }

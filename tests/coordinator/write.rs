@@ -2,7 +2,8 @@
 
 use neap::protocol::bucket::{ReadRepair, Resolution};
 use neap::protocol::coordinator::{
-    Asked, Candidate, ClientWrite, Effect, ForwardPlan, Input, ReadMachine, ReadPlan, WriteMachine, WritePlan,
+    Asked, Candidate, ClientWrite, Effect, FanOut, ForwardPlan, Input, ReadMachine, ReadPlan, WriteMachine,
+    WritePlan,
 };
 use neap::protocol::ids::WriteId;
 use neap::protocol::message::{CoordinateReply, Refusal};
@@ -185,6 +186,7 @@ fn check() -> ReadMachine {
     ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r: 2,
+        fan_out: FanOut::R,
         repair: ReadRepair::Off,
         resolution: Resolution::Siblings,
         deadline: DEADLINE,

@@ -106,6 +106,32 @@ fn a_crash_of_the_memory_store_may_keep_a_prefix() {
 }
 
 #[test]
+fn a_sync_that_began_earlier_leaves_what_was_applied_since_to_be_lost() {
+    let store = MemoryStore::new();
+    store.apply(vec![put("a", "1")]).unwrap();
+    store.apply(vec![put("b", "1")]).unwrap();
+    let begun = store.applied();
+    store.apply(vec![put("a", "2"), put("c", "2")]).unwrap();
+    store.sync_up_to(begun);
+    assert_eq!(store.unsynced_batches(), 1);
+    let changed = store.crash();
+    assert_eq!(changed, [(Table::Objects, bytes("a")), (Table::Objects, bytes("c"))]);
+    assert_eq!((get(&store, "a").as_deref(), get(&store, "b").as_deref()), (Some("1"), Some("1")));
+    store.sync_up_to(begun);
+    assert_eq!(get(&store, "c"), None);
+}
+
+#[test]
+fn a_copy_of_the_memory_store_is_durable_and_goes_its_own_way() {
+    let store = MemoryStore::new();
+    store.apply(vec![put("a", "1")]).unwrap();
+    let copy = store.copy();
+    store.apply(vec![put("a", "2")]).unwrap();
+    copy.crash();
+    assert_eq!((get(&copy, "a").as_deref(), get(&store, "a").as_deref()), (Some("1"), Some("2")));
+}
+
+#[test]
 fn the_memory_store_fails_as_it_is_told() {
     let store = MemoryStore::new();
     store.apply(vec![put("a", "1")]).unwrap();

@@ -21,8 +21,8 @@ mod tally;
 mod write;
 
 pub use forward::{ClientWrite, ForwardPlan};
-pub use plan::Surroundings;
-pub use read::{Candidate, ReadMachine, ReadPlan};
+pub use plan::{CoordinatorSettings, Surroundings};
+pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
 pub use table::{AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, OPERATIONS_MAX};
 pub use tally::Tally;
 pub use write::{WriteMachine, WritePlan};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Candidate, ClientWrite, ForwardPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan};
+use super::{Candidate, ClientWrite, FanOut, ForwardPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan};
 use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::latency::Latency;
@@ -32,12 +32,20 @@ impl std::fmt::Debug for Surroundings<'_> {
     }
 }
 
+/// What does not change from operation to operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoordinatorSettings {
+    /// How long late answers are followed after the client's deadline, in microseconds.
+    pub follow_us: u64,
+    /// Whom reads ask at once.
+    pub fan_out: FanOut,
+}
+
 /// What plans are made with.
 pub(super) struct Planner<'a> {
     pub(super) around: Surroundings<'a>,
     pub(super) latencies: &'a BTreeMap<NodeId, Latency>,
-    /// How long late answers are followed after the client's deadline, in microseconds.
-    pub(super) follow_us: u64,
+    pub(super) settings: CoordinatorSettings,
     /// When the client is told, whatever happened by then.
     pub(super) deadline: Moment,
 }
@@ -80,10 +88,11 @@ impl Planner<'_> {
         ReadPlan {
             candidates,
             r,
+            fan_out: self.settings.fan_out,
             repair,
             resolution: settings.resolution,
             deadline: self.deadline,
-            follow_until: self.deadline.plus_micros(self.follow_us),
+            follow_until: self.deadline.plus_micros(self.settings.follow_us),
             clock: self.around.clock,
         }
     }
@@ -125,7 +134,7 @@ impl Planner<'_> {
             w,
             write_id,
             deadline: self.deadline,
-            follow_until: self.deadline.plus_micros(self.follow_us),
+            follow_until: self.deadline.plus_micros(self.settings.follow_us),
         };
         let machine = if write.only_if_absent {
             let check = self.read_plan(homes, quorum.r, settings, ReadRepair::Off);

@@ -17,6 +17,16 @@ pub struct Candidate {
     pub hedge_after_us: u64,
 }
 
+/// Whom a read asks at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FanOut {
+    /// R homes, and another for each that refuses or is slow.
+    #[default]
+    R,
+    /// All homes; the first R answers count. What the WARS model describes (see [`crate::protocol::pbs`]).
+    All,
+}
+
 /// What a read needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadPlan {
@@ -25,6 +35,8 @@ pub struct ReadPlan {
     pub candidates: Vec<Candidate>,
     /// How many must answer.
     pub r: u8,
+    /// Whom it asks at once.
+    pub fan_out: FanOut,
     /// When homes that are behind are repaired.
     pub repair: ReadRepair,
     /// How the bucket resolves concurrent versions.
@@ -78,7 +90,11 @@ impl ReadMachine {
 
     /// Begins.
     pub fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        for _ in 0..self.plan.r {
+        let at_once = match self.plan.fan_out {
+            FanOut::R => usize::from(self.plan.r),
+            FanOut::All => self.plan.candidates.len(),
+        };
+        for _ in 0..at_once {
             self.ask_next(now, effects);
         }
         self.give_up_if_hopeless(effects);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::{Planner, Surroundings};
+use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::{Asked, ClientWrite, Effect, Input, ReadMachine, RepairWhen};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
@@ -164,7 +164,7 @@ pub struct Coordinator<C> {
     wakes: BTreeSet<(Moment, OperationId)>,
     next: u64,
     latencies: BTreeMap<NodeId, Latency>,
-    follow_us: u64,
+    settings: CoordinatorSettings,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
 }
@@ -172,16 +172,15 @@ pub struct Coordinator<C> {
 type Effects<C> = Vec<CoordinatorEffect<C>>;
 
 impl<C> Coordinator<C> {
-    /// A coordinator with nothing in flight, which follows late answers for `follow_us` microseconds after a
-    /// client's deadline.
+    /// A coordinator with nothing in flight.
     #[must_use]
-    pub fn new(follow_us: u64) -> Self {
+    pub fn new(settings: CoordinatorSettings) -> Self {
         Self {
             operations: BTreeMap::new(),
             wakes: BTreeSet::new(),
             next: 0,
             latencies: BTreeMap::new(),
-            follow_us,
+            settings,
             wanted: Vec::new(),
         }
     }
@@ -231,7 +230,7 @@ impl<C> Coordinator<C> {
     }
 
     fn planner<'a>(&'a self, around: Surroundings<'a>, deadline: Moment) -> Planner<'a> {
-        Planner { around, latencies: &self.latencies, follow_us: self.follow_us, deadline }
+        Planner { around, latencies: &self.latencies, settings: self.settings, deadline }
     }
 
     fn begin_read(
@@ -348,7 +347,7 @@ impl<C> Coordinator<C> {
     ) {
         if let Some(operation) = self.operations.get_mut(&id) {
             for effect in wanted.drain(..) {
-                operation.turn(around, (id, self.follow_us), effect, effects);
+                operation.turn(around, (id, self.settings.follow_us), effect, effects);
             }
             let (finished, wake) = (operation.machine.finished(), operation.machine.wake_at());
             let before = operation.wake;
