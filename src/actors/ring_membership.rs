@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
@@ -15,7 +14,7 @@ use crate::actors::shell::hand_over;
 use crate::protocol::ids::{ActorId, NodeId};
 use crate::protocol::membership::{Confirmation, Gate, Identity, KnownIdentities, NotAdmitted, PeerEvent};
 use crate::protocol::ring::Ring;
-use crate::storage::{Change, Store, StoreError, Table, peers};
+use crate::storage::{Store, StoreError, peers};
 use crate::transport::Gatekeeper;
 
 /// The ring in force: an immutable snapshot that every actor shares.
@@ -137,14 +136,9 @@ impl Gatekeeper for SharedGate {
     }
 }
 
-/// What was remembered of peers when the node last ran. A damaged memory is forgotten, with a word in the
-/// log: it only guards against restored backups.
+/// What was remembered of peers when the node last ran. A damaged memory is forgotten, with a word in the log.
 pub fn load_known(store: &dyn Store) -> Result<KnownIdentities, StoreError> {
-    let Some(record) = store.get(Table::Meta, peers::KEY)? else { return Ok(KnownIdentities::default()) };
-    Ok(peers::decode(record).unwrap_or_else(|damage| {
-        tracing::error!("what was remembered of peers is lost: {damage}");
-        KnownIdentities::default()
-    }))
+    peers::load(store, &mut |damage| tracing::error!("what was remembered of a peer is lost: {damage}"))
 }
 
 /// Tells those who want to know of peers' comings and goings, and remembers peers' identities.
@@ -169,10 +163,13 @@ impl RingMembership {
     /// Writes down what peers have shown. It is synced with whatever is synced next: a peer that presents
     /// less than what was lost here is only caught a little later.
     fn remember(&self) {
-        let Some(known) = self.gate.as_ref().and_then(|gate| gate.with(Gate::take_changed)) else { return };
-        let value = peers::encode(&known);
-        let change = Change::Put { table: Table::Meta, key: Bytes::from_static(peers::KEY), value };
-        if let Err(error) = self.store.apply(vec![change]) {
+        let Some(gate) = &self.gate else { return };
+        let changed = gate.with(Gate::take_changed);
+        if changed.is_empty() {
+            return;
+        }
+        let changes = changed.iter().map(|(node, shown)| peers::change(node, shown)).collect();
+        if let Err(error) = self.store.apply(changes) {
             tracing::warn!("what is known of peers could not be written: {error}");
         }
     }

@@ -20,6 +20,7 @@ pub use connection::Connection;
 pub use counters::TransportCounters;
 pub use handshake::{LanePurpose, Secret};
 pub use lane::{Lane, LaneConfig};
+pub use link::OUTSTANDING_MAX;
 pub use reconnect::Reconnects;
 
 use crate::protocol::ids::NodeId;

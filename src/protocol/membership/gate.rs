@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::identity::{KnownIdentities, Presented};
-use crate::protocol::ids::{ActorId, NodeId};
+use super::identity::{KnownIdentities, Presented, Shown};
+use crate::protocol::ids::{ActorId, DirectoryId, NodeId};
 use crate::protocol::ring::Ring;
 
 /// Who a node says it is.
@@ -62,8 +62,8 @@ pub enum Confirmation {
 pub struct Gate {
     me: NodeId,
     known: KnownIdentities,
-    /// Whether `known` changed since it was last written down.
-    changed: bool,
+    /// Of whom something changed since it was last written down.
+    changed: BTreeSet<NodeId>,
     confirmation: Confirmation,
     confirmed_by: BTreeSet<NodeId>,
     connections: BTreeMap<NodeId, u32>,
@@ -76,7 +76,7 @@ impl Gate {
         let mut gate = Self {
             me: me.clone(),
             known,
-            changed: false,
+            changed: BTreeSet::new(),
             confirmation: Confirmation::Awaited,
             confirmed_by: BTreeSet::new(),
             connections: BTreeMap::new(),
@@ -104,7 +104,9 @@ impl Gate {
         }
         match self.known.judge(&peer.node, peer.presented) {
             Ok(standing) => {
-                self.changed |= self.known.learn(&peer.node, peer.presented);
+                if self.known.learn(&peer.node, peer.presented) {
+                    self.changed.insert(peer.node.clone());
+                }
                 Ok(standing.other_directory)
             }
             Err(refused) => Err(NotAdmitted { reason: refused.to_string(), identity: true }),
@@ -166,12 +168,13 @@ impl Gate {
     /// Versions with dots of these actors were seen: each has come at least so far.
     pub fn saw_dots(&mut self, seen: impl IntoIterator<Item = (ActorId, u64)>) {
         for (actor, counter) in seen {
-            self.changed |= self.known.saw_dot(actor, counter);
+            self.changed.extend(self.known.saw_dot(actor, counter));
         }
     }
 
-    /// What is remembered, if it changed since it was last asked for.
-    pub fn take_changed(&mut self) -> Option<KnownIdentities> {
-        std::mem::take(&mut self.changed).then(|| self.known.clone())
+    /// What is remembered of the nodes of which something changed since this was last asked for.
+    pub fn take_changed(&mut self) -> Vec<(NodeId, Vec<(DirectoryId, Shown)>)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        changed.map(|node| (node.clone(), self.known.of(&node).collect())).collect()
     }
 }

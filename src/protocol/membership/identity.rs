@@ -123,10 +123,17 @@ impl KnownIdentities {
     }
 
     /// Remembers that a dot of `actor` was seen in some version, whoever sent it. Only directories that were
-    /// presented before are known by node; of others nothing is learnt. Whether that was news.
-    pub fn saw_dot(&mut self, actor: ActorId, counter: u64) -> bool {
-        let known = self.nodes.values_mut().find_map(|directories| directories.get_mut(&actor.directory));
-        known.is_some_and(|known| raise(known, actor.start, counter))
+    /// presented before are known by node; of others nothing is learnt. Gives the node if that was news.
+    pub fn saw_dot(&mut self, actor: ActorId, counter: u64) -> Option<NodeId> {
+        let (node, known) = self.nodes.iter_mut().find_map(|(node, directories)| {
+            directories.get_mut(&actor.directory).map(|known| (node, known))
+        })?;
+        raise(known, actor.start, counter).then(|| node.clone())
+    }
+
+    /// What is remembered of one node, by directory.
+    pub fn of(&self, node: &NodeId) -> impl Iterator<Item = (DirectoryId, Shown)> {
+        self.nodes.get(node).into_iter().flatten().map(|(id, shown)| (*id, *shown))
     }
 
     /// All that is remembered, by node and directory.
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn dots_of_directories_that_never_presented_themselves_teach_nothing() {
         let mut known = KnownIdentities::default();
-        assert!(!known.saw_dot(actor(1, 1), 5));
+        assert_eq!(known.saw_dot(actor(1, 1), 5), None);
         assert_eq!(known, KnownIdentities::default());
     }
 

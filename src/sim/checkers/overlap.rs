@@ -1,0 +1,40 @@
+//! Invariant 4: with R + W > N and strict quorum, a read that starts after a write was acknowledged returns that
+//! write, or one that covers it.
+
+use super::causality::shown;
+use super::{Invariant, Violation};
+use crate::protocol::causality::CausalContext;
+use crate::sim::truth::{KeyIndex, NEVER, Truth, VersionIndex};
+
+/// What a read that starts now may have to return: the writes that are acknowledged already.
+#[must_use]
+pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<VersionIndex> {
+    let acked = truth.key(key).map(|key| key.acked.clone()).unwrap_or_default();
+    debug_assert!(acked.iter().all(|index| truth.version(*index).is_some_and(|v| v.acked_at != NEVER)));
+    acked
+}
+
+/// A read of `r` homes was answered with what `seen` covers.
+///
+/// Homes whose disk was set back unnoticed do not count: they hold less than they acknowledged, and nobody can know.
+pub fn answered(
+    truth: &Truth,
+    key: KeyIndex,
+    before: &[VersionIndex],
+    r: u8,
+    seen: Option<&CausalContext>,
+) -> Result<(), Violation> {
+    let n = truth.key(key).map_or(0, |key| key.homes.len());
+    for version in before.iter().filter_map(|index| truth.version(*index)) {
+        let homes = (version.acked_by & !version.set_back).count_ones() as usize;
+        let overlaps = usize::from(r) + homes > n;
+        if overlaps && !version.lost && !seen.is_some_and(|seen| seen.covers(version.dot)) {
+            let what = format!(
+                "a read of R = {r} homes of {n} lacks {}, which {homes} homes had acknowledged before it began",
+                shown(version.dot)
+            );
+            return Err(Violation::at(Invariant::Overlap, key, what));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What goes wrong: drawn from the seed, or written down in a scenario.
+
+use serde::{Deserialize, Serialize};
+
+use super::queue::{MILLIS, SECONDS, Time};
+use super::random::Random;
+
+/// The kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The process is killed and started again after a while.
+    Crash,
+    /// The machine loses power: what was not synced is lost.
+    PowerLoss,
+    /// The power fails on several nodes at once.
+    PowerLossTogether,
+    /// The process stops cleanly and is started again after a while.
+    CleanRestart,
+    /// The disk is lost; the node comes back under its name with an empty one.
+    DiskLoss,
+    /// A backup is taken, and put back in the place of the disk a while later.
+    RestoredBackup,
+    /// The directory is copied while the node is stopped, and both run.
+    ClonedDirectory,
+    /// The process stands still for a while.
+    Pause,
+    /// The nodes are cut into two groups.
+    Partition,
+    /// One node hears others that do not hear it, or the other way round.
+    OneWayPartition,
+    /// The ways from and to a node are slow.
+    SlowLinks,
+    /// The ways from and to a node lose messages.
+    LossyLinks,
+    /// Messages come twice, and overtake each other.
+    Repetition,
+    /// The ways from and to a node are narrow.
+    NarrowLinks,
+    /// A wall clock jumps within `clock.max_skew`, and back.
+    ClockStep,
+    /// A wall clock jumps far beyond `clock.max_skew`, and back.
+    ClockJump,
+    /// A node's clocks run fast or slow.
+    ClockDrift,
+    /// The disk is full.
+    DiskFull,
+    /// Each sync takes long.
+    DiskSlow,
+    /// A stored record is damaged.
+    DamagedRecord,
+    /// A sync fails, which ends the process.
+    SyncError,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Crash,
+        Self::PowerLoss,
+        Self::PowerLossTogether,
+        Self::CleanRestart,
+        Self::DiskLoss,
+        Self::RestoredBackup,
+        Self::ClonedDirectory,
+        Self::Pause,
+        Self::Partition,
+        Self::OneWayPartition,
+        Self::SlowLinks,
+        Self::LossyLinks,
+        Self::Repetition,
+        Self::NarrowLinks,
+        Self::ClockStep,
+        Self::ClockJump,
+        Self::ClockDrift,
+        Self::DiskFull,
+        Self::DiskSlow,
+        Self::DamagedRecord,
+        Self::SyncError,
+    ];
+
+    /// Its name, as scenarios have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::PowerLoss => "power-loss",
+            Self::PowerLossTogether => "power-loss-together",
+            Self::CleanRestart => "clean-restart",
+            Self::DiskLoss => "disk-loss",
+            Self::RestoredBackup => "restored-backup",
+            Self::ClonedDirectory => "cloned-directory",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::OneWayPartition => "one-way-partition",
+            Self::SlowLinks => "slow-links",
+            Self::LossyLinks => "lossy-links",
+            Self::Repetition => "repetition",
+            Self::NarrowLinks => "narrow-links",
+            Self::ClockStep => "clock-step",
+            Self::ClockJump => "clock-jump",
+            Self::ClockDrift => "clock-drift",
+            Self::DiskFull => "disk-full",
+            Self::DiskSlow => "disk-slow",
+            Self::DamagedRecord => "damaged-record",
+            Self::SyncError => "sync-error",
+        }
+    }
+}
+
+/// One fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// When it comes.
+    pub at: Time,
+    /// What.
+    pub kind: Kind,
+    /// Which node; the next one that it can come to, if not this one.
+    pub node: u32,
+    /// How long it lasts.
+    pub lasts: Time,
+    /// Whatever else the kind needs to know: which group, how far, how much.
+    pub detail: u64,
+}
+
+/// How much goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// A few faults, of the kinds that every cluster meets.
+    Light,
+    /// At least 20 faults, of every kind.
+    Heavy,
+}
+
+/// Kinds that every cluster meets.
+const LIGHT: [Kind; 6] =
+    [Kind::Crash, Kind::CleanRestart, Kind::Pause, Kind::Partition, Kind::SlowLinks, Kind::ClockStep];
+
+/// Draws the faults of a run between `from` and `until`.
+#[must_use]
+pub fn draw(seed: u64, level: Level, nodes: u32, from: Time, until: Time) -> Vec<Fault> {
+    let mut random = Random::new(seed, "faults");
+    let (count, kinds): (u64, &[Kind]) = match level {
+        Level::None => (0, &[]),
+        Level::Light => (random.between(4, 8), &LIGHT),
+        Level::Heavy => (random.between(24, 36), &Kind::ALL),
+    };
+    let mut faults: Vec<Fault> = (0..count)
+        .filter_map(|_| {
+            let kind = *random.pick(kinds)?;
+            let longest = match kind {
+                Kind::RestoredBackup | Kind::ClonedDirectory => 6 * SECONDS,
+                _ => 3 * SECONDS,
+            };
+            // Short faults are as likely as long ones.
+            let lasts = 20.0 * (longest as f64 / (20.0 * MILLIS as f64)).powf(random.uniform());
+            Some(Fault {
+                at: random.between(from, until),
+                kind,
+                node: random.below(nodes.into()) as u32,
+                lasts: (lasts * MILLIS as f64) as Time,
+                detail: random.number(),
+            })
+        })
+        .collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
