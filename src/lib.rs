@@ -29,6 +29,7 @@ pub mod client;
 pub mod config;
 pub mod http;
 pub mod protocol;
+pub mod sim;
 pub mod storage;
 pub mod telemetry;
 pub mod transport;

@@ -120,7 +120,7 @@ impl SettingsHost for Host<'_> {
         });
         stored.map_err(|error| {
             tracing::warn!("bucket settings could not be stored: {error}");
-            if matches!(error, StoreError::Full { .. }) { Refusal::DiskFull } else { Refusal::Storage }
+            error.refusal()
         })
     }
 }

@@ -102,7 +102,7 @@ impl ReplicaHost for Host<'_> {
                 tracing::error!(key = %slot.escape_ascii(), "a stored record is damaged: {damage}");
                 Ok(Held::Damaged)
             }
-            Err(error) => Err(refusal_of(&error)),
+            Err(error) => Err(error.refusal()),
         }
     }
 
@@ -113,7 +113,7 @@ impl ReplicaHost for Host<'_> {
             } else {
                 tracing::error!("a write to the store failed: {error}");
             }
-            refusal_of(&error)
+            error.refusal()
         })
     }
 
@@ -131,7 +131,7 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn issue(&mut self) -> Result<Hlc, Refusal> {
-        self.parts.clock.borrow_mut().issue().map_err(|error| refusal_of(&error))
+        self.parts.clock.borrow_mut().issue().map_err(|error| error.refusal())
     }
 
     fn shown(&self) -> Hlc {
@@ -147,7 +147,7 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn renew_start(&mut self) -> Result<(), Refusal> {
-        (self.parts.renew_start)().map_err(|error| refusal_of(&error))
+        (self.parts.renew_start)().map_err(|error| error.refusal())
     }
 
     fn serves(&self, partition: PartitionId) -> bool {
@@ -230,14 +230,6 @@ impl ReplicaStore {
 
     fn unpark(&mut self) {
         self.step(|core, view, host, effects| core.unpark(moment(), view, host, effects));
-    }
-}
-
-fn refusal_of(error: &StoreError) -> Refusal {
-    match error {
-        StoreError::Full { .. } => Refusal::DiskFull,
-        StoreError::Damaged(_) => Refusal::Damaged,
-        StoreError::Failed(_) => Refusal::Storage,
     }
 }
 

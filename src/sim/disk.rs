@@ -75,6 +75,12 @@ impl GroupCommit {
         Some(applied)
     }
 
+    /// Whether the sync that runs succeeds.
+    #[must_use]
+    pub fn can_end(&self, disk: &Disk) -> bool {
+        !disk.store.syncs_fail()
+    }
+
     /// The sync that runs has ended: what it made durable is, and these tickets go back.
     pub fn end(&mut self, disk: &Disk) -> Vec<u64> {
         let Some((applied, tickets)) = self.syncing.take() else { return Vec::new() };

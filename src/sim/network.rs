@@ -106,7 +106,13 @@ impl Network {
     }
 
     /// Sends a message of so many bytes on its way.
-    pub fn send(&mut self, now: Time, (from, to): (NodeIndex, NodeIndex), leg: Leg, bytes: usize) -> Arrivals {
+    pub fn send(
+        &mut self,
+        now: Time,
+        (from, to): (NodeIndex, NodeIndex),
+        leg: Leg,
+        bytes: usize,
+    ) -> Arrivals {
         let delay = self.delay(from, to, leg);
         let Some(trouble) = self.troubles.get_mut(&(from, to)) else {
             return Arrivals { first: Some(now + delay), second: None };
@@ -123,8 +129,14 @@ impl Network {
         let (slower, twice) = (trouble.slower, trouble.twice);
         let first = Some(leaves + delay + self.random.below(slower + 1));
         let again = self.random.chance(twice);
-        let second = again.then(|| leaves + self.delay(from, to, leg) + self.random.below(slower + 10 * MILLIS));
+        let second =
+            again.then(|| leaves + self.delay(from, to, leg) + self.random.below(slower + 10 * MILLIS));
         Arrivals { first, second }
+    }
+
+    /// When a message of a node to itself arrives, where even that crosses the network.
+    pub fn own(&mut self, now: Time, node: NodeIndex, leg: Leg) -> Time {
+        now + self.delay(node, node, leg)
     }
 
     /// How long a round trip takes just now, where nothing is wrong.

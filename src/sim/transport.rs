@@ -49,8 +49,10 @@ pub struct Pending {
 pub struct Link {
     /// The connection that stands, by its number.
     pub connection: Option<u64>,
-    /// Whether somebody dials.
+    /// Whether a dial is under way or due.
     pub dialling: bool,
+    /// Whether a dial is under way.
+    pub shaking: bool,
     /// How long the next dial waits after a failure, in microseconds.
     pub backoff_us: u64,
     /// When the last dial failed, or the last connection ended.
@@ -142,7 +144,7 @@ impl Transport {
     pub fn up(&mut self, peer: NodeIndex, connection: u64) -> Vec<Pending> {
         let link = self.links.entry(peer).or_default();
         link.connection = Some(connection);
-        link.dialling = false;
+        (link.dialling, link.shaking) = (false, false);
         link.backoff_us = BACKOFF_MIN_US;
         link.failed_at = None;
         let mut pending = std::mem::take(&mut link.pending);
@@ -157,10 +159,13 @@ impl Transport {
     pub fn down(&mut self, now: Moment, peer: NodeIndex) -> Vec<(Outstanding, Refusal)> {
         let link = self.links.entry(peer).or_default();
         link.connection = None;
+        link.shaking = false;
         link.failed_at = Some(now);
         link.pending.clear();
         let ended = std::mem::take(&mut link.outstanding).into_values();
-        ended.map(|request| (request, if request.sent { Refusal::NoAnswer } else { Refusal::NotSent })).collect()
+        ended
+            .map(|request| (request, if request.sent { Refusal::NoAnswer } else { Refusal::NotSent }))
+            .collect()
     }
 
     /// Takes an answer that came on `connection`; none if nobody waits for it any more.

@@ -47,10 +47,14 @@ pub struct Version {
     pub converged_at: Time,
     /// When its client was told that it succeeded.
     pub acked_at: Time,
-    /// The homes that acknowledged it, as bits by place.
+    /// The homes that ever acknowledged it, as bits by place.
+    pub ever_promised: u32,
+    /// Those of them that still keep it, as far as their disks go.
     pub promised: u32,
     /// The homes among them that its client was told of.
     pub acked_by: u32,
+    /// The homes of whose names a second node acknowledged it, with a disk of its own.
+    pub by_ghost: u32,
     /// The homes whose disk was set back unnoticed to before it.
     pub set_back: u32,
     /// Whether no disk holds it any more, nor anything that covers it.
@@ -191,8 +195,10 @@ impl Truth {
             committed_at: NEVER,
             converged_at: NEVER,
             acked_at: NEVER,
+            ever_promised: 0,
             promised: 0,
             acked_by: 0,
+            by_ghost: 0,
             set_back: 0,
             lost: false,
         });
@@ -254,17 +260,43 @@ impl Truth {
             if let Some(applied) = version.applied_at.get_mut(place) {
                 *applied = NEVER;
             }
-            version.lost |= version.applied_at.iter().all(|at| *at == NEVER);
+            version.lost |= nowhere(version);
         }
     }
 
-    /// A home acknowledged that it has these versions.
-    pub fn promise(&mut self, key: KeyIndex, node: NodeIndex, dots: &[Dot]) {
-        let Some(place) = self.place(key, node) else { return };
-        for dot in dots {
-            let index = self.by_dot.get(dot).copied();
-            if let Some(version) = index.and_then(|index| self.version_mut(index)) {
-                version.promised |= 1 << place;
+    /// A home acknowledged that it has all that `promise` covers; or a second node of its name did, which is
+    /// `ghost_of` it.
+    pub fn promise(
+        &mut self,
+        key: KeyIndex,
+        node: NodeIndex,
+        ghost_of: Option<NodeIndex>,
+        promise: &CausalContext,
+    ) {
+        let Some(place) = self.place(key, ghost_of.unwrap_or(node)) else { return };
+        let Self { versions, keys, .. } = self;
+        let Some(key) = keys.get_mut(key as usize) else { return };
+        for &index in &key.recent {
+            let version = versions.get_mut(index as usize);
+            if let Some(version) = version.filter(|version| promise.covers(version.dot)) {
+                version.ever_promised |= 1 << place;
+                let bits = if ghost_of.is_some() { &mut version.by_ghost } else { &mut version.promised };
+                *bits |= 1 << place;
+            }
+        }
+    }
+
+    /// The second node of a name is gone, and its disk.
+    pub fn ghost_gone(&mut self, of: NodeIndex) {
+        let Self { versions, keys, .. } = self;
+        for key in keys {
+            let Some(place) = key.homes.iter().position(|home| *home == of) else { continue };
+            for index in &key.recent {
+                let Some(version) = versions.get_mut(*index as usize) else { continue };
+                if version.by_ghost & 1 << place != 0 {
+                    version.by_ghost &= !(1 << place);
+                    version.lost |= nowhere(version);
+                }
             }
         }
     }
@@ -304,6 +336,11 @@ impl Truth {
             ("unconverged", count(&|version| version.converged_at == NEVER)),
         ])
     }
+}
+
+/// Whether no disk holds a version, nor anything that covers it.
+fn nowhere(version: &Version) -> bool {
+    version.by_ghost == 0 && version.applied_at.iter().all(|at| *at == NEVER)
 }
 
 /// Forgets versions that every home has, and something that replaced them too.

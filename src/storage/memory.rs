@@ -28,6 +28,7 @@ struct Disk {
     syncs: u64,
     full: bool,
     sync_fails: bool,
+    sync_failed: bool,
 }
 
 impl MemoryStore {
@@ -91,6 +92,17 @@ impl MemoryStore {
     /// Whether syncs fail from now on.
     pub fn fail_sync(&self, fails: bool) {
         self.disk().sync_fails = fails;
+    }
+
+    /// Whether syncs fail just now.
+    #[must_use]
+    pub fn syncs_fail(&self) -> bool {
+        self.disk().sync_fails
+    }
+
+    /// Whether a sync has failed since this was last asked.
+    pub fn take_failed_sync(&self) -> bool {
+        std::mem::take(&mut self.disk().sync_failed)
     }
 
     /// Whether the disk is full from now on.
@@ -185,6 +197,7 @@ impl Store for MemoryStore {
     fn sync(&self) -> Result<(), StoreError> {
         let mut disk = self.disk();
         if disk.sync_fails {
+            disk.sync_failed = true;
             return Err(StoreError::Failed("the sync was told to fail".to_owned()));
         }
         disk.undo.clear();

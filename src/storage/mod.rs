@@ -27,6 +27,7 @@ pub use sealed::{RecordDamaged, seal, unseal};
 
 use bytes::Bytes;
 
+use crate::protocol::message::Refusal;
 use crate::protocol::time::CeilingReached;
 
 /// The tables of a store.
@@ -80,6 +81,18 @@ pub enum StoreError {
     /// Any other failure. Whether anything changed is unknown.
     #[error("the store failed: {0}")]
     Failed(String),
+}
+
+impl StoreError {
+    /// What a replica says of it.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Full { .. } => Refusal::DiskFull,
+            Self::Damaged(_) => Refusal::Damaged,
+            Self::Failed(_) => Refusal::Storage,
+        }
+    }
 }
 
 impl From<CeilingReached> for StoreError {

@@ -118,6 +118,21 @@ pub enum CoordinatorCount {
     HedgedReads,
 }
 
+impl CoordinatorCount {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OperationsRefused => "operations_refused",
+            Self::FollowUpsDropped => "follow_ups_dropped",
+            Self::WritesUnfollowed => "writes_unfollowed",
+            Self::ReadRepairsBlocking => "read_repairs_blocking",
+            Self::ReadRepairsAsync => "read_repairs_async",
+            Self::HedgedReads => "hedged_reads",
+        }
+    }
+}
+
 /// What answers an operation's question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerBody {

@@ -76,6 +76,20 @@ pub enum ReplicaCount {
     SettingsWaitRefused,
 }
 
+impl ReplicaCount {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ExpiredOnArrival => "expired_on_arrival",
+            Self::WrongRing => "wrong_ring",
+            Self::ClockSkewRefused => "clock_skew_refused",
+            Self::DamagedHealed => "damaged_healed",
+            Self::SettingsWaitRefused => "settings_waits_refused",
+        }
+    }
+}
+
 /// The replica of one shard.
 #[derive(Debug)]
 pub struct Replica<W> {

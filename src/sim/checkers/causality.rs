@@ -36,7 +36,9 @@ impl Causality {
         let last = self.times.entry(*disk).or_insert(Hlc::ZERO);
         if version.hlc <= *last {
             let time = version.hlc;
-            return broken(format!("the time {time:?} was given, and its directory had come to {last:?} before"));
+            return broken(format!(
+                "the time {time:?} was given, and its directory had come to {last:?} before"
+            ));
         }
         *last = version.hlc;
         if version.write_id != *write_id {
@@ -103,7 +105,8 @@ impl Causality {
             }
         }
         for (at, sibling) in object.siblings().iter().enumerate() {
-            let again = object.siblings().into_iter().skip(at + 1).find(|other| other.write_id == sibling.write_id);
+            let again =
+                object.siblings().into_iter().skip(at + 1).find(|other| other.write_id == sibling.write_id);
             if again.is_some() {
                 return broken(format!("the write {} is shown twice", sibling.write_id));
             }

@@ -5,7 +5,7 @@ use super::causality::shown;
 use super::{Invariant, Violation};
 use crate::protocol::causality::Object;
 use crate::sim::network::NodeIndex;
-use crate::sim::truth::{KeyIndex, Truth, VersionIndex};
+use crate::sim::truth::{KeyIndex, NEVER, Truth, VersionIndex};
 
 /// A node that kept its disk came back from a crash with this under a key: all that it had acknowledged must be in
 /// it, or covered.
@@ -34,13 +34,15 @@ pub fn after_crash(
 /// A client was told that a write succeeded: at least W different homes, each of which acknowledged it.
 pub fn acknowledged(truth: &Truth, index: VersionIndex, required: u8) -> Result<(), Violation> {
     let Some(version) = truth.version(index) else { return Ok(()) };
-    let kept = version.acked_by & (version.promised | version.set_back);
-    if version.acked_by.count_ones() < u32::from(required) || kept != version.acked_by {
+    let places = version.applied_at.iter().enumerate();
+    let has = places.fold(0, |has, (place, at)| has | u32::from(*at != NEVER) << place);
+    let said = version.acked_by & (version.ever_promised | has);
+    if version.acked_by.count_ones() < u32::from(required) || said != version.acked_by {
         let what = format!(
             "{} was acknowledged to its client by the homes {:#b}, W = {required}, and only {:#b} of them did",
             shown(version.dot),
             version.acked_by,
-            kept
+            said
         );
         return Err(Violation::at(Invariant::Durability, version.key, what));
     }
@@ -53,8 +55,7 @@ pub fn at_the_end(truth: &Truth, key: KeyIndex, together: &Object) -> Result<(),
     let acked = truth.key(key).into_iter().flat_map(|key| key.acked.iter());
     for version in acked.filter_map(|index| truth.version(*index)) {
         if !version.lost && !together.context().covers(version.dot) {
-            let what =
-                format!("{} was acknowledged, and at the end no home has it", shown(version.dot));
+            let what = format!("{} was acknowledged, and at the end no home has it", shown(version.dot));
             return Err(Violation::at(Invariant::Durability, key, what));
         }
     }

@@ -1,0 +1,417 @@
+//! One run of a node: the machines of the protocol core, put together as the actors put them together.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::disk::{Disk, GroupCommit};
+use super::names::Names;
+use super::network::NodeIndex;
+use super::transport::Transport;
+use super::truth::KeyIndex;
+use crate::protocol::causality::{CausalContext, Object};
+use crate::protocol::coordinator::{Coordinator, CoordinatorSettings};
+use crate::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId};
+use crate::protocol::membership::{
+    Backfill, Completeness, Found, Gate, Identity, KnownIdentities, Presented,
+};
+use crate::protocol::message::{Coordinate, Refusal, ScanCursor};
+use crate::protocol::replica::{Held, Replica, ReplicaHost, ScanHost, ScannedRecord};
+use crate::protocol::ring::Ring;
+use crate::protocol::settings::{BucketTable, SettingsHost, SettingsKeeper, StoredSettings};
+use crate::protocol::time::{
+    CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros, ceiling_ahead,
+};
+use crate::storage::{
+    Bookkeeping, Change, Commit, Store, StoreError, Table, keys, objects, settings as records,
+};
+
+/// The way back to whoever asked a coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// A client of the workload, by the number of its operation.
+    Operation(u64),
+    /// A node that handed a write on.
+    Peer(PeerRequestId),
+}
+
+/// A request of a peer, for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerRequestId {
+    /// The peer.
+    pub peer: NodeIndex,
+    /// The connection it came on.
+    pub connection: u64,
+    /// Its number there.
+    pub id: u64,
+}
+
+/// The way back to whoever asked a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplyTo {
+    /// This node's coordinator.
+    Coordinator {
+        /// Handed back.
+        tag: u64,
+    },
+    /// A peer.
+    Peer(PeerRequestId),
+    /// This node's backfill.
+    Backfill {
+        /// Whose page the object was on.
+        peer: NodeId,
+    },
+    /// This very replica, which coordinated the write and has to hear that it arrived here.
+    Own {
+        /// What its acknowledgement waits for.
+        ticket: u64,
+    },
+}
+
+/// The way back, and what an acknowledgement on it promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Way {
+    /// To whom.
+    pub to: ReplyTo,
+    /// The key, where the request was to merge something.
+    pub key: Option<KeyIndex>,
+    /// What an acknowledgement says is kept; nothing where the request was to fetch.
+    pub promise: CausalContext,
+}
+
+/// The dots of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Dots {
+    /// Who issues them.
+    pub actor: ActorId,
+    /// What the run presents of itself.
+    pub presented: Presented,
+    /// The last that was issued.
+    pub last: u64,
+}
+
+impl Dots {
+    fn next(&mut self) -> Dot {
+        self.last += 1;
+        Dot { actor: self.actor, counter: self.last }
+    }
+}
+
+/// The synced ceiling of a run's clock.
+#[derive(Debug)]
+pub struct Ceiling {
+    synced: Cell<Hlc>,
+    bookkeeping: Rc<Bookkeeping>,
+}
+
+impl CeilingKeeper for Ceiling {
+    type Error = StoreError;
+
+    fn synced(&self) -> Hlc {
+        self.synced.get()
+    }
+
+    fn raise(&self, to: Hlc) -> Result<(), StoreError> {
+        self.bookkeeping.raise_ceiling(to)?;
+        self.synced.set(self.synced.get().max(to));
+        Ok(())
+    }
+}
+
+/// An object that was just stored.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its key.
+    pub key: KeyIndex,
+    /// What was there before; none if it was damaged.
+    pub before: Option<Object>,
+    /// What is there now.
+    pub after: Object,
+    /// The write that was coordinated here, if it came of one.
+    pub coordinated: Option<Box<Coordinate>>,
+    /// Whether it reached the store.
+    pub kept: bool,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct Process {
+    /// The operations.
+    pub coordinator: Coordinator<Client>,
+    /// The objects.
+    pub replica: Replica<Way>,
+    /// The bucket settings.
+    pub keeper: SettingsKeeper<u64>,
+    /// What is pulled, and what may be answered for.
+    pub backfill: Backfill,
+    /// Who the peers are.
+    pub gate: Gate,
+    /// The dots.
+    pub dots: Dots,
+    /// The clock.
+    pub clock: HybridClock,
+    /// Its ceiling.
+    pub ceiling: Ceiling,
+    /// What the directory remembers.
+    pub bookkeeping: Rc<Bookkeeping>,
+    /// The connections.
+    pub transport: Transport,
+    /// The syncs.
+    pub commit: GroupCommit,
+    /// When the world was last asked to wake the coordinator and the transport.
+    pub armed: Option<Moment>,
+    /// What acknowledgements of coordinated writes promise, by their tags.
+    pub stamped: BTreeMap<u64, (KeyIndex, Dot)>,
+}
+
+/// What a run is made of.
+#[derive(Debug)]
+pub struct ProcessParts<'a> {
+    /// The node's name.
+    pub id: NodeId,
+    /// The ring.
+    pub ring: &'a Ring,
+    /// The disk.
+    pub disk: &'a Disk,
+    /// The bookkeeping that the start has begun.
+    pub bookkeeping: Rc<Bookkeeping>,
+    /// What the run presents.
+    pub presented: Presented,
+    /// The ceiling that it found.
+    pub found_ceiling: Hlc,
+    /// How the directory was found.
+    pub found: Found,
+    /// The wall clock.
+    pub wall: WallMicros,
+    /// What buckets have that were never set.
+    pub defaults: crate::protocol::bucket::BucketSettings,
+    /// How operations are coordinated.
+    pub coordinator: CoordinatorSettings,
+    /// `limits.timeout`, in microseconds.
+    pub timeout_us: u64,
+    /// `clock.max_skew`, in microseconds.
+    pub max_skew_us: u64,
+    /// `storage.commit`.
+    pub commit: Commit,
+}
+
+impl Process {
+    /// A run that has met nobody yet.
+    pub fn start(parts: ProcessParts<'_>) -> Result<Self, StoreError> {
+        let ProcessParts { id, ring, disk, bookkeeping, presented, found_ceiling, .. } = parts;
+        let known = crate::storage::peers::load(&*disk.store, &mut |_| {})?;
+        let ceiling = Ceiling { synced: Cell::new(Hlc::ZERO), bookkeeping: bookkeeping.clone() };
+        ceiling.raise(crate::protocol::time::first_ceiling(found_ceiling, parts.wall))?;
+        let table = BucketTable::new(parts.defaults, records::load(&*disk.store)?);
+        Ok(Self {
+            coordinator: Coordinator::new(parts.coordinator),
+            replica: Replica::new(parts.timeout_us.saturating_mul(2)),
+            keeper: SettingsKeeper::new(table),
+            backfill: Backfill::new(ring.partitions(), parts.found),
+            gate: gate(id, ring, known),
+            dots: Dots { actor: presented.actor, presented, last: presented.began },
+            clock: HybridClock::new(found_ceiling, ceiling.synced(), parts.max_skew_us),
+            ceiling,
+            bookkeeping,
+            transport: Transport::default(),
+            commit: GroupCommit::new(parts.commit),
+            armed: None,
+            stamped: BTreeMap::new(),
+        })
+    }
+
+    /// Raises the clock's ceiling ahead of the wall clock.
+    pub fn keep_ceiling_ahead(&self, wall: WallMicros) -> Result<(), StoreError> {
+        match ceiling_ahead(Hlc::from_wall(wall), self.ceiling.synced()) {
+            Some(wanted) => self.ceiling.raise(wanted),
+            None => Ok(()),
+        }
+    }
+
+    /// What this run says of itself in a handshake.
+    #[must_use]
+    pub fn identity(&self, id: &NodeId, ring: &Ring) -> Identity {
+        let presented = Presented { actor: self.dots.actor, ..self.dots.presented };
+        Identity { node: id.clone(), presented, fingerprint: ring.fingerprint() }
+    }
+}
+
+fn gate(id: NodeId, ring: &Ring, known: KnownIdentities) -> Gate {
+    Gate::new(id, ring, known)
+}
+
+/// The node, as its replica needs it.
+#[derive(Debug)]
+pub struct Host<'a> {
+    /// The names of the world.
+    pub names: &'a Names,
+    /// The disk.
+    pub disk: &'a Disk,
+    /// The syncs.
+    pub commit: &'a mut GroupCommit,
+    /// The clock.
+    pub clock: &'a mut HybridClock,
+    /// Its ceiling.
+    pub ceiling: &'a Ceiling,
+    /// The wall clock.
+    pub wall: WallMicros,
+    /// The dots.
+    pub dots: &'a mut Dots,
+    /// The directory's bookkeeping.
+    pub bookkeeping: &'a Bookkeeping,
+    /// What may be answered for.
+    pub completeness: &'a Completeness,
+    /// Whether the identity is confirmed.
+    pub confirmed: bool,
+    /// Whether what is written reaches the store: not where the write is to cross the network first.
+    pub keeps: bool,
+    /// The write that is being coordinated.
+    pub coordinating: Option<Box<Coordinate>>,
+    /// Whether what is read may be written back changed.
+    pub writes: bool,
+    /// What was read last, for what is written after it.
+    pub read: Option<Object>,
+    /// What an acknowledgement waits for that is not kept yet.
+    pub ticket: Option<u64>,
+    /// What was stored.
+    pub stored: &'a mut Vec<Stored>,
+}
+
+impl ReplicaHost for Host<'_> {
+    type Slot = (Bytes, Option<KeyIndex>);
+
+    fn slot(&self, partition: PartitionId, bucket: &BucketName, key: &Key) -> Self::Slot {
+        (keys::object_key(partition, bucket, key), self.names.key_index(bucket, key))
+    }
+
+    fn read(&mut self, slot: &Self::Slot) -> Result<Held, Refusal> {
+        let held = match objects::read(&*self.disk.store, &slot.0) {
+            Ok(Ok(Some(object))) => Held::Object(object),
+            Ok(Ok(None)) => Held::Nothing,
+            Ok(Err(_)) => Held::Damaged,
+            Err(error) => return Err(error.refusal()),
+        };
+        self.read = match &held {
+            _ if !self.writes => None,
+            Held::Object(object) => Some(object.clone()),
+            Held::Nothing => Some(Object::new()),
+            Held::Damaged => None,
+        };
+        Ok(held)
+    }
+
+    fn write(&mut self, slot: &Self::Slot, object: &Object) -> Result<(), Refusal> {
+        if self.keeps {
+            objects::write(&*self.disk.store, &slot.0, object).map_err(|error| error.refusal())?;
+        }
+        if let Some(key) = slot.1 {
+            let (before, coordinated) = (self.read.take(), self.coordinating.take());
+            let (after, kept) = (object.clone(), self.keeps);
+            self.stored.push(Stored { key, before, after, coordinated, kept });
+        }
+        Ok(())
+    }
+
+    fn when_durable(&mut self, ticket: u64) -> bool {
+        if !self.keeps {
+            self.ticket = Some(ticket);
+            return true;
+        }
+        let waits = self.commit.policy == Commit::Fsync;
+        if waits {
+            self.commit.wait(ticket);
+        }
+        waits
+    }
+
+    fn issue(&mut self) -> Result<Hlc, Refusal> {
+        self.clock.issue_raising(self.wall, self.ceiling).map_err(|error| error.refusal())
+    }
+
+    fn shown(&self) -> Hlc {
+        self.clock.read(self.wall)
+    }
+
+    fn observe(&mut self, frame: Hlc) -> Result<(), ClockTooFarAhead> {
+        self.clock.observe(frame, self.wall)
+    }
+
+    fn next_dot(&mut self) -> Dot {
+        self.dots.next()
+    }
+
+    fn renew_start(&mut self) -> Result<(), Refusal> {
+        let start = self.bookkeeping.renew_start().map_err(|error| error.refusal())?;
+        self.dots.actor.start = self.dots.actor.start.max(start);
+        Ok(())
+    }
+
+    fn serves(&self, partition: PartitionId) -> bool {
+        self.completeness.serves(partition)
+    }
+
+    fn may_issue_dots(&self) -> bool {
+        self.confirmed
+    }
+}
+
+/// The disk, for a scan.
+#[derive(Debug)]
+pub struct Scanner<'a> {
+    /// The disk.
+    pub disk: &'a Disk,
+    /// What may be answered for.
+    pub completeness: &'a Completeness,
+}
+
+impl ScanHost for Scanner<'_> {
+    fn records(
+        &self,
+        after: Option<&ScanCursor>,
+        limit: usize,
+        wanted: &mut dyn FnMut(PartitionId, &BucketName) -> bool,
+    ) -> Result<Vec<ScannedRecord>, Refusal> {
+        let scanned = objects::scan(&*self.disk.store, after, limit, wanted, &mut |_, _| {});
+        scanned.map_err(|error| error.refusal())
+    }
+
+    fn may_lack(&self) -> bool {
+        self.completeness.may_lack()
+    }
+}
+
+/// The node, as its keeper of bucket settings needs it.
+#[derive(Debug)]
+pub struct SettingsNode<'a> {
+    /// The disk.
+    pub disk: &'a Disk,
+    /// The clock.
+    pub clock: &'a mut HybridClock,
+    /// Its ceiling.
+    pub ceiling: &'a Ceiling,
+    /// The wall clock.
+    pub wall: WallMicros,
+    /// Partitions of the ring.
+    pub partitions: u32,
+}
+
+impl SettingsHost for SettingsNode<'_> {
+    fn issue(&mut self) -> Result<Hlc, Refusal> {
+        self.clock.issue_raising(self.wall, self.ceiling).map_err(|error| error.refusal())
+    }
+
+    fn holds_data(&mut self, bucket: &BucketName) -> bool {
+        keys::holds_bucket(&*self.disk.store, self.partitions, bucket).unwrap_or(true)
+    }
+
+    fn store(&mut self, newer: &[StoredSettings]) -> Result<(), Refusal> {
+        let changes = newer.iter().map(|(bucket, settings, version)| {
+            let (key, value) = records::encode(bucket, settings, version);
+            Change::Put { table: Table::Meta, key, value }
+        });
+        let store = &self.disk.store;
+        store.apply(changes.collect()).and_then(|()| store.sync()).map_err(|error| error.refusal())
+    }
+}

@@ -1,0 +1,219 @@
+//! One run: a world from its beginning until it is healed and looked at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::checkers::{Violation, durability, endings};
+use super::clients::Tally;
+use super::faults::{Fault, Kind};
+use super::network::NodeIndex;
+use super::queue::{MICROS, MILLIS, SECONDS, Time};
+use super::settings::Settings;
+use super::trace::Trace;
+use super::truth::KeyIndex;
+use super::workload::{Operation, Step};
+use super::world::{Event, World};
+use crate::protocol::causality::Object;
+use crate::protocol::ring::Ring;
+use crate::storage::StoreError;
+
+/// How long a healed cluster may take until it serves everything.
+const HEALS_WITHIN: Time = 400 * SECONDS;
+
+/// The client that looks at everything in the end.
+const INSPECTOR: u32 = u32::MAX;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// Steps of the workload that came.
+    pub operations: u64,
+    /// Events that happened.
+    pub events: u64,
+    /// Their hash.
+    pub hash: u64,
+    /// Faults that came, by kind.
+    pub faults: BTreeMap<Kind, u64>,
+    /// What the clients did.
+    pub tally: Tally,
+    /// How long writes took from their commit until every home had them, in nanoseconds.
+    pub convergence: Vec<Time>,
+    /// Counts of versions.
+    pub versions: BTreeMap<&'static str, u64>,
+    /// What the code under test counted.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The first invariant that was found broken, and after how many operations.
+    pub violation: Option<(Violation, u64)>,
+    /// What happened, if it was to be kept.
+    pub trace: Trace,
+}
+
+/// Runs a world with these steps and faults.
+pub fn run(
+    settings: Arc<Settings>,
+    ring: Arc<Ring>,
+    steps: impl Iterator<Item = Step>,
+    faults: Vec<Fault>,
+) -> Result<Outcome, StoreError> {
+    let seed = settings.seed;
+    let mut world = World::new(settings, ring, faults)?;
+    world.begin();
+    let operations = work(&mut world, steps);
+    if world.violation.is_none() {
+        inspect(&mut world);
+    }
+    let World { events, hash, fault_counts, clients, mut truth, counts, violation, trace, .. } = world;
+    Ok(Outcome {
+        seed,
+        operations,
+        events,
+        hash,
+        faults: fault_counts,
+        tally: clients.tally,
+        versions: truth.counts(),
+        convergence: std::mem::take(&mut truth.convergence),
+        counts,
+        violation: violation.map(|violation| (violation, operations)),
+        trace,
+    })
+}
+
+/// Lets the workload come, step by step, and all faults with it.
+fn work(world: &mut World, steps: impl Iterator<Item = Step>) -> u64 {
+    let mut operations = 0;
+    for step in steps {
+        world.run_until(step.at);
+        if world.violation.is_some() {
+            return operations;
+        }
+        operations += 1;
+        world.queue.push(step.at.max(world.now), Event::Step(Box::new(step)));
+        if operations % 64 == 0 {
+            world.look_after_refused();
+            look_at_queues(world);
+        }
+    }
+    let last = world.faults.iter().map(|fault| fault.at + fault.lasts).max().unwrap_or(0);
+    let until = last.max(world.now + world.settings.timeout_us * MICROS) + MILLIS;
+    world.run_until(until);
+    operations
+}
+
+/// Heals everything, waits until the cluster serves, and reads all keys.
+fn inspect(world: &mut World) {
+    world.heal();
+    let healed = world.now;
+    wait_until_ready(world, healed);
+    for key in 0..world.truth.keys() {
+        if world.violation.is_some() {
+            return;
+        }
+        if world.truth.key(key).is_some_and(|key| !key.recent.is_empty()) {
+            look_at_key(world, key, healed);
+        }
+    }
+    if world.violation.is_none() {
+        world.run_until(world.now + 3 * world.settings.timeout_us * MICROS + SECONDS);
+        look_at_queues(world);
+        look_whether_drained(world);
+    }
+}
+
+/// What keeps a node from serving.
+fn not_ready(world: &World, at: NodeIndex) -> Option<&'static str> {
+    let Some(process) = world.nodes.get(at).and_then(|node| node.process.as_ref()) else {
+        return Some("it does not run");
+    };
+    match () {
+        () if !process.gate.is_confirmed() => Some("its identity is not confirmed"),
+        () if !process.backfill.is_complete() => Some("it lacks what it should hold"),
+        () => None,
+    }
+}
+
+fn wait_until_ready(world: &mut World, healed: Time) {
+    while world.violation.is_none() {
+        let nodes = 0..world.names.nodes().len();
+        let waits = nodes.into_iter().find_map(|node| not_ready(world, node).map(|why| (node, why)));
+        let Some((node, why)) = waits else { return };
+        if world.now > healed + HEALS_WITHIN {
+            let what = format!("{} is not ready: {why}", world.names_of(node));
+            return world.check(Err(endings::does_not_serve(&what)));
+        }
+        world.look_after_refused();
+        world.run_until(world.now + SECONDS);
+    }
+}
+
+/// Reads a key as its bucket says, then from all its homes, until both were answered; then looks at what the homes
+/// hold.
+fn look_at_key(world: &mut World, key: KeyIndex, healed: Time) {
+    let n = world.truth.key(key).map_or(0, |key| key.homes.len());
+    let all = u8::try_from(n).unwrap_or(u8::MAX);
+    let mut asked = 0;
+    for r in [None, Some(all)] {
+        loop {
+            let before = world.clients.tally.reads;
+            let node = (key as usize + asked) % world.names.nodes().len();
+            asked += 1;
+            let at = world.now;
+            let step =
+                Step { at, client: INSPECTOR, node: node as u32, key, operation: Operation::Get { r } };
+            world.ask(step, node);
+            world.run_until(at + 20 * MILLIS);
+            while world.clients.in_flight() > 0 && world.violation.is_none() {
+                world.run_until(world.now + 100 * MILLIS);
+            }
+            if world.violation.is_some() {
+                return;
+            }
+            if world.clients.tally.reads > before {
+                break;
+            }
+            if world.now > healed + HEALS_WITHIN {
+                let what = format!("{} cannot be read", world.names.shown(key));
+                return world.check(Err(endings::does_not_serve(&what)));
+            }
+            world.look_after_refused();
+            world.run_until(world.now + SECONDS);
+        }
+    }
+    let homes = world.truth.key(key).map(|key| key.homes.clone()).unwrap_or_default();
+    let mut together = Object::new();
+    for object in homes.into_iter().filter_map(|home| world.held_by(home, key)) {
+        together.merge(&object, crate::protocol::time::Hlc::ZERO);
+    }
+    let checked = durability::at_the_end(&world.truth, key, &together);
+    world.check(checked);
+}
+
+fn queues(world: &World) -> Vec<(&'static str, usize, usize)> {
+    use crate::protocol::coordinator::OPERATIONS_MAX;
+    use crate::protocol::replica::{PARKED_MAX, WAITING_MAX};
+    let processes = world.nodes.iter().filter_map(|node| node.process.as_ref());
+    let of = |process: &super::process::Process| {
+        [
+            ("the table of operations", process.coordinator.in_flight(), OPERATIONS_MAX),
+            ("the acknowledgements that wait for a sync", process.replica.waiting(), WAITING_MAX),
+            ("the requests that wait for settings", process.replica.parked(), PARKED_MAX),
+            ("the changes of settings", process.keeper.changes(), usize::MAX),
+            ("the requests that wait for peers", process.transport.waiting(), usize::MAX),
+        ]
+    };
+    processes.flat_map(|process| of(process)).collect()
+}
+
+fn look_at_queues(world: &mut World) {
+    for (name, entries, bound) in queues(world) {
+        world.check(endings::within(name, entries, bound));
+    }
+}
+
+fn look_whether_drained(world: &mut World) {
+    for (name, entries, _) in queues(world) {
+        world.check(endings::drained(name, entries));
+    }
+    world.check(endings::drained("the clients", world.clients.in_flight()));
+}

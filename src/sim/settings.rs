@@ -1,0 +1,91 @@
+//! What a simulated world is like.
+
+use super::workload::{Bucket, buckets};
+use crate::protocol::coordinator::FanOut;
+use crate::protocol::pbs::Legs;
+use crate::protocol::planted::Planted;
+use crate::protocol::quorum::Quorum;
+use crate::protocol::ring::{Member, Ring, RingError, Weight};
+use crate::storage::Commit;
+
+/// A world's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// Nodes.
+    pub nodes: usize,
+    /// Zones; nodes are dealt over them.
+    pub zones: usize,
+    /// Partitions of the ring.
+    pub partitions: u32,
+    /// N, R and W of the cluster's defaults.
+    pub quorum: Quorum,
+    /// Whether there are buckets of other kinds as well.
+    pub mixed: bool,
+    /// Keys of each bucket.
+    pub keys: u32,
+    /// How long messages take.
+    pub legs: Legs,
+    /// `storage.commit`.
+    pub commit: Commit,
+    /// `limits.timeout`, in microseconds.
+    pub timeout_us: u64,
+    /// `clock.max_skew`, in microseconds.
+    pub max_skew_us: u64,
+    /// Whom reads ask at once.
+    pub fan_out: FanOut,
+    /// Whether a coordinator's own replica is asked over the network, as in the WARS model.
+    pub own_leg_crosses: bool,
+    /// Bytes of each value.
+    pub value_bytes: usize,
+    /// Whether a trace is kept.
+    pub trace: bool,
+    /// A bug that was planted.
+    pub planted: Planted,
+}
+
+impl Settings {
+    /// A world of `nodes` with `quorum`, and everything else as usual.
+    #[must_use]
+    pub fn new(seed: u64, nodes: usize, quorum: Quorum, legs: Legs) -> Self {
+        // A cluster has many times more partitions than nodes; small ones are quicker to scan with few.
+        let partitions = (nodes.next_power_of_two() as u32 * 8).clamp(16, 65_536);
+        Self {
+            seed,
+            nodes,
+            zones: 1,
+            partitions,
+            quorum,
+            mixed: true,
+            keys: 12,
+            legs,
+            commit: Commit::Fsync,
+            timeout_us: 1_000_000,
+            max_skew_us: 500_000,
+            fan_out: FanOut::R,
+            own_leg_crosses: false,
+            value_bytes: 16,
+            trace: false,
+            planted: Planted::default(),
+        }
+    }
+
+    /// The buckets.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<Bucket> {
+        buckets(self.quorum, self.nodes, self.mixed)
+    }
+
+    /// The ring of such a world.
+    pub fn ring(&self) -> Result<Ring, RingError> {
+        let names = super::names::Names::new(self.nodes, 0, 0);
+        let members = names.nodes().iter().enumerate().map(|(node, id)| Member {
+            id: id.clone(),
+            zone: format!("z{}", node % self.zones.max(1)),
+            weight: Weight::ONE,
+            address: format!("{id}:7101"),
+        });
+        Ring::founders(self.partitions, members.collect())
+    }
+}
