@@ -11,6 +11,7 @@ pub mod node;
 pub mod processes;
 mod remote;
 pub mod ring;
+pub mod sim;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +35,7 @@ A first example, and what comes after it:
   neap get carts alice                   reads it
   neap bucket set sessions n=3 r=1 w=2   what a bucket promises
   neap ring                              who is in the cluster, and who is up
+  neap sim --faults heavy --seeds 20     the protocol in a simulated cluster, held to its promises
 
 Environment:
   NEAP_URL             where the client commands go; several, comma-separated, are tried in turn
@@ -68,6 +70,7 @@ enum Command {
     Bucket(bucket::BucketArgs),
     Ring(ring::RingArgs),
     Bench(bench::BenchArgs),
+    Sim(sim::SimArgs),
 }
 
 /// Runs the command that this process was given.
@@ -90,5 +93,6 @@ pub fn run() -> Exit {
         Command::Bucket(args) => bucket::run(args, json),
         Command::Ring(args) => ring::run(args, json),
         Command::Bench(args) => bench::run(args, json),
+        Command::Sim(args) => sim::run(args, json),
     }
 }

@@ -100,6 +100,12 @@ pub(super) fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "neap: {message}");
 }
 
+/// Says something at length that is not the command's output.
+pub(super) fn say(text: &str) {
+    // A closed standard error leaves nobody to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Says something by the way, to a person who is watching.
 pub(super) fn remark(message: &str) {
     let mut stderr = std::io::stderr();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::queue::{MILLIS, SECONDS, Time};
+use super::queue::{MICROS, MILLIS, SECONDS, Time};
 use super::random::Random;
 
 /// The kinds of faults.
@@ -160,10 +160,10 @@ pub fn draw(seed: u64, level: Level, nodes: u32, from: Time, until: Time) -> Vec
             // Short faults are as likely as long ones.
             let lasts = 20.0 * (longest as f64 / (20.0 * MILLIS as f64)).powf(random.uniform());
             Some(Fault {
-                at: random.between(from, until),
+                at: random.between(from, until) / MICROS * MICROS,
                 kind,
                 node: random.below(nodes.into()) as u32,
-                lasts: (lasts * MILLIS as f64) as Time,
+                lasts: (lasts * 1_000.0) as Time * MICROS,
                 detail: random.number(),
             })
         })

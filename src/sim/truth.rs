@@ -245,6 +245,7 @@ impl Truth {
         let live = object.into_iter().flat_map(Object::versions);
         // What lives there again may have been replaced everywhere else.
         key.recent.extend(live.filter_map(|live| by_dot.get(&live.dot).copied()));
+        key.recent.extend(key.acked.iter());
         key.recent.sort_unstable();
         key.recent.dedup();
         for &index in &key.recent {

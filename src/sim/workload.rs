@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::queue::{SECONDS, Time};
+use super::queue::{MICROS, SECONDS, Time};
 use super::random::Random;
 use super::truth::KeyIndex;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
@@ -200,7 +200,8 @@ impl Iterator for Workload {
     fn next(&mut self) -> Option<Step> {
         self.left = self.left.checked_sub(1)?;
         let mean = (self.load.until.saturating_sub(self.load.from)) as f64 / self.load.operations as f64;
-        self.at += self.random.exponential(mean) as Time;
+        // To the microsecond, so that a step can be written down.
+        self.at = (self.at + self.random.exponential(mean) as Time) / MICROS * MICROS;
         let bucket = self.random.index(self.load.buckets.len());
         let quorum = self.load.buckets.get(bucket).copied().unwrap_or(Quorum { n: 1, r: 1, w: 1 });
         Some(Step {
