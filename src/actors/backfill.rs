@@ -11,14 +11,14 @@ use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{ShardClock, moment};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Answer, Backfilled, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{Answer, Backfilled, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
-use crate::actors::ring_membership::{PeerNews, RingTable};
+use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership as core;
-use crate::protocol::membership::{BackfillEffect, Found, PeerEvent};
+use crate::protocol::membership::{BackfillEffect, Holding, PeerEvent};
 use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, RingStamp, Target};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::view::View;
@@ -31,8 +31,10 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct BackfillParts {
     /// This node.
     pub me: NodeId,
-    /// How the directory was found.
-    pub found: Found,
+    /// What the directory holds.
+    pub holding: Holding,
+    /// Whether this node's identity is confirmed.
+    pub gate: Arc<SharedGate>,
     /// The ring in force.
     pub ring: Arc<RingTable>,
     /// All bucket settings.
@@ -45,8 +47,8 @@ pub struct BackfillParts {
     pub clock: Rc<RefCell<ShardClock>>,
     /// The replica stores.
     pub shards: Arc<Shards>,
-    /// Makes the mark durable that the directory lacks nothing.
-    pub set_complete: Rc<dyn Fn()>,
+    /// Makes it durable what the directory holds.
+    pub mark: Rc<dyn Fn(Holding)>,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -63,7 +65,7 @@ impl Backfill {
     /// An actor that has heard of nobody yet.
     #[must_use]
     pub fn new(parts: BackfillParts) -> Self {
-        let core = core::Backfill::new(parts.ring.current().partitions(), parts.found);
+        let core = core::Backfill::new(parts.ring.current().partitions(), parts.holding);
         Self { parts, core }
     }
 
@@ -104,9 +106,13 @@ impl Backfill {
                 }
             }
             BackfillEffect::Show => self.parts.completeness.show(self.core.completeness().clone()),
-            BackfillEffect::MarkComplete => {
-                (self.parts.set_complete)();
-                tracing::info!("this node has all that it should: it answers reads of all its partitions");
+            BackfillEffect::Mark(holding) => {
+                (self.parts.mark)(holding);
+                if holding == Holding::Complete {
+                    tracing::info!(
+                        "this node has all that it should: it answers reads of all its partitions"
+                    );
+                }
             }
             BackfillEffect::AnotherDirectory { by } => {
                 tracing::warn!(%by, "a peer remembers another data directory of this node: pulling what it held");
@@ -121,7 +127,10 @@ impl Backfill {
     }
 
     fn look(&mut self) {
-        self.step(|core, view, lane, effects| core.look(moment(), view, |peer| lane.is_up(peer), effects));
+        let ready = self.parts.gate.is_confirmed() && self.parts.settings.is_settled();
+        self.step(|core, view, lane, effects| {
+            core.look(moment(), view, ready, |peer| lane.is_up(peer), effects);
+        });
     }
 }
 
@@ -139,9 +148,6 @@ impl Handler<PeerNews> for Backfill {
 
     fn handle(&mut self, PeerNews(event): PeerNews, _: &mut Self::Context) {
         match event {
-            PeerEvent::Remembers { by, other_directory } => {
-                self.step(|core, view, _, effects| core.heard(view, by, other_directory, effects));
-            }
             PeerEvent::Up(_) => self.look(),
             PeerEvent::Down(_) => {}
         }
@@ -157,8 +163,16 @@ impl Handler<Answer> for Backfill {
             self.parts.counters.clock_skew_refused.add();
         }
         if let AnswerBody::Peer(answer) = answer {
-            self.step(|core, view, _, effects| core.page(moment(), view, from, answer, effects));
+            self.step(|core, view, _, effects| core.answered(moment(), view, from, answer, effects));
         }
+    }
+}
+
+impl Handler<Damaged> for Backfill {
+    type Result = ();
+
+    fn handle(&mut self, _: Damaged, _: &mut Self::Context) {
+        self.core.damaged();
     }
 }
 

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
@@ -27,20 +29,34 @@ use crate::storage::settings as records;
 use crate::storage::{Change, Store, StoreError, Table};
 use crate::transport::{Lane, Outgoing, Responder};
 
+/// How often those who have not told their settings are asked again.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// All bucket settings: an immutable snapshot that every actor shares.
 #[derive(Debug)]
-pub struct SettingsTable(ArcSwap<BucketTable>);
+pub struct SettingsTable {
+    table: ArcSwap<BucketTable>,
+    /// Whether this node knows every setting that was ever answered for.
+    settled: AtomicBool,
+}
 
 impl SettingsTable {
     /// What is stored, and `defaults` for buckets that were never set.
     pub fn load(store: &dyn Store, defaults: BucketSettings) -> Result<Self, StoreError> {
-        Ok(Self(ArcSwap::from_pointee(BucketTable::new(defaults, records::load(store)?))))
+        let table = ArcSwap::from_pointee(BucketTable::new(defaults, records::load(store)?));
+        Ok(Self { table, settled: AtomicBool::new(false) })
     }
 
     /// The snapshot in force.
     #[must_use]
     pub fn current(&self) -> arc_swap::Guard<Arc<BucketTable>> {
-        self.0.load()
+        self.table.load()
+    }
+
+    /// Whether this node knows every setting that was ever answered for ([`SettingsKeeper::is_settled`]).
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
     }
 }
 
@@ -161,7 +177,11 @@ impl BucketSettingsActor {
     }
 
     fn show(&self) {
-        self.parts.table.0.store(Arc::new(self.keeper.table().clone()));
+        let shared = &self.parts.table;
+        shared.table.store(Arc::new(self.keeper.table().clone()));
+        let (ring, buckets) = (self.parts.ring.current(), shared.current());
+        let view = View { me: &self.parts.me, ring: &ring, buckets: &buckets };
+        shared.settled.store(self.keeper.is_settled(view), Ordering::Release);
         for replica in &self.parts.replicas {
             // Counted; a replica looks again on its own tick.
             let _ = hand_over(replica, ReplicaCommand::SettingsChanged, &self.parts.counters.mailbox_refused);
@@ -171,6 +191,16 @@ impl BucketSettingsActor {
 
 impl Actor for BucketSettingsActor {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.show();
+        ctx.run_interval(LOOK, |actor, _| {
+            let lane = actor.parts.lane.clone();
+            actor.step(|keeper, view, _, effects| {
+                keeper.look(moment(), view, |peer| lane.is_up(peer), effects);
+            });
+        });
+    }
 }
 
 impl Handler<SetBucket> for BucketSettingsActor {

@@ -10,7 +10,9 @@ use crate::actors::admission::Permit;
 use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{moment, wall};
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Answer, Client, ClientOperation, FetchSettings, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{
+    Answer, Client, ClientOperation, Damaged, FetchSettings, ReplicaCommand, ReplyTo,
+};
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
@@ -108,6 +110,11 @@ impl Coordinator {
                     self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
                 }
             }
+            CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
+                if self.tell_replica(ReplicaCommand::Heal { bucket, key, merged, tag }).is_err() {
+                    self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
+                }
+            }
             CoordinatorEffect::Send { to, request, deadline, tag } => self.send(&to, request, deadline, tag),
             CoordinatorEffect::FetchSettings { bucket, from } => {
                 let fetch = FetchSettings { bucket, from };
@@ -187,6 +194,14 @@ impl Handler<ClientOperation> for Coordinator {
     fn handle(&mut self, operation: ClientOperation, _: &mut Self::Context) {
         let ClientOperation { ask, client, deadline, permit } = operation;
         self.step(|core, around, effects| core.begin(around, ask, (client, permit), deadline, effects));
+    }
+}
+
+impl Handler<Damaged> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, Damaged { bucket, key }: Damaged, _: &mut Self::Context) {
+        self.step(|core, around, effects| core.heal(around, bucket, key, effects));
     }
 }
 

@@ -1,56 +1,37 @@
 //! The dots of this run: one sequence for all shards.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber};
-use crate::protocol::membership::{Presented, RunId};
+use crate::protocol::ids::{ActorId, Dot};
+use crate::storage::StoreError;
 
-/// Issues dots. Each counter is given once, whichever shard asks.
+/// Issues dots. Each counter is given once, whichever shard asks, and whatever the actor is by then.
 #[derive(Debug)]
 pub struct Dots {
-    directory: DirectoryId,
-    start: AtomicU32,
-    began: u64,
-    run: RunId,
+    actor: AtomicU64,
     last: AtomicU64,
 }
 
 impl Dots {
-    /// Continues after `began`.
-    #[must_use]
-    pub fn new(Presented { actor, began, run }: Presented) -> Self {
-        let (directory, start) = (actor.directory, AtomicU32::new(actor.start.0));
-        Self { directory, start, began, run, last: AtomicU64::new(began) }
-    }
-
-    /// What this run presents of itself.
-    #[must_use]
-    pub fn presented(&self) -> Presented {
-        Presented { actor: self.actor(), began: self.began, run: self.run }
+    /// Draws an actor.
+    pub fn draw() -> Result<Self, StoreError> {
+        Ok(Self { actor: AtomicU64::new(random()?), last: AtomicU64::new(0) })
     }
 
     /// The next dot.
     #[must_use]
     pub fn next(&self) -> Dot {
-        Dot { actor: self.actor(), counter: self.last.fetch_add(1, Ordering::Relaxed) + 1 }
+        let counter = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        Dot { actor: ActorId(self.actor.load(Ordering::Acquire)), counter }
     }
 
-    /// Who issues them.
-    #[must_use]
-    pub fn actor(&self) -> ActorId {
-        ActorId { directory: self.directory, start: StartNumber(self.start.load(Ordering::Acquire)) }
+    /// Draws another actor for all dots to come.
+    pub fn renew(&self) -> Result<(), StoreError> {
+        self.actor.store(random()?, Ordering::Release);
+        Ok(())
     }
+}
 
-    /// The highest counter given.
-    #[must_use]
-    pub fn last(&self) -> u64 {
-        self.last.load(Ordering::Relaxed)
-    }
-
-    /// Goes on as a new actor, whose start number is synced already. Needed after a damaged record was
-    /// overwritten: what this actor wrote under that key is forgotten here, so "all of its dots up to now"
-    /// could no longer be said of the key.
-    pub fn begin_start(&self, start: StartNumber) {
-        self.start.fetch_max(start.0, Ordering::AcqRel);
-    }
+fn random() -> Result<u64, StoreError> {
+    getrandom::u64().map_err(|error| StoreError::Failed(format!("no actor could be drawn: {error}")))
 }

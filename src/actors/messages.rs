@@ -4,8 +4,9 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::actors::admission::Permit;
+use crate::protocol::causality::Object;
 use crate::protocol::coordinator::{AnswerBody, Ask};
-use crate::protocol::ids::{BucketName, NodeId};
+use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::message::{Coordinate, ReplicaReply};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
@@ -79,10 +80,31 @@ pub enum ReplicaCommand {
     },
     /// Merge or fetch.
     Ask(Box<ReplicaAsk<ReplyTo>>),
+    /// Put what the other homes hold in the place of a damaged record.
+    Heal {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+        /// What they hold.
+        merged: Object,
+        /// Handed back.
+        tag: u64,
+    },
     /// These tickets are durable.
     Durable(Vec<u64>),
     /// Newer bucket settings are known.
     SettingsChanged,
+}
+
+/// The record of a key was found damaged.
+#[derive(Message, Debug, Clone)]
+#[rtype(result = "()")]
+pub struct Damaged {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The key.
+    pub key: Key,
 }
 
 /// What became of an object that was pulled from a peer.

@@ -17,21 +17,24 @@ use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Backfilled, FetchSettings};
+use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
 use crate::actors::placement::{Placement, Shard, Shards};
-use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, RingTable, SharedGate, load_known};
+use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
-use crate::actors::shell::{self, ToMailbox, end_the_process_on_panic, end_the_process_on_sync_error};
+use crate::actors::shell::{
+    self, ToMailbox, end_the_process_if_a_sync_failed, end_the_process_on_panic,
+    end_the_process_on_sync_error,
+};
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
-use crate::protocol::ids::{ActorId, NodeId};
-use crate::protocol::membership::{Backfill as BackfillCore, Found, Presented, RunId, found};
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::time::Hlc;
 use crate::storage::{
-    Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
+    Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
 };
 use crate::transport::{
     Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
@@ -130,7 +133,6 @@ fn watch_stdin() -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {
 /// A running node.
 struct Node {
     directory: Arc<Directory>,
-    dots: Arc<Dots>,
     commit: Arc<GroupCommit>,
     shards: Arc<Shards>,
     admission: Admission,
@@ -144,7 +146,10 @@ struct Node {
 struct Directory(DataDirectory);
 
 fn sync_ceiling(directory: Arc<Directory>) -> SyncCeiling {
-    Box::new(move |ceiling| directory.0.bookkeeping().raise_ceiling(ceiling))
+    Box::new(move |ceiling| {
+        let raised = directory.0.bookkeeping().raise_ceiling(ceiling);
+        raised.inspect_err(end_the_process_if_a_sync_failed)
+    })
 }
 
 fn founders(config: &Config) -> Result<Ring, StartError> {
@@ -200,18 +205,15 @@ impl Node {
             node: config.node.id.clone(),
             partitions: config.cluster.partitions,
         };
-        let opened = DataDirectory::open(&config.node.data, &expected)?;
-        let Opened { handle, store, directory, start, counter, ceiling: found_ceiling, new, clean, complete } =
-            opened;
         let synced = commit_of(config.storage.commit) == Commit::Fsync;
-        let found = found(complete && !new, clean, synced);
-        wait_for_wall(found_ceiling);
-        let directory = (Arc::new(Directory(handle)), ActorId { directory, start }, counter);
+        let Opened { handle, store, directory, begun } =
+            DataDirectory::open(&config.node.data, &expected, synced)?;
+        wait_for_wall(begun.ceiling);
         tracing::info!(
-            node = %config.node.id, directory = %directory.1.directory, start = start.0, clean, ?found,
-            "starting in {}", config.node.data.display()
+            node = %config.node.id, %directory, run = begun.run.number.0, clean = begun.clean,
+            holding = ?begun.holding, "starting in {}", config.node.data.display()
         );
-        Self::assemble(config, secret, ring, peer_listener, directory, (store, found_ceiling, found))
+        Self::assemble(config, secret, ring, peer_listener, (handle, directory, begun), store)
     }
 
     fn assemble(
@@ -219,19 +221,20 @@ impl Node {
         secret: Secret,
         ring: Ring,
         peer_listener: TcpListener,
-        (directory, actor, counter): (Arc<Directory>, ActorId, u64),
-        (store, found_ceiling, found): (Arc<crate::storage::FjallStore>, Hlc, Found),
+        (handle, directory, begun): (DataDirectory, DirectoryId, Begun),
+        store: Arc<crate::storage::FjallStore>,
     ) -> Result<Self, StartError> {
         let me = config.node.id.clone();
         let store: Arc<dyn Store> = store;
         let counters = Arc::new(NodeCounters::default());
-        let mut run = [0; 8];
-        getrandom::fill(&mut run).map_err(std::io::Error::other)?;
-        let run = RunId(u64::from_be_bytes(run));
-        let dots = Arc::new(Dots::new(Presented { actor, began: counter, run }));
+        let Begun { run, ceiling: found_ceiling, holding, .. } = begun;
+        let RunRecord { number, history, .. } = run;
+        let presented = Presented { directory, number, history, found_ceiling };
+        let directory = Arc::new(Directory(handle));
+        let dots = Arc::new(Dots::draw()?);
         let peers = ring.members().iter().filter(|member| member.id != me);
         let peers = peers.map(|member| (member.id.clone(), member.address.clone())).collect();
-        let completeness = BackfillCore::new(ring.partitions(), found).completeness().clone();
+        let completeness = BackfillCore::new(ring.partitions(), holding).completeness().clone();
         let completeness = Arc::new(CompletenessTable::new(completeness));
         let ring = Arc::new(RingTable::new(ring));
         let settings = Arc::new(SettingsTable::load(&*store, config.defaults_as_bucket_settings())?);
@@ -249,8 +252,14 @@ impl Node {
             shell::context::<Backfill>(),
         );
         let events: Recipient<PeerNews> = membership.address().recipient();
-        let known = load_known(&*store)?;
-        let gate = SharedGate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone());
+        let gate = SharedGate::new(
+            (me.clone(), presented),
+            ring.clone(),
+            ceiling.clone(),
+            store.clone(),
+            events,
+            counters.clone(),
+        )?;
         let gate = Arc::new(gate);
         let transport = Arc::new(TransportCounters::default());
         let lanes = LaneConfig {
@@ -284,10 +293,10 @@ impl Node {
         let around = ShardNeighbours {
             fetch_settings: settings_actor.address().recipient(),
             backfill: backfill.address().recipient(),
+            damaged_pull: backfill.address().recipient(),
             gate: gate.clone(),
         };
-        let (arbiters, shards) =
-            start_shards(config, &common, &directory, &dots, &commit, placement, &around)?;
+        let (arbiters, shards) = start_shards(config, &common, &dots, &commit, placement, &around)?;
         let shards = Arc::new(shards);
 
         let admission = Admission::new(config.limits.in_flight);
@@ -299,6 +308,7 @@ impl Node {
             shards: shards.clone(),
             admission: admission.clone(),
             draining: draining.clone(),
+            gate: gate.clone(),
             peer_settings: settings_actor.address().recipient(),
             store: common.store.clone(),
             completeness: common.completeness.clone(),
@@ -313,7 +323,7 @@ impl Node {
             &common,
             &shards,
             &directory,
-            found,
+            holding,
             (membership, settings_actor, backfill),
             (subscribers, gate.clone()),
         );
@@ -334,7 +344,7 @@ impl Node {
         });
         let http = serve_http(config, front, &secret, placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
-        Ok(Self { directory, dots, commit, shards, admission, draining, http, arbiters, acceptor })
+        Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor })
     }
 
     /// Refuses new work, finishes what is in flight within `drain_timeout`, and leaves the mark of a clean stop.
@@ -354,7 +364,7 @@ impl Node {
             }
         }
         self.commit.shutdown();
-        match self.directory.0.bookkeeping().mark_clean_stop(self.dots.last()) {
+        match self.directory.0.bookkeeping().mark_clean_stop() {
             Ok(()) => tracing::info!("stopped cleanly"),
             Err(error) => tracing::error!("the mark of a clean stop was not written: {error}"),
         }
@@ -373,13 +383,13 @@ fn commit_of(policy: CommitPolicy) -> Commit {
 struct ShardNeighbours {
     fetch_settings: Recipient<FetchSettings>,
     backfill: Recipient<Backfilled>,
+    damaged_pull: Recipient<Damaged>,
     gate: Arc<SharedGate>,
 }
 
 fn start_shards(
     config: &Config,
     common: &Common,
-    directory: &Arc<Directory>,
     dots: &Arc<Dots>,
     commit: &Arc<GroupCommit>,
     placement: Placement,
@@ -387,7 +397,6 @@ fn start_shards(
 ) -> Result<(Vec<Arbiter>, Shards), StartError> {
     let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
     for shard in 0..placement.shards {
-        let (directory, renewed) = (directory.clone(), dots.clone());
         let parts = ShardParts {
             me: common.me.clone(),
             ring: common.ring.clone(),
@@ -395,15 +404,13 @@ fn start_shards(
             completeness: common.completeness.clone(),
             store: common.store.clone(),
             commit: commit.clone(),
-            renew_start: Arc::new(move || {
-                directory.0.bookkeeping().renew_start().map(|start| renewed.begin_start(start))
-            }),
             dots: dots.clone(),
             ceiling: common.ceiling.clone(),
             found_ceiling: common.found_ceiling,
             max_skew_us: common.max_skew_us,
             gate: around.gate.clone(),
             backfill: around.backfill.clone(),
+            damaged_pull: around.damaged_pull.clone(),
             fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
@@ -454,7 +461,7 @@ fn run_control(
     common: &Common,
     shards: &Arc<Shards>,
     directory: &Arc<Directory>,
-    found: Found,
+    holding: Holding,
     (membership, settings, backfill): (
         Context<RingMembership>,
         Context<BucketSettingsActor>,
@@ -465,7 +472,7 @@ fn run_control(
     let clock = common.clock();
     let attach: Recipient<Attach> = membership.address().recipient();
     membership.run(RingMembership::new(common.store.clone(), subscribers, common.counters.clone()));
-    attach.do_send(Attach(gate));
+    attach.do_send(Attach(gate.clone()));
 
     let sink = ToMailbox::new(settings.address().recipient(), common.counters.clone());
     let lane = Rc::new(Lane::start(common.lanes.clone(), Rc::new(sink)));
@@ -484,19 +491,21 @@ fn run_control(
 
     let sink = ToMailbox::new(backfill.address().recipient(), common.counters.clone());
     let lane = Lane::start(common.lanes.clone(), Rc::new(sink));
-    let complete = directory.clone();
+    let marked = directory.clone();
     backfill.run(Backfill::new(BackfillParts {
         me: common.me.clone(),
-        found,
+        holding,
+        gate,
         ring: common.ring.clone(),
         settings: common.settings.clone(),
         completeness: common.completeness.clone(),
         lane,
         clock,
         shards: shards.clone(),
-        set_complete: Rc::new(move || {
-            if let Err(error) = complete.0.bookkeeping().set_complete(true) {
-                tracing::error!("the mark of a complete directory was not written: {error}");
+        mark: Rc::new(move |holding| {
+            if let Err(error) = marked.0.bookkeeping().mark_holding(holding) {
+                end_the_process_if_a_sync_failed(&error);
+                tracing::error!("it was not written down what the directory holds: {error}");
             }
         }),
         counters: common.counters.clone(),

@@ -6,7 +6,7 @@
 
 use actix::Recipient;
 
-use crate::actors::messages::{ClientOperation, ReplicaCommand};
+use crate::actors::messages::{ClientOperation, Damaged, ReplicaCommand};
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 use crate::protocol::ring::Ring;
 
@@ -41,6 +41,8 @@ pub struct Shard {
     pub coordinator: Recipient<ClientOperation>,
     /// Its replica store.
     pub replica: Recipient<ReplicaCommand>,
+    /// Its coordinator, to be told of damaged records.
+    pub damaged: Recipient<Damaged>,
 }
 
 /// All shards. One handle each, shared by all who send: only so do their mailboxes bound.

@@ -13,7 +13,7 @@ use crate::actors::clock::{ShardClock, moment};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Answer, Backfilled, FetchSettings, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{Answer, Backfilled, Damaged, FetchSettings, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::protocol::causality::Object;
@@ -28,9 +28,6 @@ use crate::storage::{Store, StoreError, keys, objects};
 
 /// A shard's clock, shared by the actors of its thread.
 pub type OwnClock = Rc<RefCell<ShardClock>>;
-
-/// Begins a new start of the data directory, synced before it returns.
-pub type RenewStart = Arc<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
 
 /// Where a shard's coordinator will be, once it exists.
 pub type CoordinatorCell = Rc<OnceCell<Recipient<Answer>>>;
@@ -49,8 +46,6 @@ pub struct ReplicaParts {
     pub store: Arc<dyn Store>,
     /// Who syncs it.
     pub commit: Arc<GroupCommit>,
-    /// Begins a new start of the directory, synced, when a damaged record is overwritten.
-    pub renew_start: RenewStart,
     /// The dots of this run.
     pub dots: Arc<Dots>,
     /// The clock of this shard.
@@ -59,6 +54,10 @@ pub struct ReplicaParts {
     pub coordinator: CoordinatorCell,
     /// Who pulls what this node may lack.
     pub backfill: Recipient<Backfilled>,
+    /// Who has damaged records healed.
+    pub damaged_key: Rc<OnceCell<Recipient<Damaged>>>,
+    /// Who pulls again what was merged into one.
+    pub damaged_pull: Recipient<Damaged>,
     /// Who remembers how far peers have come.
     pub gate: Arc<SharedGate>,
     /// Who fetches bucket settings.
@@ -146,15 +145,15 @@ impl ReplicaHost for Host<'_> {
         self.parts.dots.next()
     }
 
-    fn renew_start(&mut self) -> Result<(), Refusal> {
-        (self.parts.renew_start)().map_err(|error| error.refusal())
+    fn renew_actor(&mut self) -> Result<(), Refusal> {
+        self.parts.dots.renew().map_err(|error| error.refusal())
     }
 
     fn serves(&self, partition: PartitionId) -> bool {
         self.parts.completeness.current().serves(partition)
     }
 
-    fn may_issue_dots(&self) -> bool {
+    fn confirmed(&self) -> bool {
         self.parts.gate.is_confirmed()
     }
 }
@@ -204,6 +203,14 @@ impl ReplicaStore {
             ReplicaEffect::FetchSettings { bucket, from } => {
                 // Counted; what waits for them is refused at its deadline.
                 let _ = hand_over(&self.parts.fetch_settings, FetchSettings { bucket, from }, refused);
+            }
+            ReplicaEffect::Damaged { bucket, key } => {
+                // Counted; it is met again.
+                let heal = Damaged { bucket, key };
+                if let Some(coordinator) = self.parts.damaged_key.get() {
+                    let _ = hand_over(coordinator, heal.clone(), refused);
+                }
+                let _ = hand_over(&self.parts.damaged_pull, heal, refused);
             }
             ReplicaEffect::Count(count) => self.counter(count).add(),
         }
@@ -262,9 +269,6 @@ impl Actor for ReplicaStore {
         let sink = ShardSink { to, kept: Mutex::new(Vec::new()), counters: self.parts.counters.clone() };
         self.sink = Some(self.parts.commit.register(Arc::new(sink)));
         ctx.run_interval(Duration::from_millis(20), |store, _| store.unpark());
-        ctx.run_interval(Duration::from_secs(1), |store, _| {
-            store.parts.gate.saw_dots(store.core.take_seen())
-        });
     }
 }
 
@@ -285,6 +289,12 @@ impl Handler<ReplicaCommand> for ReplicaStore {
             ReplicaCommand::Durable(tickets) => self.step(|core, _, _, effects| {
                 tickets.into_iter().for_each(|ticket| core.durable(ticket, effects));
             }),
+            ReplicaCommand::Heal { bucket, key, merged, tag } => {
+                let to = ReplyTo::Coordinator { tag };
+                self.step(|core, view, host, effects| {
+                    core.heal(view, host, (&bucket, &key), &merged, to, effects);
+                });
+            }
             ReplicaCommand::SettingsChanged => self.unpark(),
         }
     }

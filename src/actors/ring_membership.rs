@@ -4,16 +4,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
+use crate::actors::clock::Ceiling;
 use crate::actors::counters::NodeCounters;
-use crate::actors::identity::Dots;
-use crate::actors::shell::hand_over;
-use crate::protocol::ids::{ActorId, NodeId};
-use crate::protocol::membership::{Confirmation, Gate, Identity, KnownIdentities, NotAdmitted, PeerEvent};
+use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
+use crate::protocol::ids::NodeId;
+use crate::protocol::membership::{Confirmation, Gate, Identity, NotAdmitted, PeerEvent, Presented};
+use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
+use crate::protocol::time::{CeilingKeeper as _, Hlc};
 use crate::storage::{Store, StoreError, peers};
 use crate::transport::Gatekeeper;
 
@@ -44,31 +47,36 @@ pub struct PeerNews(pub PeerEvent);
 pub struct SharedGate {
     me: NodeId,
     ring: Arc<RingTable>,
-    dots: Arc<Dots>,
+    presented: Presented,
+    ceiling: Arc<Ceiling>,
+    store: Arc<dyn Store>,
     gate: Mutex<Gate>,
-    /// Whether the gate says that this node may issue dots, for those in a hurry.
+    /// Whether the gate says that this node may answer as a home, for those in a hurry.
     confirmed: AtomicBool,
     events: Recipient<PeerNews>,
     counters: Arc<NodeCounters>,
 }
 
 impl SharedGate {
-    /// Remembers `identities`, and tells `events` what happens.
-    #[must_use]
+    /// Presents this run as `presented`, remembers what `store` does of peers, and tells `events` what happens.
     pub fn new(
-        me: NodeId,
+        (me, presented): (NodeId, Presented),
         ring: Arc<RingTable>,
-        dots: Arc<Dots>,
-        identities: KnownIdentities,
+        ceiling: Arc<Ceiling>,
+        store: Arc<dyn Store>,
         events: Recipient<PeerNews>,
         counters: Arc<NodeCounters>,
-    ) -> Self {
-        let gate = Gate::new(me.clone(), &ring.current(), identities);
+    ) -> Result<Self, StoreError> {
+        let known = peers::load(&*store, &mut |damage| {
+            tracing::error!("what was remembered of a peer is lost: {damage}");
+        })?;
+        let gate = Gate::new(me.clone(), &ring.current(), known);
         let confirmed = AtomicBool::new(gate.is_confirmed());
-        Self { me, ring, dots, gate: Mutex::new(gate), confirmed, events, counters }
+        let gate = Mutex::new(gate);
+        Ok(Self { me, ring, presented, ceiling, store, gate, confirmed, events, counters })
     }
 
-    /// Whether this node may issue dots.
+    /// Whether this node may answer as a home.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         self.confirmed.load(Ordering::Acquire)
@@ -86,9 +94,10 @@ impl SharedGate {
         self.with(|gate| gate.is_up(peer))
     }
 
-    /// Versions with dots of these actors were seen: each has come at least so far.
-    pub fn saw_dots(&self, seen: impl IntoIterator<Item = (ActorId, u64)>) {
-        self.with(|gate| gate.saw_dots(seen));
+    /// What is remembered of a peer's directories.
+    #[must_use]
+    pub fn recall(&self, peer: &NodeId, sure: bool) -> Recall {
+        self.with(|gate| gate.recall(peer, sure))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Gate) -> T) -> T {
@@ -107,26 +116,48 @@ impl SharedGate {
 impl Gatekeeper for SharedGate {
     fn identity(&self) -> Identity {
         let fingerprint = self.ring.current().fingerprint();
-        Identity { node: self.me.clone(), presented: self.dots.presented(), fingerprint }
+        Identity { node: self.me.clone(), presented: self.presented.clone(), fingerprint }
     }
 
-    fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted> {
-        self.with(|gate| gate.admit(&self.ring.current(), peer)).inspect_err(|refused| {
-            if refused.identity {
-                self.counters.identities_refused.add();
+    fn admit(&self, peer: &Identity) -> Result<(), NotAdmitted> {
+        let (judged, admitted) = self.with(|gate| {
+            let judged = gate.admit(&self.ring.current(), peer);
+            (judged, gate.take_admitted())
+        });
+        if matches!(&judged, Err(refused) if refused.identity) {
+            self.counters.identities_refused.add();
+        }
+        let changes: Vec<_> = admitted.iter().map(|(node, shown)| peers::change(node, shown)).collect();
+        if changes.is_empty() {
+            return judged;
+        }
+        // Were this forgotten, a copy of the peer's directory could be admitted beside it.
+        let stored = self.store.apply_from_reserve(changes).and_then(|()| self.store.sync());
+        match stored.inspect_err(end_the_process_if_a_sync_failed) {
+            Ok(()) => judged,
+            Err(error) => {
+                let reason = format!("{} cannot write down whom it admits: {error}", self.me);
+                Err(NotAdmitted { reason, identity: false })
             }
-        })
+        }
     }
 
     fn identity_refused(&self, reason: &str) {
         if self.with(|gate| gate.refused(reason)) {
-            tracing::error!("this node issues no dots any more: {reason}");
+            tracing::error!("this node answers for nothing any more: {reason}");
         }
     }
 
-    fn admitted(&self, by: &NodeId, remembers_other_directory: bool) {
-        let event = self.with(|gate| gate.admitted(&self.ring.current(), by, remembers_other_directory));
-        self.tell(event);
+    fn admitted(&self, by: &NodeId) {
+        self.with(|gate| gate.admitted(&self.ring.current(), by));
+    }
+
+    fn ceiling(&self) -> Hlc {
+        self.ceiling.synced()
+    }
+
+    fn announced(&self, peer: &NodeId, ceiling: Hlc) {
+        self.with(|gate| gate.announced(peer, ceiling));
     }
 
     fn connected(&self, peer: &NodeId, up: bool) {
@@ -136,10 +167,8 @@ impl Gatekeeper for SharedGate {
     }
 }
 
-/// What was remembered of peers when the node last ran. A damaged memory is forgotten, with a word in the log.
-pub fn load_known(store: &dyn Store) -> Result<KnownIdentities, StoreError> {
-    peers::load(store, &mut |damage| tracing::error!("what was remembered of a peer is lost: {damage}"))
-}
+/// How often it is written down which clock ceilings peers have announced.
+const REMEMBER: Duration = Duration::from_secs(10);
 
 /// Tells those who want to know of peers' comings and goings, and remembers peers' identities.
 pub struct RingMembership {
@@ -160,11 +189,10 @@ impl RingMembership {
         Self { gate: None, store, subscribers, counters }
     }
 
-    /// Writes down what peers have shown. It is synced with whatever is synced next: a peer that presents
-    /// less than what was lost here is only caught a little later.
+    /// Writes down which clock ceilings peers have announced. It is synced with whatever is synced next.
     fn remember(&self) {
         let Some(gate) = &self.gate else { return };
-        let changed = gate.with(Gate::take_changed);
+        let changed = gate.with(Gate::take_announced);
         if changed.is_empty() {
             return;
         }
@@ -179,7 +207,7 @@ impl Actor for RingMembership {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(std::time::Duration::from_secs(1), |membership, _| membership.remember());
+        ctx.run_interval(REMEMBER, |membership, _| membership.remember());
     }
 }
 
@@ -203,7 +231,6 @@ impl Handler<PeerNews> for RingMembership {
         match &event.0 {
             PeerEvent::Up(peer) => tracing::info!(%peer, "peer is up"),
             PeerEvent::Down(peer) => tracing::warn!(%peer, "peer is down"),
-            PeerEvent::Remembers { .. } => self.remember(),
         }
         for subscriber in &self.subscribers {
             // Counted; a subscriber that is behind by a whole mailbox has worse troubles.

@@ -11,12 +11,12 @@ use crate::actors::clock::wall;
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
-use crate::actors::messages::{Client, ClientOperation, ReplicaCommand, ReplyTo};
+use crate::actors::messages::{Client, ClientOperation, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
-use crate::actors::ring_membership::RingTable;
+use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::protocol::coordinator::Ask;
-use crate::protocol::ids::{BucketName, NodeId, PartitionId};
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor};
 use crate::protocol::replica::{ReplicaAsk, ScanHost, ScannedRecord, scan_page};
 use crate::protocol::time::Hlc;
@@ -41,6 +41,8 @@ pub struct ServiceParts {
     pub admission: Admission,
     /// Whether the node is stopping.
     pub draining: Arc<Draining>,
+    /// What is remembered of peers.
+    pub gate: Arc<SharedGate>,
     /// The settings actor.
     pub peer_settings: Recipient<PeerSettings>,
     /// The disk.
@@ -73,7 +75,12 @@ impl NodeService {
         drop(tokio::task::spawn_blocking(move || {
             let (ring, buckets) = (parts.ring.current(), parts.settings.current());
             let view = View { me: &parts.me, ring: &ring, buckets: &buckets };
-            let page = scan_page(view, &Scanner(&parts), &asker, after, max_bytes as usize);
+            let mut damaged = |bucket: BucketName, key: Key| {
+                let shard = parts.shards.of(&ring, &bucket, &key);
+                // Counted; it is met again.
+                let _ = hand_over(&shard.damaged, Damaged { bucket, key }, &parts.counters.mailbox_refused);
+            };
+            let page = scan_page(view, &Scanner(&parts), &asker, after, max_bytes as usize, &mut damaged);
             let answer = page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned);
             responder.respond(answer, shown());
             drop(permit);
@@ -137,6 +144,10 @@ impl PeerService for NodeService {
                 let (client, permit) = (Client::Peer(responder), Some(permit));
                 let operation = ClientOperation { ask, client, deadline, permit };
                 let _ = hand_over(&shard.coordinator, operation, &parts.counters.mailbox_refused);
+            }
+            PeerRequest::RecallDirectories => {
+                let sure = !parts.completeness.current().is_pulling();
+                responder.respond(PeerAnswer::Recalled(parts.gate.recall(&from, sure)), shown());
             }
             PeerRequest::Scan { after, max_bytes } => self.scan(from, after, max_bytes, responder),
             PeerRequest::FetchSettings(_)

@@ -12,9 +12,9 @@ use crate::actors::completeness::CompletenessTable;
 use crate::actors::coordinator::{Coordinator, CoordinatorParts};
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
-use crate::actors::messages::{Answer, Backfilled, FetchSettings};
+use crate::actors::messages::{Answer, Backfilled, Damaged, FetchSettings};
 use crate::actors::placement::Shard;
-use crate::actors::replica_store::{CoordinatorCell, RenewStart, ReplicaParts, ReplicaStore};
+use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::protocol::ids::NodeId;
@@ -36,8 +36,6 @@ pub struct ShardParts {
     pub store: Arc<dyn Store>,
     /// Who syncs it.
     pub commit: Arc<GroupCommit>,
-    /// Begins a new start of the directory.
-    pub renew_start: RenewStart,
     /// The dots of this run.
     pub dots: Arc<Dots>,
     /// The synced ceiling of the clocks.
@@ -50,6 +48,8 @@ pub struct ShardParts {
     pub gate: Arc<SharedGate>,
     /// Who pulls what this node may lack.
     pub backfill: Recipient<Backfilled>,
+    /// The same, to be told of damaged records.
+    pub damaged_pull: Recipient<Damaged>,
     /// Who fetches bucket settings.
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
@@ -66,6 +66,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
     let clock = ShardClock::new(parts.found_ceiling, parts.ceiling, parts.max_skew_us);
     let clock = Rc::new(RefCell::new(clock));
     let coordinator_cell: CoordinatorCell = Rc::new(OnceCell::new());
+    let damaged = Rc::new(OnceCell::new());
     let replica = ReplicaStore::new(ReplicaParts {
         me: parts.me.clone(),
         ring: parts.ring.clone(),
@@ -73,11 +74,12 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         completeness: parts.completeness,
         store: parts.store,
         commit: parts.commit,
-        renew_start: parts.renew_start,
         dots: parts.dots,
         clock: clock.clone(),
         coordinator: coordinator_cell.clone(),
         backfill: parts.backfill,
+        damaged_key: damaged.clone(),
+        damaged_pull: parts.damaged_pull,
         gate: parts.gate,
         fetch_settings: parts.fetch_settings.clone(),
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
@@ -87,8 +89,10 @@ pub fn start_shard(parts: ShardParts) -> Shard {
     let context = shell::context::<Coordinator>();
     let answers: Recipient<Answer> = context.address().recipient();
     let sink = ToMailbox::new(answers.clone(), parts.counters.clone());
-    // The cell is empty: it was made a few lines ago.
+    // The cells are empty: they were made a few lines ago.
     let _ = coordinator_cell.set(answers);
+    let heals: Recipient<Damaged> = context.address().recipient();
+    let _ = damaged.set(heals.clone());
     let coordinator = context.run(Coordinator::new(CoordinatorParts {
         me: parts.me,
         ring: parts.ring,
@@ -100,5 +104,5 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         follow_us: parts.timeout_us,
         counters: parts.counters,
     }));
-    Shard { coordinator: coordinator.recipient(), replica: replica.recipient() }
+    Shard { coordinator: coordinator.recipient(), replica: replica.recipient(), damaged: heals }
 }

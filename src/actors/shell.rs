@@ -59,6 +59,13 @@ pub fn end_the_process_on_sync_error(error: &StoreError) {
     std::process::exit(102);
 }
 
+/// The same, where the error may be another.
+pub fn end_the_process_if_a_sync_failed(error: &StoreError) {
+    if matches!(error, StoreError::Sync(_)) {
+        end_the_process_on_sync_error(error);
+    }
+}
+
 /// Puts a lane's answers into an actor's mailbox.
 pub struct ToMailbox {
     to: Recipient<Answer>,

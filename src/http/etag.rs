@@ -19,8 +19,7 @@ impl EntityTag {
     pub fn of<'a>(shown: impl IntoIterator<Item = &'a Version>) -> Self {
         let mut hash = Xxh3::new();
         for version in shown {
-            hash.update(&version.dot.actor.directory.0.to_be_bytes());
-            hash.update(&version.dot.actor.start.0.to_be_bytes());
+            hash.update(&version.dot.actor.0.to_be_bytes());
             hash.update(&version.dot.counter.to_be_bytes());
         }
         let mut text = String::with_capacity(34);

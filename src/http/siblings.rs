@@ -115,7 +115,7 @@ fn boundary(versions: &[&Version]) -> String {
     loop {
         let mut seed = attempt.to_be_bytes().to_vec();
         for version in versions {
-            seed.extend_from_slice(&version.dot.actor.directory.0.to_be_bytes());
+            seed.extend_from_slice(&version.dot.actor.0.to_be_bytes());
             seed.extend_from_slice(&version.dot.counter.to_be_bytes());
         }
         let boundary = format!("neap-{:032x}", xxh3_128(&seed));
@@ -184,7 +184,7 @@ mod tests {
     use actix_web::http::header::HeaderValue;
 
     fn version(counter: u64, body: Body) -> Version {
-        let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
+        let actor = ActorId(1);
         Version {
             dot: Dot { actor, counter },
             hlc: Hlc::from_wall(WallMicros(counter)),

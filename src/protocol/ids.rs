@@ -93,26 +93,16 @@ impl fmt::Display for DirectoryId {
     }
 }
 
-/// Rises, synced before anything is served, at each start of a directory that was not stopped cleanly.
+/// Who issues dots: drawn for each run of a node, so that no crash, no restored backup and no copied disk can make
+/// two runs give the same dot. Its counters are one sequence for all keys, so a key that is deleted, collected and
+/// made again cannot be given a dot that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StartNumber(pub u32);
+pub struct ActorId(pub u64);
 
-impl StartNumber {
-    /// The next; none after the last.
-    #[must_use]
-    pub fn next(self) -> Option<Self> {
-        self.0.checked_add(1).map(Self)
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
-}
-
-/// Who issues dots: one unbroken run of one data directory. Its counters are one sequence for all keys, so a
-/// key that is deleted, collected and made again cannot be given a dot that was used before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ActorId {
-    /// The data directory.
-    pub directory: DirectoryId,
-    /// Its start.
-    pub start: StartNumber,
 }
 
 /// The unique name of one version (Preguiça et al., "Dotted Version Vectors", section 5).

@@ -65,7 +65,7 @@ pub enum Refusal {
     #[error("incomplete")]
     Incomplete,
     /// The node's identity is not yet confirmed by a majority of the members, or was refused by one, so it
-    /// issues no dots: they might be names that are taken. Nothing changed.
+    /// answers for nothing: its disk may be a backup or a copy. Nothing changed.
     #[error("unconfirmed")]
     Unconfirmed,
     /// The stored record of this key is damaged. Nothing changed; a repair heals it.
@@ -145,6 +145,8 @@ pub enum PeerRequest {
     ListSettings,
     /// Asks whether the node holds any object of a bucket.
     HoldsBucket(BucketName),
+    /// Asks what the node remembers of the asker's data directories.
+    RecallDirectories,
     /// Asks for the next objects whose homes include the asker, in storage order.
     Scan {
         /// Where the last page ended.
@@ -167,10 +169,23 @@ pub enum PeerAnswer {
     SettingsStored,
     /// To [`PeerRequest::HoldsBucket`].
     HoldsBucket(bool),
+    /// To [`PeerRequest::RecallDirectories`].
+    Recalled(Recall),
     /// To [`PeerRequest::Scan`].
     Scanned(ScanPage),
     /// The node did not take the request.
     Refused(Refusal),
+}
+
+/// What a node remembers of another's data directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recall {
+    /// Another than the one that asks.
+    Another,
+    /// None but the one that asks.
+    NoOther,
+    /// None but the one that asks; but what it remembers may be gone with its own last disk.
+    Unsure,
 }
 
 /// A place in a node's storage order. Opaque to all but the node that made it.

@@ -325,7 +325,7 @@ impl World {
         let homes: Vec<NodeIndex> = by.iter().filter_map(|home| self.names.node(home)).collect();
         if let Some((index, _)) = self.truth.named(reply.answered.dot) {
             self.truth.ack(self.now, index, &homes);
-            let checked = durability::acknowledged(&self.truth, index, reply.participation.required);
+            let checked = durability::acknowledged(&self.truth, index, &homes, reply.participation.required);
             self.check(checked);
             if let Some(version) = self.truth.version(index) {
                 debug_assert_ne!(version.acked_at, NEVER);

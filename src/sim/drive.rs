@@ -1,5 +1,6 @@
 //! Drives the machines of a node: what one wants becomes another's input, a frame, or a client's answer.
 
+use super::disk::Disk;
 use super::network::{Leg, NodeIndex};
 use super::process::{Client, Host, PeerRequestId, Process, ReplyTo, Scanner, SettingsNode, Stored, Way};
 use super::transport::Owner;
@@ -9,15 +10,15 @@ use super::world::{Event, Node, TICK, World};
 use crate::protocol::bucket::BlindWrite;
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::{AnswerBody, Ask, Coordinator, CoordinatorEffect, Surroundings};
-use crate::protocol::ids::{BucketName, NodeId};
-use crate::protocol::membership::{Backfill, BackfillEffect, PeerEvent};
+use crate::protocol::ids::{BucketName, DirectoryId, Key, NodeId};
+use crate::protocol::membership::{Backfill, BackfillEffect, PeerEvent, Shown};
 use crate::protocol::message::{
     Coordinate, CoordinateReply, PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest, Target,
 };
 use crate::protocol::operation::OperationError;
 use crate::protocol::replica::{Replica, ReplicaAsk, ReplicaEffect, scan_page};
 use crate::protocol::settings::{SettingsEffect, SettingsKeeper};
-use crate::protocol::time::Moment;
+use crate::protocol::time::{CeilingKeeper as _, Moment};
 use crate::protocol::view::View;
 
 /// What one machine of a node has to say to another.
@@ -66,6 +67,24 @@ pub enum Task {
         /// What.
         answer: PeerAnswer,
     },
+    /// The record of a key was found damaged.
+    Damaged {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+    },
+    /// To the replica: what the other homes hold takes the place of a damaged record.
+    Heal {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+        /// What they hold.
+        merged: Object,
+        /// Handed back.
+        tag: u64,
+    },
     /// News of a peer.
     Peer(PeerEvent),
     /// Bucket settings have changed.
@@ -91,6 +110,11 @@ pub enum OwnLeg {
     },
 }
 
+/// Ticks between two announcements of a clock ceiling.
+const ANNOUNCES_EVERY: u64 = 4;
+/// Ticks after which it is written down what peers have announced.
+const REMEMBERS_EVERY: u64 = 40;
+
 type CoordinatorEffects = Vec<CoordinatorEffect<Client>>;
 
 impl World {
@@ -115,6 +139,17 @@ impl World {
                 }
                 Task::PeerAnswered { owner, from, tag, answer } => {
                     self.peer_answered(node, owner, from, tag, answer);
+                }
+                Task::Damaged { bucket, key } => {
+                    self.backfill(node, |core, _, _, _| core.damaged());
+                    self.coordinator(node, |core, around, effects| core.heal(around, bucket, key, effects));
+                }
+                Task::Heal { bucket, key, merged, tag } => {
+                    let target = (self.names.key_index(&bucket, &key), merged.context().clone());
+                    let way = Way { to: ReplyTo::Coordinator { tag }, key: target.0, promise: target.1 };
+                    self.replica(node, true, |core, _, view, host, effects| {
+                        core.heal(view, host, (&bucket, &key), &merged, way, effects);
+                    });
                 }
                 Task::Peer(event) => self.peer_event(node, event),
                 Task::SettingsChanged => self.replica(node, false, |core, now, view, host, effects| {
@@ -164,6 +199,9 @@ impl World {
                     return self.cross_own_leg(at, leg, OwnLeg::Ask(ask));
                 }
                 self.tasks.push_back((at, Task::Ask(ask)));
+            }
+            CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
+                self.tasks.push_back((at, Task::Heal { bucket, key, merged, tag }));
             }
             CoordinatorEffect::Send { to, request, deadline, tag } => {
                 self.send(at, &to, (Owner::Coordinator, tag), request, deadline);
@@ -244,14 +282,13 @@ impl World {
         step: impl FnOnce(&mut Replica<Way>, Moment, View<'_>, &mut Host<'_>, &mut Vec<ReplicaEffect<Way>>),
     ) {
         let keeps = coordinating.is_none() || !self.settings.own_leg_crosses;
-        let Self { nodes, names, now, stored, .. } = self;
+        let Self { nodes, names, now, stored, random, .. } = self;
         let Some(node) = nodes.get_mut(at) else { return };
         let (moment, wall) = (node.clock.moment(*now), node.clock.wall(*now));
         let Node { process, id, ring, disk, .. } = node;
         let Some(process) = process else { return };
         let confirmed = process.gate.is_confirmed();
-        let Process { replica, keeper, backfill, dots, clock, ceiling, bookkeeping, commit, .. } =
-            &mut **process;
+        let Process { replica, keeper, backfill, dots, clock, ceiling, commit, .. } = &mut **process;
         let mut host = Host {
             names,
             disk,
@@ -260,7 +297,7 @@ impl World {
             ceiling,
             wall,
             dots,
-            bookkeeping,
+            random,
             completeness: backfill.completeness(),
             confirmed,
             keeps,
@@ -329,6 +366,9 @@ impl World {
             ReplicaEffect::FetchSettings { bucket, from } => {
                 self.tasks.push_back((at, Task::FetchSettings { bucket, from }));
             }
+            ReplicaEffect::Damaged { bucket, key } => {
+                self.tasks.push_back((at, Task::Damaged { bucket, key }));
+            }
             ReplicaEffect::Count(count) => self.count(count.name(), 1),
         }
     }
@@ -337,7 +377,7 @@ impl World {
         &mut self,
         at: NodeIndex,
         to: ReplyTo,
-        (key, mut promise): (Option<super::truth::KeyIndex>, CausalContext),
+        (key, promise): (Option<super::truth::KeyIndex>, CausalContext),
         reply: ReplicaReply,
     ) {
         let stamped = match &to {
@@ -348,11 +388,8 @@ impl World {
         };
         if matches!(reply, ReplicaReply::Applied { .. }) {
             let ghost = self.nodes.get(at).and_then(|node| node.ghost_of);
-            if let Some((_, dot)) = stamped {
-                promise.add(dot);
-            }
             if let Some(key) = key.or(stamped.map(|(key, _)| key)) {
-                self.truth.promise(key, at, ghost, &promise);
+                self.truth.promise(key, at, ghost, &promise, stamped.map(|(_, dot)| dot));
             }
         }
         match to {
@@ -488,11 +525,14 @@ impl World {
             }
             // What the backfill knows is looked at where it is needed.
             BackfillEffect::Show => {}
-            BackfillEffect::MarkComplete => {
-                self.note(None, || format!("{id} has all that it should"));
+            BackfillEffect::Mark(holding) => {
+                if holding == crate::protocol::membership::Holding::Complete {
+                    self.without_memory.remove(&at);
+                }
+                self.note(None, || format!("{id} is {holding:?}"));
                 if let Some(process) = self.process_mut(at) {
                     // A disk that fails ends the process at its next sync.
-                    let _ = process.bookkeeping.set_complete(true);
+                    let _ = process.bookkeeping.mark_holding(holding);
                 }
             }
             BackfillEffect::AnotherDirectory { by } => {
@@ -552,7 +592,7 @@ impl World {
                 });
             }
             Owner::Backfill => {
-                self.backfill(at, |core, now, view, effects| core.page(now, view, from, answer, effects));
+                self.backfill(at, |core, now, view, effects| core.answered(now, view, from, answer, effects));
             }
         }
     }
@@ -564,23 +604,18 @@ impl World {
                 self.look_for_pages(at);
             }
             PeerEvent::Down(_) => {}
-            PeerEvent::Remembers { by, other_directory } => {
-                self.backfill(at, |core, _, view, effects| core.heard(view, by, other_directory, effects));
-            }
         }
     }
 
     fn look_for_pages(&mut self, at: NodeIndex) {
         let Self { nodes, names, now, .. } = self;
         let Some(Node { process: Some(process), id, ring, clock, .. }) = nodes.get_mut(at) else { return };
-        let Process { keeper, backfill, transport, .. } = &mut **process;
-        if backfill.is_complete() {
-            return;
-        }
+        let Process { keeper, backfill, transport, gate, .. } = &mut **process;
         let view = View { me: id, ring, buckets: keeper.table() };
         let mut effects = Vec::new();
         let is_up = |peer: &NodeId| names.node(peer).is_some_and(|peer| transport.is_up(peer));
-        backfill.look(clock.moment(*now), view, is_up, &mut effects);
+        let ready = gate.is_confirmed() && keeper.is_settled(view);
+        backfill.look(clock.moment(*now), view, ready, is_up, &mut effects);
         for effect in effects {
             self.backfill_effect(at, effect);
         }
@@ -593,8 +628,6 @@ impl World {
         let Some(process) = &mut node.process else { return };
         self.queue.push(now + TICK, Event::Tick(at, run));
         let mut synced = process.keep_ceiling_ahead(wall);
-        let seen: Vec<_> = process.replica.take_seen().collect();
-        process.gate.saw_dots(seen);
         if process.commit.policy == crate::storage::Commit::Interval {
             synced = synced.and_then(|()| crate::storage::Store::sync(&*node.disk.store));
         }
@@ -602,22 +635,70 @@ impl World {
             return self.sync_failed(at);
         }
         let parked = process.replica.parked() > 0;
-        self.remember_peers(at);
+        let ticks = now / TICK;
+        if ticks % ANNOUNCES_EVERY == 0 {
+            self.announce_ceiling(at);
+        }
+        if ticks % REMEMBERS_EVERY == 0 {
+            self.remember_announced(at);
+        }
+        self.look_for_settings(at);
         self.look_for_pages(at);
         if parked {
             self.tasks.push_back((at, Task::SettingsChanged));
         }
     }
 
-    /// Writes down what peers have shown. It is synced with whatever is synced next.
-    pub fn remember_peers(&mut self, at: NodeIndex) {
+    /// Asks those who have not told their bucket settings yet.
+    fn look_for_settings(&mut self, at: NodeIndex) {
+        let Self { nodes, names, .. } = self;
+        let Some(Node { process: Some(process), id, ring, .. }) = nodes.get(at) else { return };
+        let view = View { me: id, ring, buckets: process.keeper.table() };
+        if process.keeper.is_settled(view) {
+            return;
+        }
+        let is_up = |peer: &NodeId| names.node(peer).is_some_and(|peer| process.transport.is_up(peer));
+        let up: Vec<NodeId> = view.others().into_iter().filter(is_up).collect();
+        self.settings(at, |core, now, view, _, effects| {
+            core.look(now, view, |peer| up.contains(peer), effects);
+        });
+    }
+
+    /// Tells peers how far this node's clock may have come.
+    fn announce_ceiling(&mut self, at: NodeIndex) {
+        let Some(node) = self.nodes.get(at) else { return };
+        let Some(process) = &node.process else { return };
+        let (id, ceiling) = (node.id.clone(), process.ceiling.synced());
+        let links = process.transport.links.iter();
+        let up: Vec<NodeIndex> =
+            links.filter(|(_, link)| link.connection.is_some()).map(|(peer, _)| *peer).collect();
+        for peer in up {
+            if self.network.is_cut(at, peer) {
+                continue;
+            }
+            let Some(hears) = self.nodes.get_mut(peer).filter(|peer| !peer.paused) else { continue };
+            let Some(process) = &mut hears.process else { continue };
+            process.gate.announced(&id, ceiling);
+        }
+    }
+
+    /// Writes down which ceilings peers have announced.
+    fn remember_announced(&mut self, at: NodeIndex) {
         let Some(node) = self.nodes.get_mut(at) else { return };
         let Some(process) = &mut node.process else { return };
-        let changed = process.gate.take_changed();
-        if !changed.is_empty() {
-            let changes = changed.iter().map(|(id, shown)| crate::storage::peers::change(id, shown));
-            // On a full disk it is written the next time something changes.
-            let _ = crate::storage::Store::apply(&*node.disk.store, changes.collect());
+        let announced = process.gate.take_announced();
+        remember(&node.disk, &announced);
+    }
+
+    /// Makes it durable whom a node has admitted.
+    pub fn remember_admitted(&mut self, at: NodeIndex) {
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        let Some(process) = &mut node.process else { return };
+        let admitted = process.gate.take_admitted();
+        if !admitted.is_empty() {
+            remember(&node.disk, &admitted);
+            // A disk that fails ends the process at its next sync.
+            let _ = crate::storage::Store::sync(&*node.disk.store);
         }
     }
 
@@ -642,12 +723,23 @@ impl World {
                     core.begin(around, ask, Client::Peer(from), deadline, effects);
                 });
             }
+            PeerRequest::RecallDirectories => {
+                let Some(process) = &node.process else { return };
+                let sure = !process.backfill.completeness().is_pulling();
+                let recall = process.gate.recall(&peer, sure);
+                self.answer_peer(at, from, PeerAnswer::Recalled(recall));
+            }
             PeerRequest::Scan { after, max_bytes } => {
                 let Node { process, id, ring, disk, .. } = node;
                 let Some(process) = process else { return };
                 let view = View { me: id, ring, buckets: process.keeper.table() };
                 let scanner = Scanner { disk, completeness: process.backfill.completeness() };
-                let page = scan_page(view, &scanner, &peer, after, max_bytes as usize);
+                let mut damaged = Vec::new();
+                let mut note = |bucket, key| damaged.push((bucket, key));
+                let page = scan_page(view, &scanner, &peer, after, max_bytes as usize, &mut note);
+                for (bucket, key) in damaged {
+                    self.tasks.push_back((at, Task::Damaged { bucket, key }));
+                }
                 self.answer_peer(at, from, page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned));
             }
             request => {
@@ -714,6 +806,15 @@ impl World {
     /// A node's run.
     pub fn process_mut(&mut self, at: NodeIndex) -> Option<&mut Process> {
         self.nodes.get_mut(at)?.process.as_deref_mut()
+    }
+}
+
+/// Writes down what is remembered of peers. It is synced with whatever is synced next.
+fn remember(disk: &Disk, peers: &[(NodeId, Vec<(DirectoryId, Shown)>)]) {
+    let changes: Vec<_> = peers.iter().map(|(id, shown)| crate::storage::peers::change(id, shown)).collect();
+    if !changes.is_empty() {
+        // Memory always takes them.
+        let _ = crate::storage::Store::apply_from_reserve(&*disk.store, changes);
     }
 }
 

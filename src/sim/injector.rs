@@ -13,7 +13,7 @@ use super::world::{Event, Node, TICK, World};
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::CoordinatorSettings;
 use crate::protocol::ids::{ActorId, DirectoryId};
-use crate::protocol::membership::{Presented, RunId, found};
+use crate::protocol::membership::{Presented, RunId, RunRecord};
 use crate::protocol::time::wait_for_wall_us;
 use crate::storage::{Begun, Bookkeeping, Commit, Store as _, Table, keys, objects};
 
@@ -68,7 +68,8 @@ impl World {
             return;
         }
         node.run += 1;
-        let Ok((bookkeeping, begun)) = Bookkeeping::begin(node.disk.store.clone()) else {
+        let (run, synced) = (RunId(self.random.number()), self.settings.commit == Commit::Fsync);
+        let Ok((bookkeeping, begun)) = Bookkeeping::begin(node.disk.store.clone(), run, synced) else {
             return self.queue.push(now + START_AGAIN, Event::Begin(at));
         };
         let wait_us = wait_for_wall_us(begun.ceiling, node.clock.wall(now));
@@ -79,21 +80,20 @@ impl World {
 
     pub(super) fn serve(&mut self, at: NodeIndex, run: u64, (begun, bookkeeping): (Begun, Bookkeeping)) {
         let settings = self.settings.clone();
-        let run_id = RunId(self.random.number());
+        let actor = ActorId(self.random.number());
         let defaults = self.buckets.first().map(|bucket| bucket.settings.clone());
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
         let Some(defaults) = defaults.filter(|_| node.process.is_none()) else { return };
-        let synced = settings.commit == Commit::Fsync;
-        let found = found(begun.complete, begun.clean, synced);
-        let actor = ActorId { directory: node.disk.directory, start: begun.run.start };
+        let Begun { run: RunRecord { number, history, .. }, ceiling, holding, .. } = begun;
+        let directory = node.disk.directory;
         let started = Process::start(ProcessParts {
             id: node.id.clone(),
             ring: &node.ring,
             disk: &node.disk,
             bookkeeping: Rc::new(bookkeeping),
-            presented: Presented { actor, began: begun.run.counter, run: run_id },
-            found_ceiling: begun.ceiling,
-            found,
+            presented: Presented { directory, number, history, found_ceiling: ceiling },
+            holding,
+            actor,
             wall: node.clock.wall(self.now),
             defaults,
             coordinator: CoordinatorSettings { follow_us: settings.timeout_us, fan_out: settings.fan_out },
@@ -113,7 +113,7 @@ impl World {
         }
         node.process = Some(Box::new(process));
         let id = node.id.clone();
-        self.note(None, || format!("{id} starts as {actor:?}, its directory is {found:?}"));
+        self.note(None, || format!("{id} starts run {}, its directory {directory} is {holding:?}", number.0));
         for peer in peers {
             let soon = self.now + self.random.below(20 * MILLIS);
             self.queue.push(soon, Event::Dial { from: at, to: peer, run });
@@ -136,7 +136,7 @@ impl World {
             && ending == Ending::Clean
         {
             // A disk that fails leaves no mark.
-            let _ = process.bookkeeping.mark_clean_stop(process.dots.last);
+            let _ = process.bookkeeping.mark_clean_stop();
         }
         let id = node.id.clone();
         self.note(None, || format!("{id} ends: {ending:?}"));
@@ -257,6 +257,12 @@ impl World {
                 let injected = self.take_down(vec![node], Ending::PowerLoss);
                 let disk = Disk::new(DirectoryId(self.random.number())).ok()?;
                 self.change_disk(node, disk, false);
+                self.without_memory.insert(node);
+                if self.without_memory.len() > self.names.nodes().len() / 2 {
+                    // No quorum of memories is left: see ARCHITECTURE.md, "What an incomplete home may do".
+                    let nodes: Vec<NodeIndex> = self.without_memory.iter().copied().collect();
+                    self.truth.forgotten(&nodes);
+                }
                 injected
             }
             Kind::RestoredBackup => Injected::Backup(node, self.nodes.get(node)?.disk.copy()),
@@ -469,8 +475,6 @@ impl World {
         self.end_run(ghost, Ending::Killed);
         let Some(node) = self.nodes.get_mut(ghost) else { return };
         node.kept_down = u32::MAX;
-        let Some(of) = node.ghost_of else { return };
-        self.truth.ghost_gone(of);
     }
 
     /// Looks after nodes whose identity is refused: an operator gives them a new directory id, as the log asks for.

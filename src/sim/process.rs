@@ -9,13 +9,14 @@ use bytes::Bytes;
 use super::disk::{Disk, GroupCommit};
 use super::names::Names;
 use super::network::NodeIndex;
+use super::random::Random;
 use super::transport::Transport;
 use super::truth::KeyIndex;
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::{Coordinator, CoordinatorSettings};
 use crate::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId};
 use crate::protocol::membership::{
-    Backfill, Completeness, Found, Gate, Identity, KnownIdentities, Presented,
+    Backfill, Completeness, Gate, Holding, Identity, KnownIdentities, Presented,
 };
 use crate::protocol::message::{Coordinate, Refusal, ScanCursor};
 use crate::protocol::replica::{Held, Replica, ReplicaHost, ScanHost, ScannedRecord};
@@ -86,8 +87,6 @@ pub struct Way {
 pub struct Dots {
     /// Who issues them.
     pub actor: ActorId,
-    /// What the run presents of itself.
-    pub presented: Presented,
     /// The last that was issued.
     pub last: u64,
 }
@@ -148,6 +147,8 @@ pub struct Process {
     pub backfill: Backfill,
     /// Who the peers are.
     pub gate: Gate,
+    /// What the run presents of itself.
+    pub presented: Presented,
     /// The dots.
     pub dots: Dots,
     /// The clock.
@@ -179,10 +180,10 @@ pub struct ProcessParts<'a> {
     pub bookkeeping: Rc<Bookkeeping>,
     /// What the run presents.
     pub presented: Presented,
-    /// The ceiling that it found.
-    pub found_ceiling: Hlc,
-    /// How the directory was found.
-    pub found: Found,
+    /// What the directory holds.
+    pub holding: Holding,
+    /// Who issues its dots.
+    pub actor: ActorId,
     /// The wall clock.
     pub wall: WallMicros,
     /// What buckets have that were never set.
@@ -200,7 +201,8 @@ pub struct ProcessParts<'a> {
 impl Process {
     /// A run that has met nobody yet.
     pub fn start(parts: ProcessParts<'_>) -> Result<Self, StoreError> {
-        let ProcessParts { id, ring, disk, bookkeeping, presented, found_ceiling, .. } = parts;
+        let ProcessParts { id, ring, disk, bookkeeping, presented, .. } = parts;
+        let found_ceiling = presented.found_ceiling;
         let known = crate::storage::peers::load(&*disk.store, &mut |_| {})?;
         let ceiling = Ceiling { synced: Cell::new(Hlc::ZERO), bookkeeping: bookkeeping.clone() };
         ceiling.raise(crate::protocol::time::first_ceiling(found_ceiling, parts.wall))?;
@@ -209,9 +211,10 @@ impl Process {
             coordinator: Coordinator::new(parts.coordinator),
             replica: Replica::new(parts.timeout_us.saturating_mul(2)),
             keeper: SettingsKeeper::new(table),
-            backfill: Backfill::new(ring.partitions(), parts.found),
+            backfill: Backfill::new(ring.partitions(), parts.holding),
             gate: gate(id, ring, known),
-            dots: Dots { actor: presented.actor, presented, last: presented.began },
+            presented,
+            dots: Dots { actor: parts.actor, last: 0 },
             clock: HybridClock::new(found_ceiling, ceiling.synced(), parts.max_skew_us),
             ceiling,
             bookkeeping,
@@ -233,7 +236,7 @@ impl Process {
     /// What this run says of itself in a handshake.
     #[must_use]
     pub fn identity(&self, id: &NodeId, ring: &Ring) -> Identity {
-        let presented = Presented { actor: self.dots.actor, ..self.dots.presented };
+        let presented = self.presented.clone();
         Identity { node: id.clone(), presented, fingerprint: ring.fingerprint() }
     }
 }
@@ -259,8 +262,8 @@ pub struct Host<'a> {
     pub wall: WallMicros,
     /// The dots.
     pub dots: &'a mut Dots,
-    /// The directory's bookkeeping.
-    pub bookkeeping: &'a Bookkeeping,
+    /// Where another actor is drawn from.
+    pub random: &'a mut Random,
     /// What may be answered for.
     pub completeness: &'a Completeness,
     /// Whether the identity is confirmed.
@@ -342,9 +345,8 @@ impl ReplicaHost for Host<'_> {
         self.dots.next()
     }
 
-    fn renew_start(&mut self) -> Result<(), Refusal> {
-        let start = self.bookkeeping.renew_start().map_err(|error| error.refusal())?;
-        self.dots.actor.start = self.dots.actor.start.max(start);
+    fn renew_actor(&mut self) -> Result<(), Refusal> {
+        self.dots.actor = ActorId(self.random.number());
         Ok(())
     }
 
@@ -352,7 +354,7 @@ impl ReplicaHost for Host<'_> {
         self.completeness.serves(partition)
     }
 
-    fn may_issue_dots(&self) -> bool {
+    fn confirmed(&self) -> bool {
         self.confirmed
     }
 }

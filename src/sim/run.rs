@@ -20,6 +20,9 @@ use crate::storage::StoreError;
 /// How long a healed cluster may take until it serves everything.
 const HEALS_WITHIN: Time = 400 * SECONDS;
 
+/// How long requests of the control plane may take: a page of a scan has ten seconds.
+const CONTROL_ENDS_WITHIN: Time = 12 * SECONDS;
+
 /// The client that looks at everything in the end.
 const INSPECTOR: u32 = u32::MAX;
 
@@ -115,7 +118,7 @@ fn inspect(world: &mut World) {
         }
     }
     if world.violation.is_none() {
-        world.run_until(world.now + 3 * world.settings.timeout_us * MICROS + SECONDS);
+        world.run_until(world.now + 3 * world.settings.timeout_us * MICROS + CONTROL_ENDS_WITHIN);
         look_at_queues(world);
         look_whether_drained(world);
     }

@@ -36,11 +36,7 @@ impl Shrinker {
     }
 
     /// Takes away as many `items` as possible; `with` puts a scenario together from what is left. Whether any went.
-    fn without<T: Clone>(
-        &mut self,
-        items: &mut Vec<T>,
-        with: impl Fn(&[T]) -> Scenario,
-    ) -> bool {
+    fn without<T: Clone>(&mut self, items: &mut Vec<T>, with: impl Fn(&[T]) -> Scenario) -> bool {
         let before = items.len();
         let mut chunk = items.len().div_ceil(2).max(1);
         loop {

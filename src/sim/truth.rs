@@ -147,6 +147,15 @@ impl Truth {
         self.keys.get(key as usize)
     }
 
+    /// Whether no disk holds a version any more, nor anything that covers it.
+    #[must_use]
+    pub fn is_lost(&self, index: VersionIndex) -> bool {
+        let Some(version) = self.version(index) else { return false };
+        let followed = self.key(version.key).is_some_and(|key| key.recent.contains(&index));
+        // What is followed no more was everywhere, and so was what replaced it: it went with that.
+        version.lost || !followed && version.superseded_by.iter().any(|by| self.is_lost(*by))
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn keys(&self) -> KeyIndex {
@@ -265,7 +274,7 @@ impl Truth {
         }
     }
 
-    /// A home acknowledged that it has all that `promise` covers; or a second node of its name did, which is
+    /// A home acknowledged that it has all that `promise` covers, and what was written as `written`; or a second node of its name did, which is
     /// `ghost_of` it.
     pub fn promise(
         &mut self,
@@ -273,13 +282,16 @@ impl Truth {
         node: NodeIndex,
         ghost_of: Option<NodeIndex>,
         promise: &CausalContext,
+        written: Option<Dot>,
     ) {
         let Some(place) = self.place(key, ghost_of.unwrap_or(node)) else { return };
-        let Self { versions, keys, .. } = self;
+        let Self { versions, keys, by_dot, .. } = self;
         let Some(key) = keys.get_mut(key as usize) else { return };
-        for &index in &key.recent {
+        let written = written.and_then(|dot| by_dot.get(&dot));
+        for &index in key.recent.iter().chain(written) {
             let version = versions.get_mut(index as usize);
-            if let Some(version) = version.filter(|version| promise.covers(version.dot)) {
+            let told = |version: &&mut Version| written == Some(&index) || promise.covers(version.dot);
+            if let Some(version) = version.filter(told) {
                 version.ever_promised |= 1 << place;
                 let bits = if ghost_of.is_some() { &mut version.by_ghost } else { &mut version.promised };
                 *bits |= 1 << place;
@@ -287,17 +299,14 @@ impl Truth {
         }
     }
 
-    /// The second node of a name is gone, and its disk.
-    pub fn ghost_gone(&mut self, of: NodeIndex) {
+    /// So many disks are gone at once that nobody may remember which directories there were: that these homes kept
+    /// anything is not to be relied on.
+    pub fn forgotten(&mut self, nodes: &[NodeIndex]) {
         let Self { versions, keys, .. } = self;
-        for key in keys {
-            let Some(place) = key.homes.iter().position(|home| *home == of) else { continue };
-            for index in &key.recent {
-                let Some(version) = versions.get_mut(*index as usize) else { continue };
-                if version.by_ghost & 1 << place != 0 {
-                    version.by_ghost &= !(1 << place);
-                    version.lost |= nowhere(version);
-                }
+        for version in versions {
+            let homes = keys.get(version.key as usize).map(|key| key.homes.as_slice()).unwrap_or_default();
+            for (place, _) in homes.iter().enumerate().filter(|(_, home)| nodes.contains(home)) {
+                version.set_back |= 1 << place;
             }
         }
     }
@@ -339,9 +348,10 @@ impl Truth {
     }
 }
 
-/// Whether no disk holds a version, nor anything that covers it.
+/// Whether no home's own disk holds a version, nor anything that covers it. What only a second node of a home's name
+/// holds is as good as gone: that disk will not be kept.
 fn nowhere(version: &Version) -> bool {
-    version.by_ghost == 0 && version.applied_at.iter().all(|at| *at == NEVER)
+    version.applied_at.iter().all(|at| *at == NEVER)
 }
 
 /// Forgets versions that every home has, and something that replaced them too.

@@ -67,11 +67,9 @@ enum Stage {
     Claim(Identity),
     Welcome {
         claim: Identity,
-        remembers: bool,
         to_run: u64,
     },
     Verdict {
-        remembers: bool,
         to_run: u64,
     },
     /// The other side does not talk to the dialler.
@@ -295,12 +293,12 @@ impl World {
         let Shake { from, from_run, to, connection, stage } = shake;
         match stage {
             Stage::Claim(claim) => self.claimed((from, from_run, to, connection), claim),
-            Stage::Welcome { claim, remembers, to_run } => {
-                self.welcomed((from, from_run, to, connection), &claim, remembers, to_run);
+            Stage::Welcome { claim, to_run } => {
+                self.welcomed((from, from_run, to, connection), &claim, to_run);
             }
-            Stage::Verdict { remembers, to_run } => {
+            Stage::Verdict { to_run } => {
                 let by = self.names_of(from);
-                self.admitted(to, to_run, &by, remembers);
+                self.admitted(to, to_run, &by);
             }
             Stage::Refused(refused) => {
                 if self.nodes.get(from).is_none_or(|node| node.run != from_run) {
@@ -344,7 +342,7 @@ impl World {
             None => no_answer(),
             Some(process) => match process.gate.admit(&ring, &claim) {
                 Err(refused) => Stage::Refused(refused),
-                Ok(remembers) => {
+                Ok(()) => {
                     process.transport.accepted.insert(from, connection);
                     let own = process.identity(&id, &ring);
                     // Whoever shows itself is worth dialling now.
@@ -354,11 +352,11 @@ impl World {
                         let dial = Event::Dial { from: to, to: from, run: to_run };
                         self.queue.push(self.now + 20 * MILLIS, dial);
                     }
-                    Stage::Welcome { claim: own, remembers, to_run }
+                    Stage::Welcome { claim: own, to_run }
                 }
             },
         };
-        self.remember_peers(to);
+        self.remember_admitted(to);
         let shake = Shake { from, from_run, to, connection, stage };
         self.queue.push(self.now + back, Event::Shake(Box::new(shake)));
     }
@@ -367,7 +365,6 @@ impl World {
         &mut self,
         (from, from_run, to, connection): (NodeIndex, u64, NodeIndex, u64),
         claim: &Identity,
-        remembers: bool,
         to_run: u64,
     ) {
         let there = self.network.round_trip(from, to) / 2;
@@ -380,7 +377,7 @@ impl World {
                 self.link_down(from, to);
                 Stage::Declined { refused, to_run }
             }
-            Ok(other_directory) => {
+            Ok(()) => {
                 let pending = process.transport.up(to, connection);
                 let event = process.gate.connected(&claim.node, true);
                 for waiting in pending {
@@ -388,23 +385,22 @@ impl World {
                     self.send_request(from, (to, connection), waiting.id, waiting.request, left_us);
                 }
                 let by = claim.node.clone();
-                self.admitted(from, from_run, &by, remembers);
+                self.admitted(from, from_run, &by);
                 self.tasks.extend(event.map(|event| (from, Task::Peer(event))));
-                Stage::Verdict { remembers: other_directory, to_run }
+                Stage::Verdict { to_run }
             }
         };
-        self.remember_peers(from);
+        self.remember_admitted(from);
         let shake = Shake { from, from_run, to, connection, stage };
         self.queue.push(now + there, Event::Shake(Box::new(shake)));
     }
 
     /// `by` has admitted a node's run.
-    fn admitted(&mut self, at: NodeIndex, run: u64, by: &NodeId, remembers: bool) {
+    fn admitted(&mut self, at: NodeIndex, run: u64, by: &NodeId) {
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
-        let ring = node.ring.clone();
-        let Some(process) = &mut node.process else { return };
-        let event = process.gate.admitted(&ring, by, remembers);
-        self.tasks.push_back((at, Task::Peer(event)));
+        if let Some(process) = &mut node.process {
+            process.gate.admitted(&node.ring, by);
+        }
     }
 }
 

@@ -182,6 +182,8 @@ pub struct World {
     pub trace: Trace,
     /// The first invariant that was found broken.
     pub violation: Option<Violation>,
+    /// Nodes that lost their disks and have not been given back what was on them.
+    pub without_memory: std::collections::BTreeSet<NodeIndex>,
     /// Whether the workload is over and all is being healed.
     pub healing: bool,
 }
@@ -253,6 +255,7 @@ impl World {
             hash: settings.seed,
             trace,
             violation: None,
+            without_memory: std::collections::BTreeSet::new(),
             healing: false,
             settings,
         })

@@ -1,30 +1,32 @@
 //! What a directory must remember of its runs, as records of its store.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Change, Store, StoreError, Table};
-use crate::protocol::ids::StartNumber;
-use crate::protocol::membership::{LastRun, NextRun};
+use crate::protocol::membership::{Holding, RunId, RunNumber, RunRecord};
 use crate::protocol::time::Hlc;
 
-const START_KEY: &[u8] = b"directory/start";
+const RUN_KEY: &[u8] = b"directory/run";
 const CEILING_KEY: &[u8] = b"directory/ceiling";
-const COMPLETE_KEY: &[u8] = b"directory/complete";
+const HOLDING_KEY: &[u8] = b"directory/holding";
+
+const CLEAN: u8 = 1;
+const SYNCED: u8 = 1 << 1;
 
 /// What a run found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begun {
-    /// What it continues.
-    pub run: NextRun,
+    /// The record of the run.
+    pub run: RunRecord,
     /// No HLC above it was ever issued here. The clock begins above it.
     pub ceiling: Hlc,
     /// Whether the run before this one ended with the mark of a clean stop.
     pub clean: bool,
-    /// Whether the directory holds all that a home must hold to count towards R.
-    pub complete: bool,
+    /// What the directory holds.
+    pub holding: Holding,
 }
 
 /// Why a run cannot begin. Nothing changed.
@@ -41,105 +43,103 @@ pub enum BookkeepingError {
         /// What is wrong with it.
         reason: String,
     },
-    /// All start numbers are used up; `--new-directory-id` begins anew.
-    #[error("no start number is left")]
-    StartsUsedUp,
 }
 
 /// The bookkeeping of a run.
 #[derive(Debug)]
 pub struct Bookkeeping {
     store: Arc<dyn Store>,
-    start: Mutex<StartNumber>,
+    run: RunRecord,
     ceiling: Mutex<Hlc>,
 }
 
 impl Bookkeeping {
     /// Makes the records of an empty store.
     pub fn make(store: &dyn Store) -> Result<(), StoreError> {
-        write(store, START_KEY, &run_to_bytes(LastRun::BEFORE_ANY))?;
-        write(store, CEILING_KEY, &Hlc::ZERO.0.to_le_bytes())?;
-        write(store, COMPLETE_KEY, &[0])
+        let ceiling = put(CEILING_KEY, &Hlc::ZERO.0.to_le_bytes());
+        write(store, vec![run_change(&RunRecord::before_any()), ceiling, holding_change(Holding::New)])
     }
 
-    /// Begins a run. When this returns, it is recorded durably.
-    pub fn begin(store: Arc<dyn Store>) -> Result<(Self, Begun), BookkeepingError> {
-        let last = read(&*store, START_KEY, run_from_bytes)?;
-        let run = last.next().ok_or(BookkeepingError::StartsUsedUp)?;
+    /// Begins a run, whose id was drawn and which acknowledges only what is synced, or not. When this returns, it is
+    /// recorded durably, and so is what the run before it may have lost.
+    pub fn begin(store: Arc<dyn Store>, run: RunId, synced: bool) -> Result<(Self, Begun), BookkeepingError> {
+        let last = read(&*store, RUN_KEY, run_from_bytes)?;
         let ceiling =
             read(&*store, CEILING_KEY, |bytes| bytes.try_into().ok().map(u64::from_le_bytes).map(Hlc))?;
-        let complete = read(&*store, COMPLETE_KEY, |bytes| match bytes {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
-        })?;
-        write(&*store, START_KEY, &run_to_bytes(run.running()))?;
-        let bookkeeping = Self { store, start: Mutex::new(run.start), ceiling: Mutex::new(ceiling) };
-        Ok((bookkeeping, Begun { run, ceiling, clean: last.clean(), complete }))
+        let holding = last.leaves(read(&*store, HOLDING_KEY, holding_from_bytes)?);
+        let run = last.next(run, synced);
+        write(&*store, vec![run_change(&run), holding_change(holding)])?;
+        let bookkeeping = Self { store, run: run.clone(), ceiling: Mutex::new(ceiling) };
+        Ok((bookkeeping, Begun { run, ceiling, clean: last.clean, holding }))
     }
 
-    /// Forgets the runs, for a directory that is to have another id: it is not complete until it merged what it
-    /// may lack.
+    /// Forgets the runs, for a directory that is to have another id: it does not count towards R until it merged what
+    /// it may lack.
     pub fn forget_runs(store: &dyn Store) -> Result<(), StoreError> {
-        write(store, COMPLETE_KEY, &[0])?;
-        write(store, START_KEY, &run_to_bytes(LastRun::BEFORE_ANY))
+        write(store, vec![holding_change(Holding::Lacking), run_change(&RunRecord::before_any())])
     }
 
-    /// Records durably, with everything applied before, that the node stops and has issued counters up to
-    /// `counter`. Nothing may be issued or applied after it.
-    pub fn mark_clean_stop(&self, counter: u64) -> Result<(), StoreError> {
+    /// Records durably, with everything applied before, that the node stops. Nothing may be applied after it.
+    pub fn mark_clean_stop(&self) -> Result<(), StoreError> {
         // Two syncs: the mark must not be durable before what it vouches for.
         self.store.sync()?;
-        let stopped = LastRun { start: *self.start(), stopped_at: Some(counter) };
-        write(&*self.store, START_KEY, &run_to_bytes(stopped))
-    }
-
-    /// Begins a new start while the node runs, recorded durably before it is returned.
-    pub fn renew_start(&self) -> Result<StartNumber, StoreError> {
-        let mut start = self.start();
-        let next = start.next().ok_or_else(|| StoreError::Failed("all start numbers are used up".into()))?;
-        write(&*self.store, START_KEY, &run_to_bytes(LastRun { start: next, stopped_at: None }))?;
-        *start = next;
-        Ok(next)
-    }
-
-    fn start(&self) -> MutexGuard<'_, StartNumber> {
-        self.start.lock().unwrap_or_else(PoisonError::into_inner)
+        write(&*self.store, vec![run_change(&RunRecord { clean: true, ..self.run.clone() })])
     }
 
     /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.
     pub fn raise_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
         let mut in_force = self.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
         if ceiling > *in_force {
-            write(&*self.store, CEILING_KEY, &ceiling.0.to_le_bytes())?;
+            write(&*self.store, vec![put(CEILING_KEY, &ceiling.0.to_le_bytes())])?;
             *in_force = ceiling;
         }
         Ok(())
     }
 
-    /// Records durably, with everything applied before, whether the directory holds all that a home must hold
-    /// to count towards R.
-    pub fn set_complete(&self, complete: bool) -> Result<(), StoreError> {
+    /// Records durably, with everything applied before, what the directory holds.
+    pub fn mark_holding(&self, holding: Holding) -> Result<(), StoreError> {
         self.store.sync()?;
-        write(&*self.store, COMPLETE_KEY, &[u8::from(complete)])
+        write(&*self.store, vec![holding_change(holding)])
     }
 }
 
-fn run_to_bytes(run: LastRun) -> Vec<u8> {
-    let mut bytes = run.start.0.to_le_bytes().to_vec();
-    if let Some(counter) = run.stopped_at {
-        bytes.extend_from_slice(&counter.to_le_bytes());
-    }
-    bytes
+fn run_change(run: &RunRecord) -> Change {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let mut bytes = vec![flag(run.clean, CLEAN) | flag(run.synced, SYNCED)];
+    bytes.extend_from_slice(&run.number.0.to_le_bytes());
+    bytes.extend(run.history.iter().flat_map(|run| run.0.to_le_bytes()));
+    put(RUN_KEY, &bytes)
 }
 
-fn run_from_bytes(bytes: &[u8]) -> Option<LastRun> {
-    let (start, rest) = bytes.split_first_chunk()?;
-    let stopped_at = match rest {
-        [] => None,
-        counter => Some(u64::from_le_bytes(counter.try_into().ok()?)),
+fn run_from_bytes(bytes: &[u8]) -> Option<RunRecord> {
+    let (&flags, rest) = bytes.split_first()?;
+    let (number, rest) = rest.split_first_chunk()?;
+    let (runs, left) = rest.as_chunks::<8>();
+    let known = flags & !(CLEAN | SYNCED) == 0;
+    (known && left.is_empty()).then(|| RunRecord {
+        number: RunNumber(u64::from_le_bytes(*number)),
+        history: runs.iter().map(|run| RunId(u64::from_le_bytes(*run))).collect(),
+        clean: flags & CLEAN != 0,
+        synced: flags & SYNCED != 0,
+    })
+}
+
+fn holding_change(holding: Holding) -> Change {
+    let byte = match holding {
+        Holding::New => 0,
+        Holding::Lacking => 1,
+        Holding::Complete => 2,
     };
-    Some(LastRun { start: StartNumber(u32::from_le_bytes(*start)), stopped_at })
+    put(HOLDING_KEY, &[byte])
+}
+
+fn holding_from_bytes(bytes: &[u8]) -> Option<Holding> {
+    match bytes {
+        [0] => Some(Holding::New),
+        [1] => Some(Holding::Lacking),
+        [2] => Some(Holding::Complete),
+        _ => None,
+    }
 }
 
 fn read<T>(store: &dyn Store, key: &[u8], parse: impl Fn(&[u8]) -> Option<T>) -> Result<T, BookkeepingError> {
@@ -151,12 +151,11 @@ fn read<T>(store: &dyn Store, key: &[u8], parse: impl Fn(&[u8]) -> Option<T>) ->
     parse(&body).ok_or_else(|| unusable(RecordDamaged::Malformed { what: "body" }.to_string()))
 }
 
-fn write(store: &dyn Store, key: &'static [u8], body: &[u8]) -> Result<(), StoreError> {
-    let value = seal(key, body);
-    store.apply_from_reserve(vec![Change::Put {
-        table: Table::Meta,
-        key: Bytes::from_static(key),
-        value,
-    }])?;
+fn put(key: &'static [u8], body: &[u8]) -> Change {
+    Change::Put { table: Table::Meta, key: Bytes::from_static(key), value: seal(key, body) }
+}
+
+fn write(store: &dyn Store, changes: Vec<Change>) -> Result<(), StoreError> {
+    store.apply_from_reserve(changes)?;
     store.sync()
 }

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use super::bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 use super::identity::{self, Identity, Stage, sync_directory};
 use super::{FjallStore, OpenError, StoreError};
-use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
-use crate::protocol::membership::NextRun;
-use crate::protocol::time::Hlc;
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::membership::RunId;
 
 const LOCK_FILE: &str = "LOCK";
 const STORE: &str = "store";
@@ -43,18 +42,8 @@ pub struct Opened {
     pub store: Arc<FjallStore>,
     /// Its id.
     pub directory: DirectoryId,
-    /// The number of this start; with the directory id, the actor of this run's dots.
-    pub start: StartNumber,
-    /// The last counter the actor may have used: its next dot is the one after it.
-    pub counter: u64,
-    /// No HLC above it was ever issued here. The clock begins above it.
-    pub ceiling: Hlc,
-    /// Whether the directory was made just now.
-    pub new: bool,
-    /// Whether the run before this one ended with the mark of a clean stop.
-    pub clean: bool,
-    /// Whether the directory holds all that a home must hold to count towards R.
-    pub complete: bool,
+    /// What the run found.
+    pub begun: Begun,
 }
 
 /// Why a directory was not opened, or its bookkeeping not written.
@@ -133,14 +122,8 @@ pub enum DirectoryError {
         /// What is wrong with it.
         reason: String,
     },
-    /// All start numbers are used up. Nothing changed; `--new-directory-id` begins anew.
-    #[error("the data directory {} has no start number left", path.display())]
-    StartsUsedUp {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The system gave no random number for a directory id. Nothing changed.
-    #[error("no directory id could be drawn: {0}")]
+    /// The system gave no random number for the id of a directory or a run. Nothing changed.
+    #[error("no id could be drawn: {0}")]
     Random(String),
 }
 
@@ -154,7 +137,6 @@ impl DirectoryError {
         match error {
             BookkeepingError::Store(error) => Self::Store(error),
             BookkeepingError::Record { record, reason } => Self::Record { path, record, reason },
-            BookkeepingError::StartsUsedUp => Self::StartsUsedUp { path },
         }
     }
 }
@@ -169,8 +151,8 @@ pub struct DataDirectory {
 
 impl DataDirectory {
     /// Opens the directory `path` for the node that `expected` names, or makes it. When this returns, the
-    /// start is recorded durably.
-    pub fn open(path: &Path, expected: &Expectation) -> Result<Opened, DirectoryError> {
+    /// run is recorded durably; `synced` says that it acknowledges only what is synced.
+    pub fn open(path: &Path, expected: &Expectation, synced: bool) -> Result<Opened, DirectoryError> {
         let lock = lock(path)?;
         let (identity, new) = match Identity::read(path)? {
             Some(identity) => {
@@ -185,12 +167,11 @@ impl DataDirectory {
         };
         let directory = identity.directory(path)?;
         let store = Arc::new(if new { create(path, identity)? } else { open_store(path)? });
-        let (bookkeeping, begun) =
-            Bookkeeping::begin(store.clone()).map_err(|error| DirectoryError::bookkeeping(path, error))?;
-        let Begun { run, ceiling, clean, complete } = begun;
-        let NextRun { start, counter } = run;
+        let run = RunId(draw()?);
+        let (bookkeeping, begun) = Bookkeeping::begin(store.clone(), run, synced)
+            .map_err(|error| DirectoryError::bookkeeping(path, error))?;
         let handle = Self { bookkeeping, _lock: lock };
-        Ok(Opened { handle, store, directory, start, counter, ceiling, new, clean, complete })
+        Ok(Opened { handle, store, directory, begun })
     }
 
     /// The bookkeeping of this run.
@@ -289,5 +270,9 @@ fn open_store(path: &Path) -> Result<FjallStore, DirectoryError> {
 }
 
 fn draw_directory_id() -> Result<DirectoryId, DirectoryError> {
-    getrandom::u64().map(DirectoryId).map_err(|error| DirectoryError::Random(error.to_string()))
+    draw().map(DirectoryId)
+}
+
+fn draw() -> Result<u64, DirectoryError> {
+    getrandom::u64().map_err(|error| DirectoryError::Random(error.to_string()))
 }

@@ -192,11 +192,14 @@ impl Store for FjallStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.database.0.persist(PersistMode::Buffer).map_err(failed)?;
-        self.journal
-            .sync()
-            .map_err(|error| StoreError::Failed(format!("the journal cannot be synced: {error}")))?;
-        self.database.0.persist(PersistMode::Buffer).map_err(failed)
+        let well = || {
+            let persisted = self.database.0.persist(PersistMode::Buffer);
+            persisted.map_err(|error| StoreError::Sync(error.to_string()))
+        };
+        well()?;
+        let synced = self.journal.sync();
+        synced.map_err(|error| StoreError::Sync(format!("the journal cannot be synced: {error}")))?;
+        well()
     }
 
     fn scan(

@@ -16,7 +16,7 @@ pub(super) const FILE: &str = "neap.toml";
 pub(super) const TEMPORARY_FILE: &str = "neap.toml.new";
 
 /// The format of data directories that this program makes, and the only one it opens.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 const HEADING: &str = "\
 # Whose data this directory holds. Written by neap; not to be edited.

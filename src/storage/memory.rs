@@ -198,7 +198,7 @@ impl Store for MemoryStore {
         let mut disk = self.disk();
         if disk.sync_fails {
             disk.sync_failed = true;
-            return Err(StoreError::Failed("the sync was told to fail".to_owned()));
+            return Err(StoreError::Sync("it was told to fail".to_owned()));
         }
         disk.undo.clear();
         disk.syncs += 1;

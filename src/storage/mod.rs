@@ -78,6 +78,9 @@ pub enum StoreError {
     /// key again heals it.
     #[error("what is stored there is damaged: {0}")]
     Damaged(String),
+    /// A sync failed. Nothing is certain about the disk any more: the process must end.
+    #[error("a sync failed: {0}")]
+    Sync(String),
     /// Any other failure. Whether anything changed is unknown.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -90,7 +93,7 @@ impl StoreError {
         match self {
             Self::Full { .. } => Refusal::DiskFull,
             Self::Damaged(_) => Refusal::Damaged,
-            Self::Failed(_) => Refusal::Storage,
+            Self::Sync(_) | Self::Failed(_) => Refusal::Storage,
         }
     }
 }

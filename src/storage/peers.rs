@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Change, Store, StoreError, Table};
-use crate::protocol::ids::{DirectoryId, NodeId, StartNumber};
-use crate::protocol::membership::{KnownIdentities, RunId, Shown};
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::membership::{KnownIdentities, RunId, RunNumber, Shown};
+use crate::protocol::time::Hlc;
 
 /// What the keys in [`super::Table::Meta`] start with; the peer's name follows.
 pub const PREFIX: &[u8] = b"peer/";
@@ -15,9 +16,9 @@ pub const PREFIX: &[u8] = b"peer/";
 #[serde(deny_unknown_fields)]
 struct Stored {
     directory: u64,
-    start: u32,
-    counter: u64,
-    run: Option<u64>,
+    number: u64,
+    run: u64,
+    ceiling: u64,
     order: u64,
 }
 
@@ -26,9 +27,9 @@ struct Stored {
 pub fn change(node: &NodeId, shown: &[(DirectoryId, Shown)]) -> Change {
     let entries = shown.iter().map(|(directory, shown)| Stored {
         directory: directory.0,
-        start: shown.start.0,
-        counter: shown.counter,
-        run: shown.run.map(|run| run.0),
+        number: shown.number.0,
+        run: shown.run.0,
+        ceiling: shown.ceiling.0,
         order: shown.order,
     });
     let entries: Vec<Stored> = entries.collect();
@@ -65,8 +66,8 @@ fn decode(key: &[u8], record: Bytes) -> Result<Vec<(NodeId, DirectoryId, Shown)>
     let body = unseal(key, record)?;
     let entries: Vec<Stored> = serde_json::from_slice(&body).map_err(|_| damaged)?;
     let entry = |stored: Stored| {
-        let Stored { directory, start, counter, run, order } = stored;
-        let shown = Shown { start: StartNumber(start), counter, run: run.map(RunId), order };
+        let Stored { directory, number, run, ceiling, order } = stored;
+        let shown = Shown { number: RunNumber(number), run: RunId(run), ceiling: Hlc(ceiling), order };
         (node.clone(), DirectoryId(directory), shown)
     };
     Ok(entries.into_iter().map(entry).collect())
@@ -76,7 +77,6 @@ fn decode(key: &[u8], record: Bytes) -> Result<Vec<(NodeId, DirectoryId, Shown)>
 mod tests {
     use super::super::MemoryStore;
     use super::*;
-    use crate::protocol::ids::ActorId;
     use crate::protocol::membership::Presented;
 
     #[test]
@@ -85,8 +85,10 @@ mod tests {
         let store = MemoryStore::new();
         for (name, directory) in [("n2", u64::MAX), ("n2", 4), ("n3", 7)] {
             let node = NodeId::new(name).unwrap();
-            let actor = ActorId { directory: DirectoryId(directory), start: StartNumber(7) };
-            known.learn(&node, Presented { actor, began: 12, run: RunId(u64::MAX) });
+            let (number, history) = (RunNumber(7), vec![RunId(u64::MAX), RunId(2)]);
+            let found_ceiling = Hlc(u64::MAX - 1);
+            let directory = DirectoryId(directory);
+            known.learn(&node, &Presented { directory, number, history, found_ceiling });
             let shown: Vec<_> = known.of(&node).collect();
             store.apply(vec![change(&node, &shown)]).unwrap();
         }
@@ -99,7 +101,7 @@ mod tests {
     fn a_damaged_memory_of_one_peer_is_forgotten_and_the_others_stay() {
         let store = MemoryStore::new();
         for name in ["n2", "n3"] {
-            let shown = Shown { start: StartNumber(1), counter: 1, run: None, order: 0 };
+            let shown = Shown { number: RunNumber(1), run: RunId(1), ceiling: Hlc(1), order: 0 };
             store.apply(vec![change(&NodeId::new(name).unwrap(), &[(DirectoryId(1), shown)])]).unwrap();
         }
         assert!(store.corrupt(Table::Meta, b"peer/n2"));

@@ -7,7 +7,7 @@
 //! ```text
 //! object     = context, superseded: [superseded], versions: [version]
 //! context    = vector: [actor, counter u64], cloud: [dot]
-//! actor      = directory u64, start u32
+//! actor      = u64
 //! dot        = actor, counter u64
 //! superseded = write id u128, dot, hlc u64, at u64, gapless u8, past: context
 //! version    = flags u8, w u8, write id u128, dot, hlc u64, past: context,
@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::sealed::{self, RecordDamaged};
 use crate::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
-use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use crate::protocol::ids::{ActorId, Dot, WriteId};
 use crate::protocol::time::{Hlc, WallMicros};
 
 const NAMED: u8 = 1;
@@ -28,7 +28,7 @@ const EXPIRES: u8 = 1 << 3;
 const GAPLESS: u8 = 1 << 4;
 const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES | GAPLESS;
 
-const ACTOR_LEN: usize = 12;
+const ACTOR_LEN: usize = 8;
 const DOT_LEN: usize = ACTOR_LEN + 8;
 const LIST_LEN: usize = 4;
 const CONTEXT_MIN_LEN: usize = LIST_LEN + LIST_LEN;
@@ -98,8 +98,7 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn put_actor(out: &mut Vec<u8>, actor: ActorId) {
-    out.extend_from_slice(&actor.directory.0.to_le_bytes());
-    out.extend_from_slice(&actor.start.0.to_le_bytes());
+    out.extend_from_slice(&actor.0.to_le_bytes());
 }
 
 fn put_dot(out: &mut Vec<u8>, dot: &Dot) {
@@ -185,9 +184,7 @@ impl Reader {
     }
 
     fn actor(&mut self) -> Result<ActorId, RecordDamaged> {
-        let directory = DirectoryId(self.u64("actor")?);
-        let start = StartNumber(u32::from_le_bytes(self.array("actor")?));
-        Ok(ActorId { directory, start })
+        self.u64("actor").map(ActorId)
     }
 
     fn dot(&mut self) -> Result<Dot, RecordDamaged> {

@@ -98,6 +98,7 @@ async fn shake(
     let (identity, purpose) = accept(&mut stream, &party).await?;
     config.counters.handshakes_inbound.add();
     config.reconnects.seen(&identity.node);
-    let (counters, now) = (config.counters.clone(), config.now);
-    Ok(Connection { stream: stream.into_std()?, from: identity.node, purpose, counters, now, _slot: slot })
+    let (counters, now, gatekeeper) = (config.counters.clone(), config.now, config.gatekeeper.clone());
+    let (stream, from) = (stream.into_std()?, identity.node);
+    Ok(Connection { stream, from, purpose, counters, now, gatekeeper, _slot: slot })
 }

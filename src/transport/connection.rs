@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 use super::counters::TransportCounters;
 use super::frame::{self, Header, Kind};
 use super::wire::{WireAnswer, WireRequest};
-use super::{Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerRequest, PeerService, Responder, codec};
+use super::{
+    Gatekeeper, Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerRequest, PeerService, Responder, codec,
+};
 use crate::protocol::ids::{NodeId, RequestId};
 use crate::protocol::message::{Refusal, RingStamp};
 use crate::protocol::time::Hlc;
@@ -24,14 +26,20 @@ pub const OUTBOX_MAX: usize = 64 * 1024 * 1024;
 const READ_BYTES: usize = 64 * 1024;
 
 /// A connection whose handshake is done. It can be sent to the thread that is to run it.
-#[derive(Debug)]
 pub struct Connection {
     pub(super) stream: std::net::TcpStream,
     pub(super) from: NodeId,
     pub(super) purpose: LanePurpose,
     pub(super) counters: Arc<TransportCounters>,
     pub(super) now: MonotonicClock,
+    pub(super) gatekeeper: Arc<dyn Gatekeeper>,
     pub(super) _slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({} for {:?})", self.from, self.purpose)
+    }
 }
 
 /// Answers on their way out.
@@ -126,7 +134,8 @@ impl Connection {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
                 let outbox = Arc::new(Outbox::default());
-                let reader = Reader { from: self.from, counters: self.counters, now: self.now, service };
+                let Self { from, counters, now, gatekeeper, .. } = self;
+                let reader = Reader { from, counters, now, gatekeeper, service };
                 let why = tokio::select! {
                     why = reader.run(read, &outbox) => why,
                     why = send(write, &outbox, &reader.counters) => why,
@@ -167,6 +176,7 @@ struct Reader {
     from: NodeId,
     counters: Arc<TransportCounters>,
     now: MonotonicClock,
+    gatekeeper: Arc<dyn Gatekeeper>,
     service: Arc<dyn PeerService>,
 }
 
@@ -203,6 +213,7 @@ impl Reader {
         self.counters.frames_received.add();
         match frame.header.kind {
             Kind::Ping => {
+                self.gatekeeper.announced(&self.from, frame.header.clock);
                 outbox.put(&Header::bare(Kind::Pong, frame.header.id), None, &self.counters);
                 Ok(())
             }

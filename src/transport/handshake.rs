@@ -24,8 +24,9 @@ use super::Gatekeeper;
 use super::codec;
 use super::counters::TransportCounters;
 use super::frame::VERSION;
-use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
-use crate::protocol::membership::{Identity, NotAdmitted, Presented, RunId};
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::membership::{HISTORY_MAX, Identity, NotAdmitted, Presented, RunId, RunNumber};
+use crate::protocol::time::Hlc;
 
 /// How long a handshake may take in all.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
@@ -177,13 +178,11 @@ struct Claim {
     cluster: String,
     node: String,
     directory: u64,
-    start: u32,
-    began: u64,
-    run: u64,
+    number: u64,
+    history: Vec<u64>,
+    found_ceiling: u64,
     fingerprint: u64,
     purpose: LanePurpose,
-    /// Acceptor only: whether it remembers another directory of the dialler.
-    remembers: bool,
 }
 
 /// What a side says when it ends the handshake.
@@ -203,7 +202,7 @@ enum Reply {
 
 #[derive(Serialize, Deserialize)]
 enum Verdict {
-    Accept { remembers: bool },
+    Accept,
     Reject(Rejection),
 }
 
@@ -217,7 +216,7 @@ pub struct Party<'a> {
     pub gatekeeper: &'a dyn Gatekeeper,
 }
 
-/// Dials: proves, checks that `wanted` answered, and tells the gatekeeper what it said of this node.
+/// Dials: proves, checks that `wanted` answered, and tells the gatekeeper that it admitted this node.
 pub async fn dial(
     stream: &mut TcpStream,
     party: &Party<'_>,
@@ -228,7 +227,7 @@ pub async fn dial(
         let nonce = draw_nonce()?;
         send(stream, &Hello { magic: MAGIC, version: VERSION, nonce }).await?;
         let challenge: Hello = check_hello(receive(stream).await?)?;
-        let own = party.claim(purpose, false)?;
+        let own = party.claim(purpose)?;
         let mac = party.secret.mac(b"dialler", &[&nonce, &challenge.nonce, &own]);
         send(stream, &Reply::Claim { claim: own.clone(), mac: mac.finalize().into_bytes().into() }).await?;
         let (claim, mac) = match receive(stream).await? {
@@ -238,17 +237,16 @@ pub async fn dial(
         let judged: Result<_, HandshakeError> = (|| {
             let expected = party.secret.mac(b"acceptor", &[&nonce, &challenge.nonce, &own, &claim]);
             expected.verify_slice(&mac).map_err(|_| HandshakeError::Secret)?;
-            let (identity, claim) = party.read(&claim)?;
+            let (identity, _) = party.read(&claim)?;
             if identity.node != *wanted {
                 return Err(HandshakeError::Node { given: identity.node, wanted: wanted.clone() });
             }
-            let remembers = party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
-            Ok((remembers, claim.remembers))
+            party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)
         })();
         match judged {
-            Ok((remembers, other_remembers)) => {
-                send(stream, &Verdict::Accept { remembers }).await?;
-                party.gatekeeper.admitted(wanted, other_remembers);
+            Ok(()) => {
+                send(stream, &Verdict::Accept).await?;
+                party.gatekeeper.admitted(wanted);
                 Ok(())
             }
             Err(error) => {
@@ -281,10 +279,10 @@ pub async fn accept(
             let expected = party.secret.mac(b"dialler", &[&hello.nonce, &nonce, &theirs]);
             expected.verify_slice(&mac).map_err(|_| HandshakeError::Secret)?;
             let (identity, claim) = party.read(&theirs)?;
-            let remembers = party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
-            Ok((identity, claim.purpose, remembers))
+            party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
+            Ok((identity, claim.purpose))
         })();
-        let (identity, purpose, remembers) = match judged {
+        let (identity, purpose) = match judged {
             Ok(judged) => judged,
             Err(error) => {
                 if let Some(reason) = error.told() {
@@ -293,12 +291,12 @@ pub async fn accept(
                 return Err(error);
             }
         };
-        let own = party.claim(purpose, remembers)?;
+        let own = party.claim(purpose)?;
         let mac = party.secret.mac(b"acceptor", &[&hello.nonce, &nonce, &theirs, &own]);
         send(stream, &Reply::Claim { claim: own, mac: mac.finalize().into_bytes().into() }).await?;
         match receive(stream).await? {
-            Verdict::Accept { remembers } => {
-                party.gatekeeper.admitted(&identity.node, remembers);
+            Verdict::Accept => {
+                party.gatekeeper.admitted(&identity.node);
                 Ok((identity, purpose))
             }
             Verdict::Reject(rejection) => Err(party.rejected(rejection)),
@@ -315,19 +313,18 @@ impl Party<'_> {
         HandshakeError::Rejected(rejection)
     }
 
-    fn claim(&self, purpose: LanePurpose, remembers: bool) -> Result<Vec<u8>, HandshakeError> {
+    fn claim(&self, purpose: LanePurpose) -> Result<Vec<u8>, HandshakeError> {
         let Identity { node, presented, fingerprint } = self.gatekeeper.identity();
-        let Presented { actor, began, run } = presented;
+        let Presented { directory, number, history, found_ceiling } = presented;
         let claim = Claim {
             cluster: self.cluster.to_owned(),
             node: node.as_str().to_owned(),
-            directory: actor.directory.0,
-            start: actor.start.0,
-            began,
-            run: run.0,
+            directory: directory.0,
+            number: number.0,
+            history: history.iter().map(|run| run.0).collect(),
+            found_ceiling: found_ceiling.0,
             fingerprint,
             purpose,
-            remembers,
         };
         let mut bytes = Vec::new();
         codec::encode(&claim, &mut bytes).map_err(|_| HandshakeError::Malformed)?;
@@ -340,8 +337,15 @@ impl Party<'_> {
             return Err(HandshakeError::Cluster { given: claim.cluster, own: self.cluster.to_owned() });
         }
         let node = NodeId::new(&claim.node).map_err(|_| HandshakeError::Malformed)?;
-        let actor = ActorId { directory: DirectoryId(claim.directory), start: StartNumber(claim.start) };
-        let presented = Presented { actor, began: claim.began, run: RunId(claim.run) };
+        if claim.history.is_empty() || claim.history.len() > HISTORY_MAX {
+            return Err(HandshakeError::Malformed);
+        }
+        let presented = Presented {
+            directory: DirectoryId(claim.directory),
+            number: RunNumber(claim.number),
+            history: claim.history.iter().copied().map(RunId).collect(),
+            found_ceiling: Hlc(claim.found_ceiling),
+        };
         let identity = Identity { node, presented, fingerprint: claim.fingerprint };
         Ok((identity, claim))
     }

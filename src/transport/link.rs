@@ -188,7 +188,8 @@ impl Link {
             self.broken.notify_one();
         } else if state.pinged_at.is_none_or(|at| now.micros_since(at) >= PING_EVERY_US) {
             state.pinged_at = Some(now);
-            let ping = Header::bare(Kind::Ping, RequestId(0));
+            let clock = self.config.lane.gatekeeper.ceiling();
+            let ping = Header { clock, ..Header::bare(Kind::Ping, RequestId(0)) };
             // An empty message always fits.
             if frame::encode(&ping, None, &(), &mut state.buffer).is_ok() {
                 self.written.notify_one();

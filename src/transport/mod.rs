@@ -84,19 +84,25 @@ pub trait Responder: Send {
 /// This node's monotonic clock.
 pub type MonotonicClock = fn() -> Moment;
 
-/// Judges peers in the handshake, on both sides. Called on any thread; must not block for long.
+/// Judges peers in the handshake, on both sides. Called on any thread; must not block for longer than a sync.
 pub trait Gatekeeper: Send + Sync + 'static {
     /// This node's identity, now.
     fn identity(&self) -> Identity;
 
-    /// Whether to talk to `peer`. `Ok(true)` says that this node remembers another directory of it.
-    fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted>;
+    /// Whether to talk to `peer`. What is remembered of it is durable when this returns.
+    fn admit(&self, peer: &Identity) -> Result<(), NotAdmitted>;
 
     /// A peer refuses this node's identity: it has seen more of this directory than the directory shows.
     fn identity_refused(&self, reason: &str);
 
-    /// What a peer that admitted this node said: whether it remembers another directory of this node.
-    fn admitted(&self, by: &NodeId, remembers_other_directory: bool);
+    /// A peer has admitted this node.
+    fn admitted(&self, by: &NodeId);
+
+    /// The synced ceiling of this node's clock, which it announces every now and then.
+    fn ceiling(&self) -> Hlc;
+
+    /// A peer has announced its own.
+    fn announced(&self, peer: &NodeId, ceiling: Hlc);
 
     /// Whether a connection to `peer` stands, on some lane.
     fn connected(&self, peer: &NodeId, up: bool);

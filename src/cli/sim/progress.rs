@@ -10,7 +10,8 @@ pub(super) fn bar(length: u64, what: &str, json: bool) -> ProgressBar {
     let shown = !json && std::io::stderr().is_terminal();
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(length), target);
-    let template = format!("{{elapsed:>4}} [{{bar:30}}] {{human_pos}} of {{human_len}} {what}, {{eta}} left  {{msg}}");
+    let template =
+        format!("{{elapsed:>4}} [{{bar:30}}] {{human_pos}} of {{human_len}} {what}, {{eta}} left  {{msg}}");
     if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }

@@ -24,19 +24,25 @@ pub(super) fn summary(report: &Report, wall: Duration) {
          operations a second\n",
         if *seeds == 1 { "seed" } else { "seeds" }
     );
-    text += &format!("faults       {}\n", listed(report.faults.iter().map(|(kind, count)| (kind.name(), *count))));
+    text += &format!(
+        "faults       {}\n",
+        listed(report.faults.iter().map(|(kind, count)| (kind.name(), *count)))
+    );
     let rate = report.stale_rate().map_or_else(String::new, |rate| format!(" ({:.4} %)", rate * 100.0));
-    text += &format!("reads        {reads} answered, {stale} stale{rate}; took {}\n", times(&report.read_took));
-    text += &format!("             what stale reads returned had been superseded for {}\n", times(&report.exposure));
+    text +=
+        &format!("reads        {reads} answered, {stale} stale{rate}; took {}\n", times(&report.read_took));
+    text += &format!(
+        "             what stale reads returned had been superseded for {}\n",
+        times(&report.exposure)
+    );
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
     let lost = report.versions.get("lost_with_every_disk").copied().unwrap_or(0);
-    text += &format!(
-        "convergence  {}; {unconverged} had not reached every home\n",
-        times(&report.convergence)
-    );
+    text +=
+        &format!("convergence  {}; {unconverged} had not reached every home\n", times(&report.convergence));
     if lost > 0 {
-        text += &format!("             {lost} acknowledged versions were lost with every disk that held them\n");
+        text +=
+            &format!("             {lost} acknowledged versions were lost with every disk that held them\n");
     }
     text += &format!("failed       {}\n", listed(report.failed.iter().map(|(why, count)| (*why, *count))));
     text += &format!("counted      {}\n", listed(report.counts.iter().map(|(what, count)| (*what, *count))));
@@ -66,7 +72,8 @@ fn times(times: &Times) -> String {
 
 /// One line for a seed of a soak.
 pub(super) fn soaked(outcome: &Outcome) {
-    let verdict = outcome.violation.as_ref().map_or_else(|| "ok".to_owned(), |(violation, _)| violation.to_string());
+    let verdict =
+        outcome.violation.as_ref().map_or_else(|| "ok".to_owned(), |(violation, _)| violation.to_string());
     let faults: u64 = outcome.faults.values().sum();
     let Outcome { seed, operations, .. } = outcome;
     print(format!("seed {seed}: {operations} operations, {faults} faults, {verdict}\n").as_bytes());

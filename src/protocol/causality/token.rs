@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::context::CausalContext;
-use crate::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, StartNumber};
+use crate::protocol::ids::{ActorId, BucketName, Dot, Key};
 
 const VERSION: u8 = 1;
 const MAC_BYTES: usize = 16;
@@ -118,17 +118,14 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 fn put_entry(actor: ActorId, counter: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&actor.directory.0.to_be_bytes());
-    put_number(u64::from(actor.start.0), out);
+    out.extend_from_slice(&actor.0.to_be_bytes());
     put_number(counter, out);
 }
 
 fn take_entry(bytes: &mut &[u8]) -> Option<(ActorId, u64)> {
-    let (directory, rest) = bytes.split_first_chunk::<8>()?;
+    let (actor, rest) = bytes.split_first_chunk::<8>()?;
     *bytes = rest;
-    let start = u32::try_from(take_number(bytes)?).ok()?;
-    let directory = DirectoryId(u64::from_be_bytes(*directory));
-    Some((ActorId { directory, start: StartNumber(start) }, take_number(bytes)?))
+    Some((ActorId(u64::from_be_bytes(*actor)), take_number(bytes)?))
 }
 
 fn encode(context: &CausalContext, out: &mut Vec<u8>) {

@@ -14,6 +14,7 @@
 //! answers its client exactly once, at its deadline at the latest.
 
 mod forward;
+mod heal;
 mod plan;
 mod read;
 mod table;
@@ -21,6 +22,7 @@ mod tally;
 mod write;
 
 pub use forward::{ClientWrite, ForwardPlan};
+pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
 pub use table::{AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, OPERATIONS_MAX};
@@ -51,6 +53,11 @@ pub enum Effect {
         object: Object,
         /// Whether this repairs a home that was behind, and whether the client waits for it.
         repair: Option<RepairWhen>,
+    },
+    /// Ask this node's own replica to put `merged` in the place of its damaged record.
+    Heal {
+        /// What the other homes hold.
+        merged: Object,
     },
     /// Ask `to` to coordinate the write; it does not hand it on.
     Forward {

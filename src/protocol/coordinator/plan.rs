@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Candidate, ClientWrite, FanOut, ForwardPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan};
+use super::{
+    Candidate, ClientWrite, FanOut, ForwardPlan, HealPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan,
+};
 use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, Write};
+use crate::protocol::quorum::homes_to_merge_from;
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 use crate::protocol::view::View;
 
@@ -95,6 +98,15 @@ impl Planner<'_> {
             follow_until: self.deadline.plus_micros(self.settings.follow_us),
             clock: self.around.clock,
         }
+    }
+
+    /// None if this node is no home of the key.
+    pub(super) fn heal(&self, bucket: &BucketName, key: &Key, settings: &BucketSettings) -> Option<HealPlan> {
+        let mut others = self.homes(bucket, key, settings.quorum.n).ok()?;
+        let at = others.iter().position(|home| home == self.around.view.me)?;
+        others.remove(at);
+        let needed = homes_to_merge_from(settings.quorum.n, settings.w_min);
+        Some(HealPlan { others, needed, deadline: self.deadline, clock: self.around.clock })
     }
 
     pub(super) fn write(

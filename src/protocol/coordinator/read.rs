@@ -54,7 +54,6 @@ struct AskedHome {
     node: NodeId,
     at: Moment,
     hedged: bool,
-    healing: bool,
     state: AskedState,
 }
 
@@ -140,13 +139,7 @@ impl ReadMachine {
         self.next += 1;
         let node = candidate.node.clone();
         effects.push(Effect::Fetch { to: node.clone() });
-        self.asked.push(AskedHome {
-            node,
-            at: now,
-            hedged: false,
-            healing: false,
-            state: AskedState::Fetching,
-        });
+        self.asked.push(AskedHome { node, at: now, hedged: false, state: AskedState::Fetching });
         true
     }
 
@@ -199,9 +192,6 @@ impl ReadMachine {
             self.set(at, AskedState::Refused(refusal));
             if !self.replied {
                 self.ask_next(now, effects);
-            }
-            if refusal == Refusal::Damaged && self.merged.is_some() {
-                self.heal_damaged(effects);
             }
         }
     }
@@ -283,23 +273,6 @@ impl ReadMachine {
             });
             if let Some(held) = held {
                 self.compare(at, held.as_ref(), effects);
-            }
-        }
-        self.heal_damaged(effects);
-    }
-
-    /// A damaged record is replaced by what the others hold; the client does not wait for it.
-    fn heal_damaged(&mut self, effects: &mut Vec<Effect>) {
-        let Some(Some(object)) = &self.merged else { return };
-        if self.plan.repair == ReadRepair::Off {
-            return;
-        }
-        for asked in &mut self.asked {
-            if asked.state == AskedState::Refused(Refusal::Damaged) && !asked.healing {
-                asked.healing = true;
-                asked.state = AskedState::Repairing;
-                let repair = Some(RepairWhen::Async);
-                effects.push(Effect::Apply { to: asked.node.clone(), object: object.clone(), repair });
             }
         }
     }

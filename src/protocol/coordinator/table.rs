@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
-use super::{Asked, ClientWrite, Effect, Input, ReadMachine, RepairWhen};
+use super::{Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::{
@@ -63,6 +64,17 @@ pub enum CoordinatorEffect<C> {
         /// When the answer is no longer wanted.
         deadline: Moment,
         /// Handed back.
+        tag: u64,
+    },
+    /// Have this node's own replica put `merged` in the place of a damaged record.
+    HealOwn {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+        /// What the other homes hold.
+        merged: Object,
+        /// Handed back with its acknowledgement.
         tag: u64,
     },
     /// Ask a peer. Exactly one answer comes back, by the deadline.
@@ -148,6 +160,7 @@ pub enum AnswerBody {
 enum Machine {
     Read(Box<ReadMachine>),
     Write(Box<ClientWrite>),
+    Heal(Box<HealMachine>),
 }
 
 /// What a write needs again when it is stamped or handed on.
@@ -177,6 +190,8 @@ struct Operation<C> {
 pub struct Coordinator<C> {
     operations: BTreeMap<OperationId, Operation<C>>,
     wakes: BTreeSet<(Moment, OperationId)>,
+    /// Keys whose damaged records are being healed.
+    healing: BTreeSet<(BucketName, Key)>,
     next: u64,
     latencies: BTreeMap<NodeId, Latency>,
     settings: CoordinatorSettings,
@@ -193,6 +208,7 @@ impl<C> Coordinator<C> {
         Self {
             operations: BTreeMap::new(),
             wakes: BTreeSet::new(),
+            healing: BTreeSet::new(),
             next: 0,
             latencies: BTreeMap::new(),
             settings,
@@ -262,7 +278,7 @@ impl<C> Coordinator<C> {
             Ok(plan) => {
                 let machine = Machine::Read(Box::new(ReadMachine::new(plan)));
                 let place = (read.bucket, read.key, version);
-                self.insert(around, Operation::new(machine, client, place, None, deadline), effects);
+                self.insert(around, Operation::new(machine, Some(client), place, None, deadline), effects);
             }
             Err(error) => effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) }),
         }
@@ -283,12 +299,30 @@ impl<C> Coordinator<C> {
                 let place = (write.bucket.clone(), write.key.clone(), version);
                 let machine = Machine::Write(Box::new(machine));
                 let details = Some(Box::new(WriteDetails { write, write_id, w, settings: settings.clone() }));
-                self.insert(around, Operation::new(machine, client, place, details, deadline), effects);
+                let operation = Operation::new(machine, Some(client), place, details, deadline);
+                self.insert(around, operation, effects);
             }
             Err(error) => {
                 effects.push(CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) });
             }
         }
+    }
+
+    /// The record of a key is damaged at this home: what the others hold is to take its place.
+    pub fn heal(&mut self, around: Surroundings<'_>, bucket: BucketName, key: Key, effects: &mut Effects<C>) {
+        let place = (bucket, key);
+        if self.healing.contains(&place) || self.operations.len() >= OPERATIONS_MAX {
+            return;
+        }
+        let (bucket, key) = &place;
+        let deadline = around.now.plus_micros(self.settings.follow_us);
+        let buckets = around.view.buckets;
+        let (settings, version) = (buckets.settings(bucket), buckets.version(bucket).clone());
+        let Some(plan) = self.planner(around, deadline).heal(bucket, key, settings) else { return };
+        let machine = Machine::Heal(Box::new(HealMachine::new(plan)));
+        let operation = Operation::new(machine, None, (bucket.clone(), key.clone(), version), None, deadline);
+        self.healing.insert(place);
+        self.insert(around, operation, effects);
     }
 
     fn insert(&mut self, around: Surroundings<'_>, mut operation: Operation<C>, effects: &mut Effects<C>) {
@@ -368,7 +402,7 @@ impl<C> Coordinator<C> {
             let before = operation.wake;
             if finished {
                 self.wakes.remove(&(before, id));
-                self.operations.remove(&id);
+                self.remove(id);
             } else if wake != before {
                 self.wake_later(id, before, wake);
             }
@@ -397,21 +431,27 @@ impl<C> Coordinator<C> {
             .find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
         let Some(&(wake, id)) = answered else { return false };
         self.wakes.remove(&(wake, id));
-        self.operations.remove(&id);
+        self.remove(id);
         effects.push(CoordinatorEffect::Count(CoordinatorCount::FollowUpsDropped, 1));
         true
+    }
+
+    fn remove(&mut self, id: OperationId) {
+        if let Some(Operation { machine: Machine::Heal(_), bucket, key, .. }) = self.operations.remove(&id) {
+            self.healing.remove(&(bucket, key));
+        }
     }
 }
 
 impl<C> Operation<C> {
     fn new(
         machine: Machine,
-        client: C,
+        client: Option<C>,
         (bucket, key, version): (BucketName, Key, SettingsVersion),
         details: Option<Box<WriteDetails>>,
         deadline: Moment,
     ) -> Self {
-        let (client, asked, wake) = (Some(client), Vec::new(), deadline);
+        let (asked, wake) = (Vec::new(), deadline);
         Self { machine, client, bucket, key, version, details, asked, wake, deadline }
     }
 
@@ -437,6 +477,10 @@ impl<C> Operation<C> {
                 effects.extend(count.map(|count| CoordinatorEffect::Count(count, 1)));
                 let request = ReplicaRequest::Apply(object);
                 self.ask(around, (id, follow_us), to, Asked::Apply, request, effects);
+            }
+            Effect::Heal { merged } => {
+                let (bucket, key, tag) = (self.bucket.clone(), self.key.clone(), tag(id, Kind::Apply));
+                effects.push(CoordinatorEffect::HealOwn { bucket, key, merged, tag });
             }
             Effect::Forward { to } => self.forward(around.now, id, to, effects),
             Effect::ReplyRead(result) => {
@@ -507,6 +551,7 @@ impl Machine {
         match self {
             Self::Read(read) => read.start(now, effects),
             Self::Write(write) => write.start(now, effects),
+            Self::Heal(heal) => heal.start(effects),
         }
     }
 
@@ -514,6 +559,7 @@ impl Machine {
         match self {
             Self::Read(read) => read.handle(now, input, effects),
             Self::Write(write) => write.handle(now, input, effects),
+            Self::Heal(heal) => heal.handle(input, effects),
         }
     }
 
@@ -521,6 +567,7 @@ impl Machine {
         match self {
             Self::Read(read) => read.tick(now, effects),
             Self::Write(write) => write.tick(now, effects),
+            Self::Heal(heal) => heal.tick(now),
         }
     }
 
@@ -528,6 +575,7 @@ impl Machine {
         match self {
             Self::Read(read) => read.finished(),
             Self::Write(write) => write.finished(),
+            Self::Heal(heal) => heal.finished(),
         }
     }
 
@@ -535,6 +583,7 @@ impl Machine {
         match self {
             Self::Read(read) => read.wake_at(),
             Self::Write(write) => write.wake_at(),
+            Self::Heal(heal) => heal.wake_at(),
         }
     }
 }

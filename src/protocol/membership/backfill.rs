@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! new directory ──a majority remembers no other──> complete
-//!       └──somebody remembers another──> pulling ──merged from enough others──> complete
+//!       └──somebody remembers another──> lacking ──merged from enough others──> complete
 //! unclean start under `interval` or `os` ──^
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::completeness::{Completeness, Pulled, is_enough};
+use super::start::Holding;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ReplicaReply, ScanCursor, ScanPage};
+use crate::protocol::message::{
+    PeerAnswer, PeerRequest, Recall, Refusal, ReplicaReply, ScanCursor, ScanPage,
+};
 use crate::protocol::quorum::homes_to_merge_from;
 use crate::protocol::ring::Ring;
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
 
+/// How long a peer has to say what it remembers, in microseconds.
+const RECALL_TIMEOUT_US: u64 = 2_000_000;
 /// Bytes of objects that a page asks for.
 const PAGE_BYTES: u32 = 1 << 20;
 /// How long one page may take, in microseconds.
@@ -28,21 +33,10 @@ pub const PULLS_MAX: usize = 4;
 /// How many objects of one pull are under way to the replica at once.
 pub const APPLYING_MAX: usize = 256;
 
-/// How the directory was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// It lacks nothing.
-    Complete,
-    /// It was just made, or never finished pulling.
-    New,
-    /// It was not stopped cleanly, and `storage.commit` is `interval` or `os`.
-    Unclean,
-}
-
 /// What a backfill wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BackfillEffect {
-    /// Ask a peer for a page. [`Backfill::page`] takes the answer, by the deadline.
+    /// Ask a peer. [`Backfill::answered`] takes the answer, by the deadline.
     Ask {
         /// The peer.
         peer: NodeId,
@@ -66,8 +60,8 @@ pub enum BackfillEffect {
     },
     /// Show [`Backfill::completeness`] to everyone: it changed.
     Show,
-    /// Make it durable that the directory lacks nothing.
-    MarkComplete,
+    /// Make it durable what the directory holds.
+    Mark(Holding),
     /// A peer remembers another directory of this node.
     AnotherDirectory {
         /// The peer.
@@ -84,10 +78,11 @@ pub enum BackfillEffect {
 
 #[derive(Debug)]
 enum Phase {
-    /// Nothing to do. `founded` says that this run took its directory for a founder's first.
-    Complete { founded: bool },
-    /// A new directory: is it the first of this node? Peers know.
-    Undetermined { heard: BTreeSet<NodeId> },
+    /// Nothing to do.
+    Complete,
+    /// A new directory: is it the first of this node? Peers know. `founded` says that it was taken for that already,
+    /// though not all have said what they remember.
+    New { founded: bool },
     /// Pulling.
     Pulling { pulled: BTreeMap<NodeId, Pulled>, running: BTreeMap<NodeId, Pull> },
 }
@@ -142,20 +137,25 @@ impl Pull {
 pub struct Backfill {
     completeness: Completeness,
     phase: Phase,
+    /// Peers that remember no other directory of this node.
+    recalled: BTreeSet<NodeId>,
+    /// Peers that were asked and have not answered.
+    asking: BTreeSet<NodeId>,
 }
 
 impl Backfill {
-    /// A directory of `partitions` that was found so; nobody was heard of yet.
+    /// A directory of `partitions` that holds so much; nobody was heard of yet.
     #[must_use]
-    pub fn new(partitions: u32, found: Found) -> Self {
-        let phase = match found {
-            Found::Complete => Phase::Complete { founded: false },
-            Found::New => Phase::Undetermined { heard: BTreeSet::new() },
-            Found::Unclean => Phase::Pulling { pulled: BTreeMap::new(), running: BTreeMap::new() },
+    pub fn new(partitions: u32, holding: Holding) -> Self {
+        let phase = match holding {
+            Holding::Complete => Phase::Complete,
+            Holding::New => Phase::New { founded: false },
+            Holding::Lacking => pulling(),
         };
-        let mut completeness = Completeness::new(partitions, found == Found::Complete);
-        completeness.set_may_lack(found == Found::New);
-        Self { completeness, phase }
+        let mut completeness = Completeness::new(partitions, holding == Holding::Complete);
+        completeness.set_may_lack(holding != Holding::Complete);
+        completeness.set_pulling(holding == Holding::Lacking);
+        Self { completeness, phase, recalled: BTreeSet::new(), asking: BTreeSet::new() }
     }
 
     /// What this node may answer for.
@@ -164,60 +164,91 @@ impl Backfill {
         &self.completeness
     }
 
-    /// Whether there is nothing left to find out or to pull.
+    /// Whether this node has all that it should, as far as it knows.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Complete { .. })
+        matches!(self.phase, Phase::Complete | Phase::New { founded: true })
     }
 
-    /// A peer has said whether it remembers another directory of this node.
+    /// A peer has said what it remembers of this node's directories.
     ///
     /// A founder's first directory lacks nothing. That it is the first is believed once a majority of the
-    /// members, this one among them, remembers no other; until then nobody reads from it.
-    pub fn heard(
-        &mut self,
-        view: View<'_>,
-        by: NodeId,
-        other_directory: bool,
-        effects: &mut Vec<BackfillEffect>,
-    ) {
-        match &mut self.phase {
-            Phase::Undetermined { .. } | Phase::Complete { founded: true } if other_directory => {
+    /// members, this one among them, remembers no other; until then nobody reads from it. Peers that lost their own
+    /// memory do not count: many disks lost at once are no new cluster.
+    fn recalled(&mut self, view: View<'_>, by: NodeId, recall: Recall, effects: &mut Vec<BackfillEffect>) {
+        self.asking.remove(&by);
+        let Phase::New { founded } = self.phase else { return };
+        match recall {
+            Recall::Another => {
                 self.completeness.set_may_lack(true);
+                self.completeness.set_pulling(true);
                 self.completeness.set_all(false);
-                self.phase = Phase::Pulling { pulled: BTreeMap::new(), running: BTreeMap::new() };
+                self.phase = pulling();
                 effects.push(BackfillEffect::AnotherDirectory { by });
+                effects.push(BackfillEffect::Mark(Holding::Lacking));
                 effects.push(BackfillEffect::Show);
             }
-            Phase::Undetermined { heard } => {
-                heard.insert(by);
-                if heard.len() + 1 > view.ring.members().len() / 2 {
-                    self.found_complete(true, effects);
+            Recall::NoOther => {
+                self.recalled.insert(by);
+                let members = view.ring.members().len();
+                if !founded && self.recalled.len() + 1 > members / 2 {
+                    self.found_complete(effects);
+                    self.phase = Phase::New { founded: true };
+                }
+                if self.recalled.len() + 1 >= members {
+                    self.phase = Phase::Complete;
                 }
             }
-            Phase::Complete { .. } | Phase::Pulling { .. } => {}
+            Recall::Unsure => {}
         }
     }
 
-    fn found_complete(&mut self, founded: bool, effects: &mut Vec<BackfillEffect>) {
+    fn found_complete(&mut self, effects: &mut Vec<BackfillEffect>) {
         self.completeness.set_may_lack(false);
+        self.completeness.set_pulling(false);
         self.completeness.set_all(true);
-        self.phase = Phase::Complete { founded };
-        effects.push(BackfillEffect::MarkComplete);
+        self.phase = Phase::Complete;
+        effects.push(BackfillEffect::Mark(Holding::Complete));
         effects.push(BackfillEffect::Show);
     }
 
+    /// A record of this node was found damaged. What was merged into it may be gone with it, so a pull that is not at
+    /// its end begins again.
+    pub fn damaged(&mut self) {
+        if let Phase::Pulling { pulled, running } = &mut self.phase {
+            pulled.clear();
+            for pull in running.values_mut() {
+                pull.failed = Some(Refusal::Damaged);
+            }
+        }
+    }
+
     /// Begins to pull from peers that are up, where there is need. Wanted now and then, and when a peer comes up.
+    ///
+    /// `ready` says that this node's identity is confirmed, so that its replica takes what is pulled, and that it
+    /// knows the settings of all buckets: without them it would not know what it should have.
     pub fn look(
         &mut self,
         now: Moment,
         view: View<'_>,
+        ready: bool,
         is_up: impl Fn(&NodeId) -> bool,
         effects: &mut Vec<BackfillEffect>,
     ) {
         let mut others = view.others();
         if others.is_empty() && !self.is_complete() {
-            return self.found_complete(true, effects);
+            return self.found_complete(effects);
+        }
+        if matches!(self.phase, Phase::New { .. }) {
+            others.retain(|peer| is_up(peer) && !self.recalled.contains(peer));
+            for peer in others {
+                if self.asking.insert(peer.clone()) {
+                    let deadline = now.plus_micros(RECALL_TIMEOUT_US);
+                    let request = PeerRequest::RecallDirectories;
+                    effects.push(BackfillEffect::Ask { peer, request, deadline });
+                }
+            }
+            return;
         }
         let Phase::Pulling { pulled, running } = &mut self.phase else { return };
         // Answers come by their deadlines. Were one lost on its way from the replica, this ends the pull.
@@ -231,7 +262,7 @@ impl Backfill {
         });
         // Those that were never pulled from first: a peer that may itself lack writes is pulled from again and again.
         others.sort_by_key(|peer| pulled.contains_key(peer));
-        for peer in others {
+        for peer in others.into_iter().filter(|_| ready) {
             let done = pulled.get(&peer) == Some(&Pulled::Whole);
             if done || running.contains_key(&peer) || running.len() >= PULLS_MAX || !is_up(&peer) {
                 continue;
@@ -241,8 +272,8 @@ impl Backfill {
         }
     }
 
-    /// Takes a page, or a refusal, of a peer.
-    pub fn page(
+    /// Takes a peer's answer.
+    pub fn answered(
         &mut self,
         now: Moment,
         view: View<'_>,
@@ -250,6 +281,10 @@ impl Backfill {
         answer: PeerAnswer,
         effects: &mut Vec<BackfillEffect>,
     ) {
+        if let PeerAnswer::Recalled(recall) = answer {
+            return self.recalled(view, from, recall, effects);
+        }
+        self.asking.remove(&from);
         let Some(pull) = self.running(&from) else { return };
         match answer {
             PeerAnswer::Scanned(ScanPage { objects, next, incomplete }) => {
@@ -288,7 +323,7 @@ impl Backfill {
     fn running(&mut self, peer: &NodeId) -> Option<&mut Pull> {
         match &mut self.phase {
             Phase::Pulling { running, .. } => running.get_mut(peer),
-            Phase::Complete { .. } | Phase::Undetermined { .. } => None,
+            Phase::Complete | Phase::New { .. } => None,
         }
     }
 
@@ -311,12 +346,16 @@ impl Backfill {
             pulled.insert(peer, worth);
             let (all, news) = mark_complete(&mut self.completeness, view, pulled);
             if all {
-                self.found_complete(false, effects);
+                self.found_complete(effects);
             } else if news {
                 effects.push(BackfillEffect::Show);
             }
         }
     }
+}
+
+fn pulling() -> Phase {
+    Phase::Pulling { pulled: BTreeMap::new(), running: BTreeMap::new() }
 }
 
 fn ask(now: Moment, peer: NodeId, after: Option<ScanCursor>) -> BackfillEffect {

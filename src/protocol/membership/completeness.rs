@@ -12,6 +12,7 @@ use crate::protocol::ids::PartitionId;
 pub struct Completeness {
     all: bool,
     may_lack: bool,
+    pulling: bool,
     bits: Vec<u64>,
     partitions: u32,
 }
@@ -20,7 +21,13 @@ impl Completeness {
     /// Complete for all `partitions`, or for none yet.
     #[must_use]
     pub fn new(partitions: u32, complete: bool) -> Self {
-        Self { all: complete, may_lack: false, bits: vec![0; partitions.div_ceil(64) as usize], partitions }
+        Self {
+            all: complete,
+            may_lack: false,
+            pulling: false,
+            bits: vec![0; partitions.div_ceil(64) as usize],
+            partitions,
+        }
     }
 
     /// Whether reads of `partition` may be answered.
@@ -56,6 +63,17 @@ impl Completeness {
     #[must_use]
     pub fn may_lack(&self) -> bool {
         self.may_lack
+    }
+
+    /// Says whether this node is known to lack what it, or the directory before, held.
+    pub fn set_pulling(&mut self, pulling: bool) {
+        self.pulling = pulling;
+    }
+
+    /// Whether it is: then its memory of others may be gone as well.
+    #[must_use]
+    pub fn is_pulling(&self) -> bool {
+        self.pulling
     }
 
     /// How many partitions are not complete.

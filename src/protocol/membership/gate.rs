@@ -1,21 +1,23 @@
 //! Whom a node talks to, and whether the others take it for what it says it is.
 //!
-//! Two nodes that meet judge each other by [`Gate::admit`]. A run issues dots only once a majority of the members,
-//! itself among them, has admitted it: until then a restored backup would give its new writes names that are
-//! taken. One refusal of its identity is final.
+//! Two nodes that meet judge each other by [`Gate::admit`]. A run answers for nothing, as a home, until a majority of
+//! the members, itself among them, has admitted it: a copy of its directory may run elsewhere, and what it holds may be
+//! a backup. One refusal of its identity is final.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::{KnownIdentities, Presented, Shown};
-use crate::protocol::ids::{ActorId, DirectoryId, NodeId};
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
+use crate::protocol::time::Hlc;
 
 /// Who a node says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Its name.
     pub node: NodeId,
-    /// The run that speaks, and what it began from.
+    /// The run that speaks, and its past.
     pub presented: Presented,
     /// The fingerprint of the membership record it goes by.
     pub fingerprint: u64,
@@ -26,27 +28,20 @@ pub struct Identity {
 pub struct NotAdmitted {
     /// For the logs of both sides.
     pub reason: String,
-    /// Whether its identity is at fault: it must then issue no dots.
+    /// Whether its identity is at fault: it must then answer for nothing.
     pub identity: bool,
 }
 
-/// A peer came up or went down, or said something of this node.
+/// A peer came up or went down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerEvent {
     /// The first connection to it stands.
     Up(NodeId),
     /// The last connection to it is gone.
     Down(NodeId),
-    /// It admitted this node, and remembers another directory of it, or does not.
-    Remembers {
-        /// The peer.
-        by: NodeId,
-        /// Whether it remembers another directory.
-        other_directory: bool,
-    },
 }
 
-/// Whether this node's identity is confirmed, so that it may issue dots.
+/// Whether this node's identity is confirmed, so that it may answer as a home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Confirmation {
     /// Too few members have admitted this run yet.
@@ -62,8 +57,12 @@ pub enum Confirmation {
 pub struct Gate {
     me: NodeId,
     known: KnownIdentities,
-    /// Of whom something changed since it was last written down.
-    changed: BTreeSet<NodeId>,
+    /// Of whom a run was admitted that is not yet written down.
+    admitted: BTreeSet<NodeId>,
+    /// Whose clock ceiling has risen since it was last written down.
+    announced: BTreeSet<NodeId>,
+    /// The directory that each peer was last admitted with.
+    current: BTreeMap<NodeId, DirectoryId>,
     confirmation: Confirmation,
     confirmed_by: BTreeSet<NodeId>,
     connections: BTreeMap<NodeId, u32>,
@@ -76,7 +75,9 @@ impl Gate {
         let mut gate = Self {
             me: me.clone(),
             known,
-            changed: BTreeSet::new(),
+            admitted: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            current: BTreeMap::new(),
             confirmation: Confirmation::Awaited,
             confirmed_by: BTreeSet::new(),
             connections: BTreeMap::new(),
@@ -85,8 +86,9 @@ impl Gate {
         gate
     }
 
-    /// Judges a peer. `Ok(true)` says that this node remembers another directory of it.
-    pub fn admit(&mut self, ring: &Ring, peer: &Identity) -> Result<bool, NotAdmitted> {
+    /// Judges a peer. What [`Gate::take_admitted`] then gives must be durable before the peer hears that it is
+    /// admitted.
+    pub fn admit(&mut self, ring: &Ring, peer: &Identity) -> Result<(), NotAdmitted> {
         let not_admitted = |reason: String| Err(NotAdmitted { reason, identity: false });
         if ring.index_of(&peer.node).is_none() {
             return not_admitted(format!("{} is not among the members of the cluster", peer.node));
@@ -102,21 +104,33 @@ impl Gate {
                 peer.fingerprint
             ));
         }
-        match self.known.judge(&peer.node, peer.presented) {
-            Ok(standing) => {
-                if self.known.learn(&peer.node, peer.presented) {
-                    self.changed.insert(peer.node.clone());
+        match self.known.judge(&peer.node, &peer.presented) {
+            Ok(()) => {
+                self.current.insert(peer.node.clone(), peer.presented.directory);
+                if self.known.learn(&peer.node, &peer.presented) {
+                    self.admitted.insert(peer.node.clone());
                 }
-                Ok(standing.other_directory)
+                Ok(())
             }
             Err(refused) => Err(NotAdmitted { reason: refused.to_string(), identity: true }),
         }
     }
 
     /// `by` has admitted this run.
-    pub fn admitted(&mut self, ring: &Ring, by: &NodeId, other_directory: bool) -> PeerEvent {
+    pub fn admitted(&mut self, ring: &Ring, by: &NodeId) {
         self.confirm(ring, by);
-        PeerEvent::Remembers { by: by.clone(), other_directory }
+    }
+
+    /// What is remembered of the directories of a peer that was admitted. `sure` says that this node's own memory is
+    /// not gone with a disk of its own.
+    #[must_use]
+    pub fn recall(&self, peer: &NodeId, sure: bool) -> Recall {
+        let current = self.current.get(peer);
+        match self.known.of(peer).any(|(directory, _)| Some(&directory) != current) {
+            true => Recall::Another,
+            false if sure => Recall::NoOther,
+            false => Recall::Unsure,
+        }
     }
 
     fn confirm(&mut self, ring: &Ring, by: &NodeId) {
@@ -141,7 +155,7 @@ impl Gate {
         &self.confirmation
     }
 
-    /// Whether this node may issue dots.
+    /// Whether this node may answer as a home.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         self.confirmation == Confirmation::Confirmed
@@ -165,16 +179,28 @@ impl Gate {
         *peer == self.me || self.connections.get(peer).is_some_and(|count| *count > 0)
     }
 
-    /// Versions with dots of these actors were seen: each has come at least so far.
-    pub fn saw_dots(&mut self, seen: impl IntoIterator<Item = (ActorId, u64)>) {
-        for (actor, counter) in seen {
-            self.changed.extend(self.known.saw_dot(actor, counter));
+    /// A peer has announced the ceiling of its clock, which is synced.
+    pub fn announced(&mut self, peer: &NodeId, ceiling: Hlc) {
+        let Some(directory) = self.current.get(peer) else { return };
+        if self.known.announced(peer, *directory, ceiling) {
+            self.announced.insert(peer.clone());
         }
     }
 
-    /// What is remembered of the nodes of which something changed since this was last asked for.
-    pub fn take_changed(&mut self) -> Vec<(NodeId, Vec<(DirectoryId, Shown)>)> {
-        let changed = std::mem::take(&mut self.changed).into_iter();
-        changed.map(|node| (node.clone(), self.known.of(&node).collect())).collect()
+    /// What is remembered of the nodes of which a run was admitted since this was last asked for.
+    pub fn take_admitted(&mut self) -> Vec<(NodeId, Vec<(DirectoryId, Shown)>)> {
+        let admitted = std::mem::take(&mut self.admitted);
+        self.remembered(admitted)
+    }
+
+    /// What is remembered of the nodes whose clock ceiling has risen since this was last asked for. Losing some of it
+    /// only lets a backup pass that is a little younger.
+    pub fn take_announced(&mut self) -> Vec<(NodeId, Vec<(DirectoryId, Shown)>)> {
+        let announced = std::mem::take(&mut self.announced);
+        self.remembered(announced)
+    }
+
+    fn remembered(&self, of: BTreeSet<NodeId>) -> Vec<(NodeId, Vec<(DirectoryId, Shown)>)> {
+        of.into_iter().map(|node| (node.clone(), self.known.of(&node).collect())).collect()
     }
 }

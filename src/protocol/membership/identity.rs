@@ -1,58 +1,68 @@
 //! Who a peer is, and whether it is who it says: what is remembered of the directories of each node.
 //!
-//! A data directory's starts and counters only rise. A run of a node presents the start and the counter that it
-//! *began* from, and a number drawn for the run. One that began from less than its directory has shown before is
-//! a restored backup or a copy: its next dots would be names that are taken. It is refused until its directory is
-//! given an id of its own. What a run began from never changes, so that it can neither catch up with what is
-//! remembered of it, nor fall behind while its own new dots reach a peer before its handshake does.
+//! Each run of a data directory has a number, one more than the last, and an id that is drawn for it. A run presents
+//! the ids of the last runs of its directory, its own first. One whose past is not the past that a peer remembers is
+//! a restored backup or a copy, and so is one that finds a lower clock ceiling than its directory has announced: a
+//! ceiling is synced before it is announced, so that no crash takes it back. Such a run is refused until its
+//! directory is given an id of its own.
 
 use std::collections::BTreeMap;
 
-use crate::protocol::ids::{ActorId, DirectoryId, NodeId, StartNumber};
+use crate::protocol::ids::{DirectoryId, NodeId};
+use crate::protocol::time::Hlc;
 
 /// How many directories are remembered of a node; the one seen longest ago is forgotten first.
 pub const DIRECTORIES_MAX: usize = 16;
+
+/// How many runs of its directory a run presents, its own among them.
+pub const HISTORY_MAX: usize = 16;
 
 /// Drawn for each run of a node: two runs of one directory are told apart by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub u64);
 
-/// What a run presents of itself; it stays the same but for a start renewed within the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The place of a run among the runs of its directory, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunNumber(pub u64);
+
+/// What a run presents of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Presented {
-    /// Its directory and start.
-    pub actor: ActorId,
-    /// The counter that the run began from.
-    pub began: u64,
-    /// The run.
-    pub run: RunId,
+    /// Its directory.
+    pub directory: DirectoryId,
+    /// The number of the run.
+    pub number: RunNumber,
+    /// The run, and those before it, the newest first.
+    pub history: Vec<RunId>,
+    /// The clock ceiling that the run found in its directory.
+    pub found_ceiling: Hlc,
+}
+
+impl Presented {
+    /// The run itself; none if it presents nothing.
+    #[must_use]
+    pub fn run(&self) -> Option<RunId> {
+        self.history.first().copied()
+    }
 }
 
 /// The most that a directory has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
-    /// Its highest start.
-    pub start: StartNumber,
-    /// The highest counter of that start.
-    pub counter: u64,
-    /// The run that presented that start last; none while the start is known by its dots alone.
-    pub run: Option<RunId>,
+    /// Its latest run.
+    pub number: RunNumber,
+    /// The id of that run.
+    pub run: RunId,
+    /// The highest clock ceiling that it announced.
+    pub ceiling: Hlc,
     /// Rises with each directory that is new to this memory: which was seen longest ago.
     pub order: u64,
 }
 
-/// What is known of a peer beside what it presents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether another directory of the same node is remembered.
-    pub other_directory: bool,
-}
-
-/// A directory presented less than it has shown before. Nothing changed.
+/// A directory presents less than it has shown before. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the data directory {directory} of {node} began start {start} from counter {counter}, and had come to start \
-     {known_start} with counter {known_counter}: it is a restored backup or a copy; \
+    "the data directory {directory} of {node} {why}: it is a restored backup or a copy; \
      `neap node --new-directory-id` gives it an id of its own"
 )]
 pub struct IdentityRefused {
@@ -60,14 +70,29 @@ pub struct IdentityRefused {
     pub node: NodeId,
     /// Its directory.
     pub directory: DirectoryId,
-    /// The start it presents.
-    pub start: u32,
-    /// The counter it began from.
-    pub counter: u64,
-    /// The highest start remembered.
-    pub known_start: u32,
-    /// The highest counter of that start.
-    pub known_counter: u64,
+    /// How that is known.
+    pub why: WhyRefused,
+}
+
+/// How it is known that a directory presents less than it has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WhyRefused {
+    /// Its run is not the latest, or its past is another one.
+    #[error("presents run {given}, and is known to have come to run {known} by another way")]
+    History {
+        /// The run that it presents.
+        given: u64,
+        /// The run that is remembered.
+        known: u64,
+    },
+    /// Its clock was further than it knows.
+    #[error("found the clock ceiling {found:?}, and had announced {known:?}")]
+    Ceiling {
+        /// What it found.
+        found: Hlc,
+        /// What is remembered.
+        known: Hlc,
+    },
 }
 
 /// The memory, of all nodes.
@@ -79,35 +104,21 @@ pub struct KnownIdentities {
 
 impl KnownIdentities {
     /// Judges what a peer presents.
-    pub fn judge(&self, node: &NodeId, presented: Presented) -> Result<Standing, IdentityRefused> {
-        let Presented { actor, began, run } = presented;
-        let directories = self.nodes.get(node);
-        if let Some(known) = directories.and_then(|directories| directories.get(&actor.directory)) {
-            let another_run = known.run.is_some_and(|known| known != run);
-            let less = actor.start < known.start
-                || (actor.start == known.start && another_run && began < known.counter);
-            if less {
-                return Err(IdentityRefused {
-                    node: node.clone(),
-                    directory: actor.directory,
-                    start: actor.start.0,
-                    counter: began,
-                    known_start: known.start.0,
-                    known_counter: known.counter,
-                });
-            }
+    pub fn judge(&self, node: &NodeId, presented: &Presented) -> Result<(), IdentityRefused> {
+        let known = self.nodes.get(node).and_then(|directories| directories.get(&presented.directory));
+        match known.and_then(|known| known.refuses(presented)) {
+            Some(why) => Err(IdentityRefused { node: node.clone(), directory: presented.directory, why }),
+            None => Ok(()),
         }
-        let others = directories.into_iter().flat_map(BTreeMap::keys);
-        Ok(Standing { other_directory: others.into_iter().any(|known| *known != actor.directory) })
     }
 
     /// Remembers what a peer that was not refused presented. Whether that was news.
-    pub fn learn(&mut self, node: &NodeId, presented: Presented) -> bool {
-        let Presented { actor, began, run } = presented;
+    pub fn learn(&mut self, node: &NodeId, presented: &Presented) -> bool {
+        let Some(run) = presented.run() else { return false };
         let directories = self.nodes.entry(node.clone()).or_default();
-        if let Some(known) = directories.get_mut(&actor.directory) {
-            let news = raise(known, actor.start, began) || known.run != Some(run);
-            known.run = Some(run);
+        if let Some(known) = directories.get_mut(&presented.directory) {
+            let news = known.run != run;
+            (known.number, known.run) = (presented.number, run);
             return news;
         }
         if directories.len() >= DIRECTORIES_MAX
@@ -117,18 +128,17 @@ impl KnownIdentities {
         }
         let order = self.next_order;
         self.next_order += 1;
-        let shown = Shown { start: actor.start, counter: began, run: Some(run), order };
-        directories.insert(actor.directory, shown);
+        let shown = Shown { number: presented.number, run, ceiling: presented.found_ceiling, order };
+        directories.insert(presented.directory, shown);
         true
     }
 
-    /// Remembers that a dot of `actor` was seen in some version, whoever sent it. Only directories that were
-    /// presented before are known by node; of others nothing is learnt. Gives the node if that was news.
-    pub fn saw_dot(&mut self, actor: ActorId, counter: u64) -> Option<NodeId> {
-        let (node, known) = self.nodes.iter_mut().find_map(|(node, directories)| {
-            directories.get_mut(&actor.directory).map(|known| (node, known))
-        })?;
-        raise(known, actor.start, counter).then(|| node.clone())
+    /// A run of a node's directory has announced a clock ceiling. Whether that was news.
+    pub fn announced(&mut self, node: &NodeId, directory: DirectoryId, ceiling: Hlc) -> bool {
+        let known = self.nodes.get_mut(node).and_then(|directories| directories.get_mut(&directory));
+        let Some(known) = known.filter(|known| ceiling > known.ceiling) else { return false };
+        known.ceiling = ceiling;
+        true
     }
 
     /// What is remembered of one node, by directory.
@@ -154,16 +164,21 @@ impl KnownIdentities {
     }
 }
 
-/// A start that was never presented is of a run that is not known yet.
-fn raise(known: &mut Shown, start: StartNumber, counter: u64) -> bool {
-    let news = (start, counter) > (known.start, known.counter);
-    if start > known.start {
-        known.run = None;
+impl Shown {
+    fn refuses(&self, presented: &Presented) -> Option<WhyRefused> {
+        let (given, known) = (presented.number.0, self.number.0);
+        let history = WhyRefused::History { given, known };
+        let Some(back) = given.checked_sub(known) else { return Some(history) };
+        // Runs further back than it presents were long ago.
+        let then = usize::try_from(back).ok().and_then(|back| presented.history.get(back));
+        if then.is_some_and(|then| *then != self.run) {
+            return Some(history);
+        }
+        let (found, known) = (presented.found_ceiling, self.ceiling);
+        // The run that announced it has found less when it began, as it should.
+        let another = presented.run() != Some(self.run);
+        (another && found < known).then_some(WhyRefused::Ceiling { found, known })
     }
-    if news {
-        (known.start, known.counter) = (start, counter);
-    }
-    news
 }
 
 #[cfg(test)]
@@ -174,66 +189,64 @@ mod tests {
         NodeId::new(name).unwrap()
     }
 
-    fn actor(directory: u64, start: u32) -> ActorId {
-        ActorId { directory: DirectoryId(directory), start: StartNumber(start) }
+    fn presented(directory: u64, history: &[u64], found_ceiling: u64) -> Presented {
+        Presented {
+            directory: DirectoryId(directory),
+            number: RunNumber(history.len() as u64),
+            history: history.iter().rev().map(|run| RunId(*run)).collect(),
+            found_ceiling: Hlc(found_ceiling),
+        }
     }
 
-    fn presented(directory: u64, start: u32, began: u64, run: u64) -> Presented {
-        Presented { actor: actor(directory, start), began, run: RunId(run) }
+    fn known(history: &[u64]) -> KnownIdentities {
+        let mut known = KnownIdentities::default();
+        known.learn(&node("a"), &presented(1, history, 0));
+        known
     }
 
     #[test]
-    fn a_run_that_began_from_less_than_its_directory_has_shown_is_refused() {
-        let mut known = KnownIdentities::default();
-        known.learn(&node("a"), presented(1, 3, 10, 1));
-        for (start, began, refused) in
-            [(3, 10, false), (3, 9, true), (2, 99, true), (4, 0, false), (3, 11, false)]
-        {
-            let judged = known.judge(&node("a"), presented(1, start, began, 2));
-            assert_eq!(judged.is_err(), refused, "{start} {began}");
+    fn a_run_whose_past_is_another_one_is_refused() {
+        let known = known(&[7, 8, 9]);
+        for (history, refused) in [
+            (vec![7, 8, 9], false),
+            (vec![7, 8, 9, 10], false),
+            (vec![7, 8, 9, 10, 11], false),
+            (vec![7, 8], true),
+            (vec![7, 8, 12], true),
+            (vec![7, 8, 12, 13], true),
+            (vec![7, 8, 12, 13, 14], true),
+        ] {
+            let judged = known.judge(&node("a"), &presented(1, &history, 0));
+            assert_eq!(judged.is_err(), refused, "{history:?}");
         }
-        known.saw_dot(actor(1, 3), 20);
-        let refused = known.judge(&node("a"), presented(1, 3, 15, 2)).unwrap_err();
+        let refused = known.judge(&node("a"), &presented(1, &[7], 0)).unwrap_err();
         assert!(refused.to_string().contains("--new-directory-id"), "{refused}");
     }
 
     #[test]
-    fn a_run_is_never_refused_for_its_own_dots_however_early_they_come() {
-        let mut known = KnownIdentities::default();
-        known.learn(&node("a"), presented(1, 3, 10, 1));
-        known.saw_dot(actor(1, 3), 5_000);
-        assert!(known.judge(&node("a"), presented(1, 3, 10, 1)).is_ok());
-        // After a crash, a dot of the new start may come by way of others, before its handshake.
-        known.saw_dot(actor(1, 4), 7);
-        assert!(known.judge(&node("a"), presented(1, 4, 0, 2)).is_ok());
-        known.learn(&node("a"), presented(1, 4, 0, 2));
-        assert!(known.judge(&node("a"), presented(1, 4, 0, 2)).is_ok());
-        assert!(known.judge(&node("a"), presented(1, 4, 0, 3)).is_err(), "another run of the same start");
+    fn a_run_that_was_missed_for_long_is_admitted() {
+        let known = known(&[7]);
+        let mut long = presented(1, &(7..60).collect::<Vec<_>>(), 0);
+        long.history.truncate(HISTORY_MAX);
+        assert!(known.judge(&node("a"), &long).is_ok());
     }
 
     #[test]
-    fn another_directory_of_the_same_node_is_remembered() {
-        let mut known = KnownIdentities::default();
-        known.learn(&node("a"), presented(1, 1, 0, 1));
-        known.learn(&node("b"), presented(9, 1, 0, 2));
-        let standing = |name: &str, directory, known: &KnownIdentities| {
-            known.judge(&node(name), presented(directory, 2, 0, 3)).unwrap().other_directory
-        };
-        assert!(!standing("a", 1, &known) && standing("a", 2, &known) && !standing("c", 5, &known));
-    }
-
-    #[test]
-    fn dots_of_directories_that_never_presented_themselves_teach_nothing() {
-        let mut known = KnownIdentities::default();
-        assert_eq!(known.saw_dot(actor(1, 1), 5), None);
-        assert_eq!(known, KnownIdentities::default());
+    fn a_run_that_finds_less_than_its_directory_has_announced_is_refused() {
+        let mut known = known(&[7]);
+        assert!(known.announced(&node("a"), DirectoryId(1), Hlc(500)));
+        assert!(!known.announced(&node("a"), DirectoryId(1), Hlc(400)));
+        let judged = |history: &[u64], found| known.judge(&node("a"), &presented(1, history, found)).is_ok();
+        assert!(judged(&[7, 8], 500) && judged(&[7, 8], 900));
+        assert!(!judged(&[7, 8], 499), "a backup of the run that announced it");
+        assert!(judged(&[7], 0), "the run that announced it, connecting again");
     }
 
     #[test]
     fn the_memory_of_a_node_is_bounded_and_forgets_the_oldest_directory() {
         let mut known = KnownIdentities::default();
         for directory in 0..=DIRECTORIES_MAX as u64 {
-            known.learn(&node("a"), presented(directory, 1, 0, 1));
+            known.learn(&node("a"), &presented(directory, &[1], 0));
         }
         let remembered: Vec<u64> = known.iter().map(|(_, id, _)| id.0).collect();
         assert_eq!(remembered, (1..=DIRECTORIES_MAX as u64).collect::<Vec<_>>());

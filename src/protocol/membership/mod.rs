@@ -6,8 +6,11 @@ mod gate;
 mod identity;
 mod start;
 
-pub use backfill::{APPLYING_MAX, Backfill, BackfillEffect, Found, PULLS_MAX};
+pub use backfill::{APPLYING_MAX, Backfill, BackfillEffect, PULLS_MAX};
 pub use completeness::{Completeness, Pulled, is_enough};
 pub use gate::{Confirmation, Gate, Identity, NotAdmitted, PeerEvent};
-pub use identity::{DIRECTORIES_MAX, IdentityRefused, KnownIdentities, Presented, RunId, Shown, Standing};
-pub use start::{LastRun, NextRun, found};
+pub use identity::{
+    DIRECTORIES_MAX, HISTORY_MAX, IdentityRefused, KnownIdentities, Presented, RunId, RunNumber, Shown,
+    WhyRefused,
+};
+pub use start::{Holding, RunRecord};

@@ -1,63 +1,85 @@
-//! What a start of a data directory continues.
+//! What a start of a data directory continues, and what it finds.
 
-use super::backfill::Found;
-use crate::protocol::ids::StartNumber;
+use super::identity::{HISTORY_MAX, RunId, RunNumber};
 
-/// How a directory's last run began, and how it ended if it ended well. Synced before a run serves anything, and
-/// once more when it stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LastRun {
-    /// Its start.
-    pub start: StartNumber,
-    /// The last counter that was issued, where the run stopped cleanly.
-    pub stopped_at: Option<u64>,
+/// The record of a directory's latest run. Synced before the run serves anything, and once more when it stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// Its number; 0 before the first.
+    pub number: RunNumber,
+    /// It, and those before it, the newest first.
+    pub history: Vec<RunId>,
+    /// Whether it stopped cleanly.
+    pub clean: bool,
+    /// Whether it acknowledged only what it had synced.
+    pub synced: bool,
 }
 
-impl LastRun {
-    /// Before the first run.
-    pub const BEFORE_ANY: Self = Self { start: StartNumber(0), stopped_at: None };
+/// What a directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holding {
+    /// Nothing yet: it was just made, and nobody has said whether it is its node's first.
+    New,
+    /// It may lack writes that it, or another directory of its node, acknowledged.
+    Lacking,
+    /// All that it should.
+    Complete,
+}
 
-    /// Whether it stopped cleanly.
+impl RunRecord {
+    /// Before the first run.
     #[must_use]
-    pub fn clean(self) -> bool {
-        self.stopped_at.is_some()
+    pub fn before_any() -> Self {
+        Self { number: RunNumber(0), history: Vec::new(), clean: true, synced: true }
     }
 
-    /// What the next run begins from: a run that stopped cleanly is continued; after any other, a new start begins.
-    /// None if all start numbers are used up.
+    /// The record of the next run, whose id was drawn and which acknowledges what is synced or not.
     #[must_use]
-    pub fn next(self) -> Option<NextRun> {
-        match self.stopped_at {
-            Some(counter) => Some(NextRun { start: self.start, counter }),
-            None => Some(NextRun { start: self.start.next()?, counter: 0 }),
+    pub fn next(&self, run: RunId, synced: bool) -> Self {
+        let before = self.history.iter().copied().take(HISTORY_MAX - 1);
+        Self {
+            number: RunNumber(self.number.0.saturating_add(1)),
+            history: std::iter::once(run).chain(before).collect(),
+            clean: false,
+            synced,
         }
     }
-}
 
-/// What a run begins from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextRun {
-    /// Its start.
-    pub start: StartNumber,
-    /// The last counter that may have been used: the next dot is the one after it.
-    pub counter: u64,
-}
-
-impl NextRun {
-    /// The record of this run while it has not stopped.
+    /// What the directory holds when the run after this one begins: what was acknowledged and not synced may have
+    /// been lost, whatever the next run's own policy is.
     #[must_use]
-    pub fn running(self) -> LastRun {
-        LastRun { start: self.start, stopped_at: None }
+    pub fn leaves(&self, holding: Holding) -> Holding {
+        let whole = self.clean || self.synced;
+        if holding == Holding::Complete && !whole { Holding::Lacking } else { holding }
     }
 }
 
-/// How a directory was found: `whole` says that it was marked complete, `clean` that its last run stopped cleanly,
-/// `synced` that what it acknowledged was synced before.
-#[must_use]
-pub fn found(whole: bool, clean: bool, synced: bool) -> Found {
-    match (whole, clean || synced) {
-        (false, _) => Found::New,
-        (true, false) => Found::Unclean,
-        (true, true) => Found::Complete,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_presents_those_before_it_and_forgets_the_oldest() {
+        let mut record = RunRecord::before_any();
+        for run in 1..=20 {
+            record = record.next(RunId(run), true);
+        }
+        assert_eq!(record.number, RunNumber(20));
+        assert_eq!(record.history, (5..=20).rev().map(RunId).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_not_synced_may_be_lost_unless_the_run_stopped_cleanly() {
+        for (clean, synced, left) in [
+            (true, true, Holding::Complete),
+            (true, false, Holding::Complete),
+            (false, true, Holding::Complete),
+            (false, false, Holding::Lacking),
+        ] {
+            let record = RunRecord { clean, synced, ..RunRecord::before_any() };
+            assert_eq!(record.leaves(Holding::Complete), left);
+            assert_eq!(record.leaves(Holding::New), Holding::New);
+            assert_eq!(record.leaves(Holding::Lacking), Holding::Lacking);
+        }
     }
 }

@@ -44,17 +44,17 @@ pub trait ReplicaHost {
     /// Takes a frame's clock into account, or refuses it.
     fn observe(&mut self, frame: Hlc) -> Result<(), ClockTooFarAhead>;
 
-    /// The next dot of this run.
+    /// The next dot.
     fn next_dot(&mut self) -> Dot;
 
-    /// Begins a new start of the directory, synced before it returns.
-    fn renew_start(&mut self) -> Result<(), Refusal>;
+    /// Draws another actor for all dots to come.
+    fn renew_actor(&mut self) -> Result<(), Refusal>;
 
     /// Whether this node may answer reads of `partition`.
     fn serves(&self, partition: PartitionId) -> bool;
 
-    /// Whether this node's identity is confirmed, so that it may issue dots.
-    fn may_issue_dots(&self) -> bool;
+    /// Whether this node's identity is confirmed, so that it may answer as a home.
+    fn confirmed(&self) -> bool;
 }
 
 /// One record of a scan.

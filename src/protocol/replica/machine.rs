@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use super::host::{Held, ReplicaHost};
 use super::step::{Decision, Written, carry_out, decide, merge};
 use crate::protocol::causality::Object;
-use crate::protocol::ids::{ActorId, BucketName, Key, NodeId, PartitionId};
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target};
 use crate::protocol::time::{Hlc, Moment};
 use crate::protocol::view::View;
 
 /// How many acknowledgements may wait for a sync.
 pub const WAITING_MAX: usize = 65_536;
-/// How many actors' counters are gathered before somebody takes them; there are about as many as nodes.
-const SEEN_MAX: usize = 4_096;
 /// How many requests may wait for newer bucket settings.
 pub const PARKED_MAX: usize = 1_024;
 
@@ -57,6 +55,13 @@ pub enum ReplicaEffect<W> {
         /// The peer.
         from: NodeId,
     },
+    /// The record of a key is damaged. What the other homes hold is to be merged and handed to [`Replica::heal`].
+    Damaged {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+    },
     /// Something worth counting happened.
     Count(ReplicaCount),
 }
@@ -96,10 +101,6 @@ pub struct Replica<W> {
     waiting: BTreeMap<u64, (W, ReplicaReply)>,
     next_ticket: u64,
     parked: Vec<ReplicaAsk<W>>,
-    /// The highest counters in versions that came in since somebody last took them.
-    seen: BTreeMap<ActorId, u64>,
-    /// Whether the request at hand replaced a damaged record.
-    healed: bool,
     keep_write_ids_us: u64,
 }
 
@@ -110,14 +111,7 @@ impl<W> Replica<W> {
     /// `limits.timeout`.
     #[must_use]
     pub fn new(keep_write_ids_us: u64) -> Self {
-        Self {
-            waiting: BTreeMap::new(),
-            next_ticket: 0,
-            parked: Vec::new(),
-            seen: BTreeMap::new(),
-            healed: false,
-            keep_write_ids_us,
-        }
+        Self { waiting: BTreeMap::new(), next_ticket: 0, parked: Vec::new(), keep_write_ids_us }
     }
 
     /// How many acknowledgements wait for a sync.
@@ -132,11 +126,6 @@ impl<W> Replica<W> {
         self.parked.len()
     }
 
-    /// The highest counters in versions that came in since the last call.
-    pub fn take_seen(&mut self) -> impl Iterator<Item = (ActorId, u64)> + use<W> {
-        std::mem::take(&mut self.seen).into_iter()
-    }
-
     /// Carries out a write of this node's coordinator. `tag` comes back with the answer, and `to` gets the
     /// acknowledgement that follows it once the write is durable.
     pub fn coordinate<H: ReplicaHost>(
@@ -147,7 +136,11 @@ impl<W> Replica<W> {
         (tag, to): (u64, W),
         effects: &mut Effects<W>,
     ) {
+        let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
         let reply = self.stamp(view, host, coordinate).unwrap_or_else(CoordinateReply::Refused);
+        if reply == CoordinateReply::Refused(Refusal::Damaged) {
+            effects.push(ReplicaEffect::Damaged { bucket, key });
+        }
         let siblings = match &reply {
             CoordinateReply::Stamped { object, .. } => Some(live_versions(object)),
             CoordinateReply::Exists | CoordinateReply::Refused(_) => None,
@@ -168,9 +161,6 @@ impl<W> Replica<W> {
         let (partition, slot) = place(view, host, &coordinate.write.bucket, &coordinate.write.key)?;
         if !host.serves(partition) {
             return Err(Refusal::Incomplete);
-        }
-        if !host.may_issue_dots() {
-            return Err(Refusal::Unconfirmed);
         }
         self.room_to_wait()?;
         let held = match host.read(&slot)? {
@@ -238,10 +228,11 @@ impl<W> Replica<W> {
                     effects.push(ReplicaEffect::Count(ReplicaCount::WrongRing));
                 }
                 refuse(to, refusal, effects);
+                if refusal == Refusal::Damaged {
+                    let Target { bucket, key, .. } = target;
+                    effects.push(ReplicaEffect::Damaged { bucket, key });
+                }
             }
-        }
-        if std::mem::take(&mut self.healed) {
-            effects.push(ReplicaEffect::Count(ReplicaCount::DamagedHealed));
         }
     }
 
@@ -266,49 +257,73 @@ impl<W> Replica<W> {
             }
             ReplicaRequest::Apply(incoming) => {
                 self.room_to_wait()?;
-                Ok(ReplicaReply::Applied { siblings: self.apply(host, &slot, &incoming)? })
+                let held = match host.read(&slot)? {
+                    Held::Object(object) => object,
+                    Held::Nothing => Object::new(),
+                    // Nothing is read here before all that may be lacking has been pulled, this key too.
+                    Held::Damaged if !host.serves(partition) => return self.replace(host, &slot, &incoming),
+                    Held::Damaged => return Err(Refusal::Damaged),
+                };
+                self.join(host, &slot, &held, &incoming)
             }
         }
     }
 
-    fn apply<H: ReplicaHost>(
+    /// Merges into the own object, damaged or not, what enough other homes hold of it.
+    pub fn heal<H: ReplicaHost>(
         &mut self,
+        view: View<'_>,
+        host: &mut H,
+        (bucket, key): (&BucketName, &Key),
+        merged: &Object,
+        to: W,
+        effects: &mut Effects<W>,
+    ) {
+        let healed = place(view, host, bucket, key).and_then(|(_, slot)| {
+            self.room_to_wait()?;
+            match host.read(&slot)? {
+                Held::Object(held) => self.join(host, &slot, &held, merged),
+                Held::Nothing => self.join(host, &slot, &Object::new(), merged),
+                Held::Damaged => {
+                    effects.push(ReplicaEffect::Count(ReplicaCount::DamagedHealed));
+                    self.replace(host, &slot, merged)
+                }
+            }
+        });
+        match healed {
+            Ok(reply) => self.when_durable(host, to, reply, effects),
+            Err(refusal) => refuse(to, refusal, effects),
+        }
+    }
+
+    fn join<H: ReplicaHost>(
+        &self,
         host: &mut H,
         slot: &H::Slot,
+        held: &Object,
         incoming: &Object,
-    ) -> Result<u16, Refusal> {
-        self.note_dots(incoming);
+    ) -> Result<ReplicaReply, Refusal> {
         let now = host.shown();
-        let horizon = now.minus_micros(self.keep_write_ids_us);
-        let held = match host.read(slot)? {
-            Held::Object(object) => object,
-            Held::Nothing => Object::new(),
-            Held::Damaged => {
-                // What this node wrote under the key is forgotten: nobody may say "all of its dots" of the
-                // key any more, so it goes on under a new start.
-                host.renew_start()?;
-                host.write(slot, incoming)?;
-                self.healed = true;
-                return Ok(live_versions(incoming));
-            }
-        };
-        match merge(&held, incoming, now, horizon) {
-            Some(merged) => {
-                host.write(slot, &merged)?;
-                Ok(live_versions(&merged))
-            }
-            None => Ok(live_versions(&held)),
+        let merged = merge(held, incoming, now, now.minus_micros(self.keep_write_ids_us));
+        if let Some(merged) = &merged {
+            host.write(slot, merged)?;
         }
+        Ok(ReplicaReply::Applied { siblings: live_versions(merged.as_ref().unwrap_or(held)) })
     }
 
-    fn note_dots(&mut self, incoming: &Object) {
-        for dot in incoming.versions().iter().map(|version| version.dot) {
-            let full = self.seen.len() >= SEEN_MAX && !self.seen.contains_key(&dot.actor);
-            if !full {
-                let counter = self.seen.entry(dot.actor).or_default();
-                *counter = dot.counter.max(*counter);
-            }
-        }
+    /// Puts `object` in the place of a damaged record.
+    ///
+    /// What this node wrote under the key and nobody else has is forgotten, so it must not say any more that it has
+    /// seen "all of its dots" of the key: its next dots are another actor's.
+    fn replace<H: ReplicaHost>(
+        &self,
+        host: &mut H,
+        slot: &H::Slot,
+        object: &Object,
+    ) -> Result<ReplicaReply, Refusal> {
+        host.renew_actor()?;
+        host.write(slot, object)?;
+        Ok(ReplicaReply::Applied { siblings: live_versions(object) })
     }
 
     fn room_to_wait(&self) -> Result<(), Refusal> {
@@ -373,7 +388,7 @@ fn refuse<W>(to: W, refusal: Refusal, effects: &mut Effects<W>) {
     effects.push(ReplicaEffect::Answer { to, reply: ReplicaReply::Refused(refusal) });
 }
 
-/// Where a key lies, if this node is a home of it.
+/// Where a key lies, if this node is a home of it and may answer as one.
 fn place<H: ReplicaHost>(
     view: View<'_>,
     host: &H,
@@ -385,6 +400,9 @@ fn place<H: ReplicaHost>(
     let me = view.ring.index_of(view.me);
     if !me.is_some_and(|me| view.ring.homes(partition, n).contains(&me)) {
         return Err(Refusal::WrongRing);
+    }
+    if !host.confirmed() {
+        return Err(Refusal::Unconfirmed);
     }
     Ok((partition, host.slot(partition, bucket, key)))
 }

@@ -1,7 +1,7 @@
 //! A page of what a node holds, for a home that may lack it.
 
 use super::host::ScanHost;
-use crate::protocol::ids::NodeId;
+use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::message::{Refusal, ScanCursor, ScanPage};
 use crate::protocol::view::View;
 
@@ -11,13 +11,14 @@ pub const SCAN_LOOKS_AT: usize = 4_096;
 const CHUNK: usize = 64;
 
 /// The next objects, in storage order, that `asker` is a home of, about `max_bytes` of them. What cannot be read
-/// cannot be handed over, so a page that met a damaged record vouches for nothing.
+/// cannot be handed over, so a page that met a damaged record vouches for nothing; `damaged` is told of each.
 pub fn scan_page(
     view: View<'_>,
     host: &impl ScanHost,
     asker: &NodeId,
     after: Option<ScanCursor>,
     max_bytes: usize,
+    damaged: &mut dyn FnMut(BucketName, Key),
 ) -> Result<ScanPage, Refusal> {
     let asker = view.ring.index_of(asker);
     let mut page = ScanPage { objects: Vec::new(), next: after, incomplete: host.may_lack() };
@@ -44,7 +45,10 @@ pub fn scan_page(
                     bytes += record.bytes;
                     page.objects.push((bucket, key, object));
                 }
-                None => page.incomplete = true,
+                None => {
+                    page.incomplete = true;
+                    damaged(bucket, key);
+                }
             }
             if bytes >= max_bytes {
                 break;

@@ -19,6 +19,11 @@ pub const BUCKETS_MAX: u32 = 10_000;
 /// How long a peer has to answer a question about settings that no client waits for, in microseconds.
 const PEER_TIMEOUT_US: u64 = 2_000_000;
 
+/// The tag of a question for the settings of one bucket.
+const ONE: u64 = 0;
+/// The tag of a question for all settings. Changes have higher ones.
+const ALL: u64 = 1;
+
 /// Why bucket settings were not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetBucketError {
@@ -95,7 +100,7 @@ pub enum SettingsEffect<C> {
         /// What.
         reply: SettingsReply,
     },
-    /// Show [`SettingsKeeper::table`] to everyone: it changed.
+    /// Show [`SettingsKeeper::table`], and whether it is settled, to everyone: one of them changed.
     Show,
 }
 
@@ -126,6 +131,10 @@ struct Spreading<C> {
 #[derive(Debug)]
 pub struct SettingsKeeper<C> {
     table: BucketTable,
+    /// Members that have told all their settings to this run.
+    heard: BTreeSet<NodeId>,
+    /// Members that were asked for all their settings and have not answered.
+    asking: BTreeSet<NodeId>,
     changes: BTreeMap<u64, Spreading<C>>,
     next_tag: u64,
 }
@@ -134,13 +143,28 @@ impl<C> SettingsKeeper<C> {
     /// Keeps `table`, with no change under way.
     #[must_use]
     pub fn new(table: BucketTable) -> Self {
-        Self { table, changes: BTreeMap::new(), next_tag: 0 }
+        Self {
+            table,
+            heard: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            next_tag: ALL,
+        }
     }
 
     /// The settings.
     #[must_use]
     pub fn table(&self) -> &BucketTable {
         &self.table
+    }
+
+    /// Whether this node knows every setting that was ever answered for, though it may have lost its own: a change is
+    /// stored by a majority of the members, and so many have told all they know that one of that majority is among
+    /// them, whether or not this node was.
+    #[must_use]
+    pub fn is_settled(&self, view: View<'_>) -> bool {
+        let members = view.ring.members().len();
+        self.heard.len() >= members.div_ceil(2).min(members.saturating_sub(1))
     }
 
     /// How many changes wait for members.
@@ -245,9 +269,18 @@ impl<C> SettingsKeeper<C> {
         host: &mut impl SettingsHost,
         effects: &mut Vec<SettingsEffect<C>>,
     ) {
+        if tag == ALL {
+            self.asking.remove(from);
+        }
         if let PeerAnswer::Settings(settings) = answer {
+            let before = self.is_settled(view);
             // A failure is the driver's to log: whoever goes by these settings is asked for them again.
-            let _ = self.keep_newer(settings, host, effects);
+            if self.keep_newer(settings, host, effects).is_ok() && tag == ALL {
+                self.heard.insert(from.clone());
+            }
+            if self.is_settled(view) != before {
+                effects.push(SettingsEffect::Show);
+            }
             return;
         }
         let Some(change) = self.changes.get_mut(&tag) else { return };
@@ -341,25 +374,50 @@ impl<C> SettingsKeeper<C> {
                     Err(refusal) => PeerAnswer::Refused(refusal),
                 }
             }
-            PeerRequest::Replica(..) | PeerRequest::Forward(..) | PeerRequest::Scan { .. } => {
-                PeerAnswer::Refused(Refusal::WrongRing)
-            }
+            PeerRequest::Replica(..)
+            | PeerRequest::Forward(..)
+            | PeerRequest::RecallDirectories
+            | PeerRequest::Scan { .. } => PeerAnswer::Refused(Refusal::WrongRing),
         }
     }
 
     /// A connection to `peer` has come up. Whoever was away, this node or the peer, may have missed a change:
     /// each asks the other.
-    pub fn peer_up(&self, now: Moment, peer: NodeId, effects: &mut Vec<SettingsEffect<C>>) {
+    pub fn peer_up(&mut self, now: Moment, peer: NodeId, effects: &mut Vec<SettingsEffect<C>>) {
+        if self.asking.insert(peer.clone()) {
+            self.ask_for_all(now, peer, effects);
+        }
+    }
+
+    /// Asks those who have not told their settings yet, until this node knows enough. Wanted now and then.
+    pub fn look(
+        &mut self,
+        now: Moment,
+        view: View<'_>,
+        is_up: impl Fn(&NodeId) -> bool,
+        effects: &mut Vec<SettingsEffect<C>>,
+    ) {
+        if self.is_settled(view) {
+            return;
+        }
+        for peer in view.others() {
+            if !self.heard.contains(&peer) && is_up(&peer) {
+                self.peer_up(now, peer, effects);
+            }
+        }
+    }
+
+    fn ask_for_all(&self, now: Moment, peer: NodeId, effects: &mut Vec<SettingsEffect<C>>) {
         let deadline = now.plus_micros(PEER_TIMEOUT_US);
         let request = Box::new(PeerRequest::ListSettings);
-        effects.push(SettingsEffect::Send { to: peer, request, deadline, tag: 0 });
+        effects.push(SettingsEffect::Send { to: peer, request, deadline, tag: ALL });
     }
 
     /// `from` goes by newer settings of `bucket` than this node.
     pub fn fetch(&self, now: Moment, bucket: BucketName, from: NodeId, effects: &mut Vec<SettingsEffect<C>>) {
         let request = Box::new(PeerRequest::FetchSettings(bucket));
         let deadline = now.plus_micros(PEER_TIMEOUT_US);
-        effects.push(SettingsEffect::Send { to: from, request, deadline, tag: 0 });
+        effects.push(SettingsEffect::Send { to: from, request, deadline, tag: ONE });
     }
 }
 

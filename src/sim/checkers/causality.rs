@@ -168,5 +168,5 @@ fn may_be_gone(truth: &Truth, version: &Version, context: &CausalContext) -> boo
 #[must_use]
 pub fn shown(dot: Dot) -> String {
     let Dot { actor, counter } = dot;
-    format!("{:04x}.{}:{counter}", actor.directory.0 >> 48, actor.start.0)
+    format!("{:04x}:{counter}", actor.0 >> 48)
 }

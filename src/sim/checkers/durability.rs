@@ -31,17 +31,24 @@ pub fn after_crash(
     Ok(())
 }
 
-/// A client was told that a write succeeded: at least W different homes, each of which acknowledged it.
-pub fn acknowledged(truth: &Truth, index: VersionIndex, required: u8) -> Result<(), Violation> {
+/// A client was told that a write succeeded at these homes: at least W different ones, each of which acknowledged it.
+pub fn acknowledged(
+    truth: &Truth,
+    index: VersionIndex,
+    homes: &[NodeIndex],
+    required: u8,
+) -> Result<(), Violation> {
     let Some(version) = truth.version(index) else { return Ok(()) };
     let places = version.applied_at.iter().enumerate();
     let has = places.fold(0, |has, (place, at)| has | u32::from(*at != NEVER) << place);
-    let said = version.acked_by & (version.ever_promised | has);
-    if version.acked_by.count_ones() < u32::from(required) || said != version.acked_by {
+    let told = homes.iter().filter_map(|home| truth.place(version.key, *home));
+    let told = told.fold(0_u32, |bits, place| bits | 1 << place);
+    let said = told & (version.ever_promised | has);
+    if told.count_ones() < u32::from(required) || said != told {
         let what = format!(
             "{} was acknowledged to its client by the homes {:#b}, W = {required}, and only {:#b} of them did",
             shown(version.dot),
-            version.acked_by,
+            told,
             said
         );
         return Err(Violation::at(Invariant::Durability, version.key, what));
@@ -53,8 +60,8 @@ pub fn acknowledged(truth: &Truth, index: VersionIndex, required: u8) -> Result<
 /// that held it is gone.
 pub fn at_the_end(truth: &Truth, key: KeyIndex, together: &Object) -> Result<(), Violation> {
     let acked = truth.key(key).into_iter().flat_map(|key| key.acked.iter());
-    for version in acked.filter_map(|index| truth.version(*index)) {
-        if !version.lost && !together.context().covers(version.dot) {
+    for (index, version) in acked.filter_map(|index| Some((*index, truth.version(*index)?))) {
+        if !truth.is_lost(index) && !together.context().covers(version.dot) {
             let what = format!("{} was acknowledged, and at the end no home has it", shown(version.dot));
             return Err(Violation::at(Invariant::Durability, key, what));
         }

@@ -16,7 +16,8 @@ pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<VersionIndex> {
 
 /// A read of `r` homes was answered with what `seen` covers.
 ///
-/// Homes whose disk was set back unnoticed do not count: they hold less than they acknowledged, and nobody can know.
+/// Homes whose disk was set back unnoticed do not count, nor those for which a second node of their name spoke: they
+/// hold less than was acknowledged, and nobody can know.
 pub fn answered(
     truth: &Truth,
     key: KeyIndex,
@@ -25,10 +26,10 @@ pub fn answered(
     seen: Option<&CausalContext>,
 ) -> Result<(), Violation> {
     let n = truth.key(key).map_or(0, |key| key.homes.len());
-    for version in before.iter().filter_map(|index| truth.version(*index)) {
-        let homes = (version.acked_by & !version.set_back).count_ones() as usize;
+    for (index, version) in before.iter().filter_map(|index| Some((*index, truth.version(*index)?))) {
+        let homes = (version.acked_by & !version.set_back & !version.by_ghost).count_ones() as usize;
         let overlaps = usize::from(r) + homes > n;
-        if overlaps && !version.lost && !seen.is_some_and(|seen| seen.covers(version.dot)) {
+        if overlaps && !truth.is_lost(index) && !seen.is_some_and(|seen| seen.covers(version.dot)) {
             let what = format!(
                 "a read of R = {r} homes of {n} lacks {}, which {homes} homes had acknowledged before it began",
                 shown(version.dot)

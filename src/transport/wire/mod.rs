@@ -18,7 +18,7 @@ pub use settings::{WireBucket, WireSettingsVersion};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, InvalidName, Key, WriteId};
 use crate::protocol::message::{
-    PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
+    PeerAnswer, PeerRequest, Recall, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
 };
 use settings::{bucket_of, wire_bucket};
 
@@ -39,6 +39,8 @@ pub enum WireRequest {
     ListSettings,
     /// [`PeerRequest::HoldsBucket`].
     HoldsBucket(String),
+    /// [`PeerRequest::RecallDirectories`].
+    RecallDirectories,
     /// [`PeerRequest::Scan`].
     Scan {
         /// Where the last page ended.
@@ -65,6 +67,8 @@ pub enum WireAnswer {
     SettingsStored,
     /// [`PeerAnswer::HoldsBucket`].
     HoldsBucket(bool),
+    /// [`PeerAnswer::Recalled`]: whether it remembers another, and whether it is sure.
+    Recalled(bool, bool),
     /// [`PeerAnswer::Scanned`].
     Scanned {
         /// Bucket, key and object.
@@ -137,6 +141,7 @@ impl From<&PeerRequest> for WireRequest {
             }
             PeerRequest::ListSettings => Self::ListSettings,
             PeerRequest::HoldsBucket(bucket) => Self::HoldsBucket(bucket.as_str().to_owned()),
+            PeerRequest::RecallDirectories => Self::RecallDirectories,
             PeerRequest::Scan { after, max_bytes } => {
                 Self::Scan { after: after.as_ref().map(|cursor| cursor.0.clone()), max_bytes: *max_bytes }
             }
@@ -163,6 +168,7 @@ impl TryFrom<WireRequest> for PeerRequest {
             }
             WireRequest::ListSettings => Self::ListSettings,
             WireRequest::HoldsBucket(bucket) => Self::HoldsBucket(BucketName::new(&bucket)?),
+            WireRequest::RecallDirectories => Self::RecallDirectories,
             WireRequest::Scan { after, max_bytes } => Self::Scan { after: after.map(ScanCursor), max_bytes },
         })
     }
@@ -187,6 +193,9 @@ impl From<&PeerAnswer> for WireAnswer {
             }
             PeerAnswer::SettingsStored => Self::SettingsStored,
             PeerAnswer::HoldsBucket(holds) => Self::HoldsBucket(*holds),
+            PeerAnswer::Recalled(Recall::Another) => Self::Recalled(true, true),
+            PeerAnswer::Recalled(Recall::NoOther) => Self::Recalled(false, true),
+            PeerAnswer::Recalled(Recall::Unsure) => Self::Recalled(false, false),
             PeerAnswer::Scanned(page) => {
                 let objects = page.objects.iter().map(|(bucket, key, object)| {
                     (bucket.as_str().to_owned(), Bytes::copy_from_slice(key.as_bytes()), object.into())
@@ -216,6 +225,9 @@ impl TryFrom<WireAnswer> for PeerAnswer {
             }
             WireAnswer::SettingsStored => Self::SettingsStored,
             WireAnswer::HoldsBucket(holds) => Self::HoldsBucket(holds),
+            WireAnswer::Recalled(true, _) => Self::Recalled(Recall::Another),
+            WireAnswer::Recalled(false, true) => Self::Recalled(Recall::NoOther),
+            WireAnswer::Recalled(false, false) => Self::Recalled(Recall::Unsure),
             WireAnswer::Scanned { objects, next, incomplete } => {
                 let objects = objects.into_iter().map(|(bucket, key, object)| {
                     Ok((BucketName::new(&bucket)?, Key::new(key), Object::from(object)))

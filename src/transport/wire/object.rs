@@ -4,11 +4,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
-use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use crate::protocol::ids::{ActorId, Dot, WriteId};
 use crate::protocol::time::{Hlc, WallMicros};
 
-pub(super) type WireActor = (u64, u32);
-pub(super) type WireDot = (u64, u32, u64);
+/// Actor and counter.
+pub(super) type WireDot = (u64, u64);
 
 /// [`Object`].
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct WireObject {
 /// [`CausalContext`].
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WireContext {
-    vector: Vec<(WireActor, u64)>,
+    vector: Vec<WireDot>,
     cloud: Vec<WireDot>,
 }
 
@@ -58,15 +58,11 @@ pub struct WireSuperseded {
 }
 
 pub(super) fn wire_dot(dot: Dot) -> WireDot {
-    (dot.actor.directory.0, dot.actor.start.0, dot.counter)
+    (dot.actor.0, dot.counter)
 }
 
-pub(super) fn dot_of((directory, start, counter): WireDot) -> Dot {
-    Dot { actor: actor_of((directory, start)), counter }
-}
-
-pub(super) fn actor_of((directory, start): WireActor) -> ActorId {
-    ActorId { directory: DirectoryId(directory), start: StartNumber(start) }
+pub(super) fn dot_of((actor, counter): WireDot) -> Dot {
+    Dot { actor: ActorId(actor), counter }
 }
 
 pub(super) fn wire_dots(dots: &[Dot]) -> Vec<WireDot> {
@@ -76,14 +72,14 @@ pub(super) fn wire_dots(dots: &[Dot]) -> Vec<WireDot> {
 impl From<&CausalContext> for WireContext {
     fn from(context: &CausalContext) -> Self {
         let vector = context.vector().iter();
-        let vector = vector.map(|&(actor, counter)| ((actor.directory.0, actor.start.0), counter)).collect();
+        let vector = vector.map(|&(actor, counter)| (actor.0, counter)).collect();
         Self { vector, cloud: wire_dots(context.cloud()) }
     }
 }
 
 impl From<WireContext> for CausalContext {
     fn from(context: WireContext) -> Self {
-        let vector = context.vector.into_iter().map(|(actor, counter)| (actor_of(actor), counter));
+        let vector = context.vector.into_iter().map(|(actor, counter)| (ActorId(actor), counter));
         Self::from_parts(vector, context.cloud.into_iter().map(dot_of))
     }
 }

@@ -1,0 +1,114 @@
+//! The healing of a damaged record, at the home that holds it.
+//!
+//! What the home acknowledged is in the record that it cannot read. It takes what the other homes hold in its place,
+//! of so many that every write it may have acknowledged is among them, or of everyone there is.
+
+use super::{Effect, Input};
+use crate::protocol::causality::Object;
+use crate::protocol::ids::NodeId;
+use crate::protocol::message::{Refusal, ReplicaReply};
+use crate::protocol::time::{Hlc, Moment};
+
+/// What a healing needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealPlan {
+    /// The other homes.
+    pub others: Vec<NodeId>,
+    /// How many of them must answer.
+    pub needed: u8,
+    /// When it is given up, until the damage is met again.
+    pub deadline: Moment,
+    /// The coordinator's clock, noted in joined states for named writes that the joining supersedes.
+    pub clock: Hlc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Fetching,
+    Healing,
+    Over,
+}
+
+/// Fetches what the other homes hold, joins it, and has the own replica put it in the place of the damaged record.
+#[derive(Debug, Clone)]
+pub struct HealMachine {
+    plan: HealPlan,
+    merged: Object,
+    fetched: usize,
+    /// Others whose record is damaged too: there is nothing to be had of them.
+    damaged: usize,
+    /// Others that have not answered yet.
+    waiting: Vec<NodeId>,
+    stage: Stage,
+}
+
+impl HealMachine {
+    /// A healing to be started.
+    #[must_use]
+    pub fn new(plan: HealPlan) -> Self {
+        let waiting = plan.others.clone();
+        Self { plan, merged: Object::new(), fetched: 0, damaged: 0, waiting, stage: Stage::Fetching }
+    }
+
+    /// Begins.
+    pub fn start(&mut self, effects: &mut Vec<Effect>) {
+        effects.extend(self.plan.others.iter().map(|to| Effect::Fetch { to: to.clone() }));
+        self.go_on(effects);
+    }
+
+    /// Takes an answer.
+    pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        let Input::Replica { from, reply, .. } = input else { return };
+        match (self.stage, reply) {
+            (Stage::Fetching, reply) => {
+                let Some(at) = self.waiting.iter().position(|waiting| *waiting == from) else { return };
+                self.waiting.swap_remove(at);
+                match reply {
+                    ReplicaReply::Fetched(object) => {
+                        self.fetched += 1;
+                        if let Some(object) = object {
+                            self.merged.merge(&object, self.plan.clock);
+                        }
+                    }
+                    ReplicaReply::Refused(Refusal::Damaged) => self.damaged += 1,
+                    ReplicaReply::Refused(_) | ReplicaReply::Applied { .. } => {}
+                }
+                self.go_on(effects);
+            }
+            (Stage::Healing, ReplicaReply::Applied { .. } | ReplicaReply::Refused(_)) => {
+                self.stage = Stage::Over;
+            }
+            (Stage::Healing | Stage::Over, _) => {}
+        }
+    }
+
+    fn go_on(&mut self, effects: &mut Vec<Effect>) {
+        let others = self.plan.others.len();
+        let enough = self.fetched >= usize::from(self.plan.needed).min(others);
+        if enough || self.fetched + self.damaged == others {
+            self.stage = Stage::Healing;
+            effects.push(Effect::Heal { merged: std::mem::take(&mut self.merged) });
+        } else if self.waiting.is_empty() {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// Looks at the deadline.
+    pub fn tick(&mut self, now: Moment) {
+        if now >= self.plan.deadline {
+            self.stage = Stage::Over;
+        }
+    }
+
+    /// When [`HealMachine::tick`] is wanted next.
+    #[must_use]
+    pub fn wake_at(&self) -> Moment {
+        self.plan.deadline
+    }
+
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.stage == Stage::Over
+    }
+}
