@@ -14,7 +14,7 @@
 //!              expiry u64 (if flagged), content type: bytes (if flagged), value: bytes (unless a tombstone)
 //! ```
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::sealed::{self, RecordDamaged};
 use crate::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
@@ -156,7 +156,7 @@ impl Reader {
 
     fn array<const LEN: usize>(&mut self, what: &'static str) -> Result<[u8; LEN], RecordDamaged> {
         let array = *self.0.first_chunk::<LEN>().ok_or(malformed(what))?;
-        let _ = self.0.split_to(LEN);
+        self.0.advance(LEN);
         Ok(array)
     }
 
