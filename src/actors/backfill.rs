@@ -148,7 +148,7 @@ impl Handler<PeerNews> for Backfill {
 
     fn handle(&mut self, PeerNews(event): PeerNews, _: &mut Self::Context) {
         match event {
-            PeerEvent::Up(_) => self.look(),
+            PeerEvent::Up(peer) => self.step(|core, _, _, effects| core.peer_up(moment(), peer, effects)),
             PeerEvent::Down(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The clients of the workload: what they ask, what they are told, and whether it may be so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -71,9 +71,14 @@ pub struct Clients {
     contexts: HashMap<(u32, KeyIndex), CausalContext>,
     /// The last write of each client to each key.
     last: HashMap<(u32, KeyIndex), Write>,
+    /// Keys that the inspector has read.
+    pub inspected: BTreeSet<KeyIndex>,
     /// What they did.
     pub tally: Tally,
 }
+
+/// The client that looks at everything in the end. What it sees is no part of what the workload saw.
+pub const INSPECTOR: u32 = u32::MAX;
 
 impl Clients {
     /// Clients that have done nothing yet.
@@ -85,6 +90,7 @@ impl Clients {
             random: Random::new(seed, "clients"),
             contexts: HashMap::new(),
             last: HashMap::new(),
+            inspected: BTreeSet::new(),
             tally: Tally::default(),
         }
     }
@@ -276,8 +282,13 @@ impl World {
             }
         };
         self.note(Some(key), || format!("client reads {}", read(&reply)));
-        self.clients.tally.reads += 1;
-        self.clients.tally.read_took.push(took);
+        if client == INSPECTOR {
+            self.clients.inspected.insert(key);
+        } else {
+            self.clients.tally.reads += 1;
+            self.clients.tally.read_took.push(took);
+            self.judge_staleness(key, began, &reply);
+        }
         if let What::Read { acked, .. } = &what {
             let r = reply.participation.required;
             let seen = reply.object.as_ref().map(crate::protocol::causality::Object::context);
@@ -288,7 +299,6 @@ impl World {
             let checked = self.causality.object(&self.truth, key, object, None);
             self.check(checked);
         }
-        self.judge_staleness(key, began, &reply);
         if let Some(object) = reply.object {
             self.clients.contexts.insert((client, key), object.context().clone());
         }

@@ -110,8 +110,8 @@ pub enum OwnLeg {
     },
 }
 
-/// Ticks between two announcements of a clock ceiling.
-const ANNOUNCES_EVERY: u64 = 4;
+/// Peers that are told a clock ceiling at one tick; in large clusters the others' turn comes later.
+const ANNOUNCED_TO: usize = 16;
 /// Ticks after which it is written down what peers have announced.
 const REMEMBERS_EVERY: u64 = 40;
 
@@ -600,8 +600,9 @@ impl World {
     fn peer_event(&mut self, at: NodeIndex, event: PeerEvent) {
         match event {
             PeerEvent::Up(peer) => {
-                self.settings(at, |core, now, _, _, effects| core.peer_up(now, peer, effects));
-                self.look_for_pages(at);
+                let asked = peer.clone();
+                self.settings(at, |core, now, _, _, effects| core.peer_up(now, asked, effects));
+                self.backfill(at, |core, now, _, effects| core.peer_up(now, peer, effects));
             }
             PeerEvent::Down(_) => {}
         }
@@ -636,9 +637,7 @@ impl World {
         }
         let parked = process.replica.parked() > 0;
         let ticks = now / TICK;
-        if ticks % ANNOUNCES_EVERY == 0 {
-            self.announce_ceiling(at);
-        }
+        self.announce_ceiling(at, ticks);
         if ticks % REMEMBERS_EVERY == 0 {
             self.remember_announced(at);
         }
@@ -665,14 +664,15 @@ impl World {
     }
 
     /// Tells peers how far this node's clock may have come.
-    fn announce_ceiling(&mut self, at: NodeIndex) {
+    fn announce_ceiling(&mut self, at: NodeIndex, ticks: u64) {
         let Some(node) = self.nodes.get(at) else { return };
         let Some(process) = &node.process else { return };
         let (id, ceiling) = (node.id.clone(), process.ceiling.synced());
-        let links = process.transport.links.iter();
-        let up: Vec<NodeIndex> =
-            links.filter(|(_, link)| link.connection.is_some()).map(|(peer, _)| *peer).collect();
-        for peer in up {
+        let turns = process.transport.links.len().div_ceil(ANNOUNCED_TO).max(1);
+        let turn = usize::try_from(ticks).unwrap_or(0) % turns;
+        let links = process.transport.links.iter().skip(turn * ANNOUNCED_TO).take(ANNOUNCED_TO);
+        let up = links.filter(|(_, link)| link.connection.is_some()).map(|(peer, _)| *peer);
+        for peer in up.collect::<Vec<_>>() {
             if self.network.is_cut(at, peer) {
                 continue;
             }

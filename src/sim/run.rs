@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::checkers::{Violation, durability, endings};
-use super::clients::Tally;
+use super::clients::{INSPECTOR, Tally};
 use super::faults::{Fault, Kind};
 use super::network::NodeIndex;
 use super::queue::{MICROS, MILLIS, SECONDS, Time};
@@ -23,8 +23,11 @@ const HEALS_WITHIN: Time = 400 * SECONDS;
 /// How long requests of the control plane may take: a page of a scan has ten seconds.
 const CONTROL_ENDS_WITHIN: Time = 12 * SECONDS;
 
-/// The client that looks at everything in the end.
-const INSPECTOR: u32 = u32::MAX;
+/// Keys that are read at once in the end.
+const AT_ONCE: usize = 1_000;
+
+/// Steps between two looks at the queues, for each node.
+const LOOKS_EVERY: u64 = 16;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -93,7 +96,7 @@ fn work(world: &mut World, steps: impl Iterator<Item = Step>) -> u64 {
         }
         operations += 1;
         world.queue.push(step.at.max(world.now), Event::Step(Box::new(step)));
-        if operations % 64 == 0 {
+        if operations % (LOOKS_EVERY * world.nodes.len() as u64) == 0 {
             world.look_after_refused();
             look_at_queues(world);
         }
@@ -109,14 +112,14 @@ fn inspect(world: &mut World) {
     world.heal();
     let healed = world.now;
     wait_until_ready(world, healed);
-    for key in 0..world.truth.keys() {
-        if world.violation.is_some() {
-            return;
-        }
-        if world.truth.key(key).is_some_and(|key| !key.recent.is_empty()) {
-            look_at_key(world, key, healed);
+    let written = |key: &KeyIndex| world.truth.key(*key).is_some_and(|key| !key.recent.is_empty());
+    let keys: Vec<KeyIndex> = (0..world.truth.keys()).filter(written).collect();
+    for all_homes in [false, true] {
+        for some in keys.chunks(AT_ONCE) {
+            read_keys(world, some, all_homes, healed);
         }
     }
+    keys.iter().for_each(|key| look_at_key(world, *key));
     if world.violation.is_none() {
         world.run_until(world.now + 3 * world.settings.timeout_us * MICROS + CONTROL_ENDS_WITHIN);
         look_at_queues(world);
@@ -150,39 +153,39 @@ fn wait_until_ready(world: &mut World, healed: Time) {
     }
 }
 
-/// Reads a key as its bucket says, then from all its homes, until both were answered; then looks at what the homes
-/// hold.
-fn look_at_key(world: &mut World, key: KeyIndex, healed: Time) {
-    let n = world.truth.key(key).map_or(0, |key| key.homes.len());
-    let all = u8::try_from(n).unwrap_or(u8::MAX);
-    let mut asked = 0;
-    for r in [None, Some(all)] {
-        loop {
-            let before = world.clients.tally.reads;
-            let node = (key as usize + asked) % world.names.nodes().len();
-            asked += 1;
-            let at = world.now;
-            let step =
-                Step { at, client: INSPECTOR, node: node as u32, key, operation: Operation::Get { r } };
+/// Reads keys, as their buckets say or from all their homes, until each was answered.
+fn read_keys(world: &mut World, keys: &[KeyIndex], all_homes: bool, healed: Time) {
+    let mut left = keys.to_vec();
+    for round in 0_usize.. {
+        for &key in &left {
+            let n = world.truth.key(key).map_or(0, |key| key.homes.len());
+            let r = all_homes.then(|| u8::try_from(n).unwrap_or(u8::MAX));
+            let node = (key as usize + round) % world.names.nodes().len();
+            let operation = Operation::Get { r };
+            let step = Step { at: world.now, client: INSPECTOR, node: node as u32, key, operation };
             world.ask(step, node);
-            world.run_until(at + 20 * MILLIS);
-            while world.clients.in_flight() > 0 && world.violation.is_none() {
-                world.run_until(world.now + 100 * MILLIS);
-            }
-            if world.violation.is_some() {
-                return;
-            }
-            if world.clients.tally.reads > before {
-                break;
-            }
-            if world.now > healed + HEALS_WITHIN {
-                let what = format!("{} cannot be read", world.names.shown(key));
-                return world.check(Err(endings::does_not_serve(&what)));
-            }
-            world.look_after_refused();
-            world.run_until(world.now + SECONDS);
         }
+        world.run_until(world.now + 20 * MILLIS);
+        while world.clients.in_flight() > 0 && world.violation.is_none() {
+            world.run_until(world.now + 100 * MILLIS);
+        }
+        let inspected = std::mem::take(&mut world.clients.inspected);
+        left.retain(|key| !inspected.contains(key));
+        let Some(unread) = left.first() else { return };
+        if world.violation.is_some() {
+            return;
+        }
+        if world.now > healed + HEALS_WITHIN {
+            let what = format!("{} cannot be read", world.names.shown(*unread));
+            return world.check(Err(endings::does_not_serve(&what)));
+        }
+        world.look_after_refused();
+        world.run_until(world.now + SECONDS);
     }
+}
+
+/// Looks at what the homes of a key hold.
+fn look_at_key(world: &mut World, key: KeyIndex) {
     let homes = world.truth.key(key).map(|key| key.homes.clone()).unwrap_or_default();
     let mut together = Object::new();
     for object in homes.into_iter().filter_map(|home| world.held_by(home, key)) {

@@ -98,7 +98,7 @@ impl Scenario {
             buckets: settings.buckets().iter().map(|bucket| bucket.settings.quorum).collect(),
             keys: settings.keys,
             reads: if heavy { 0.2 + 0.5 * random.uniform() } else { 0.5 },
-            settings: heavy,
+            everything: heavy,
         };
         // A short run must not be all faults, nor a long one none.
         let faults_until: Time = until.max(WORK_BEGINS + 2 * SECONDS);

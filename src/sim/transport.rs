@@ -97,6 +97,7 @@ pub struct Transport {
     /// Connections of peers to this node, by the peer.
     pub accepted: BTreeMap<NodeIndex, u64>,
     deadlines: BinaryHeap<Reverse<(Moment, NodeIndex, u64)>>,
+    waiting: usize,
 }
 
 impl Transport {
@@ -130,6 +131,7 @@ impl Transport {
         let id = link.next_id;
         let sent = link.connection.is_some();
         link.outstanding.insert(id, Outstanding { owner, tag, sent });
+        self.waiting += 1;
         self.deadlines.push(Reverse((deadline, peer, id)));
         match link.connection {
             Some(connection) => Sending::Now { connection, id, request },
@@ -162,6 +164,7 @@ impl Transport {
         link.shaking = false;
         link.failed_at = Some(now);
         link.pending.clear();
+        self.waiting -= link.outstanding.len();
         let ended = std::mem::take(&mut link.outstanding).into_values();
         ended
             .map(|request| (request, if request.sent { Refusal::NoAnswer } else { Refusal::NotSent }))
@@ -174,7 +177,9 @@ impl Transport {
         if link.connection != Some(connection) {
             return None;
         }
-        link.outstanding.remove(&id)
+        let request = link.outstanding.remove(&id);
+        self.waiting -= usize::from(request.is_some());
+        request
     }
 
     /// Ends requests whose deadline has passed.
@@ -188,6 +193,7 @@ impl Transport {
             }
             self.deadlines.pop();
             if let Some(request) = link.outstanding.remove(&id) {
+                self.waiting -= 1;
                 link.pending.retain(|pending| pending.id != id);
                 let refusal = if request.sent { Refusal::NoAnswer } else { Refusal::NotSent };
                 ended.push((peer, request, refusal));
@@ -205,6 +211,6 @@ impl Transport {
     /// How many requests wait for answers.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.links.values().map(|link| link.outstanding.len()).sum()
+        self.waiting
     }
 }

@@ -68,6 +68,8 @@ pub struct KeyTruth {
     pub homes: Vec<NodeIndex>,
     /// Versions that some home may lack, or that nothing has replaced everywhere.
     pub recent: Vec<VersionIndex>,
+    /// Whether any of its versions is lost.
+    pub loses: bool,
     /// Acknowledged versions that a read may have to return: none is covered by another of at least as many homes.
     pub acked: Vec<VersionIndex>,
 }
@@ -150,10 +152,18 @@ impl Truth {
     /// Whether no disk holds a version any more, nor anything that covers it.
     #[must_use]
     pub fn is_lost(&self, index: VersionIndex) -> bool {
-        let Some(version) = self.version(index) else { return false };
-        let followed = self.key(version.key).is_some_and(|key| key.recent.contains(&index));
+        let key = self.version(index).and_then(|version| self.key(version.key));
+        let Some(key) = key.filter(|key| key.loses) else { return false };
         // What is followed no more was everywhere, and so was what replaced it: it went with that.
-        version.lost || !followed && version.superseded_by.iter().any(|by| self.is_lost(*by))
+        let mut ask = vec![index];
+        while let Some(version) = ask.pop().and_then(|index| self.version(index).map(|v| (index, v))) {
+            match version {
+                (_, version) if version.lost => return true,
+                (index, _) if key.recent.contains(&index) => {}
+                (_, version) => ask.extend(&version.superseded_by),
+            }
+        }
+        false
     }
 
     /// How many keys there are.
@@ -271,6 +281,7 @@ impl Truth {
                 *applied = NEVER;
             }
             version.lost |= nowhere(version);
+            key.loses |= version.lost;
         }
     }
 

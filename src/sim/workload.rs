@@ -131,8 +131,9 @@ pub struct Load {
     pub keys: u32,
     /// The share of reads.
     pub reads: f64,
-    /// Whether settings change.
-    pub settings: bool,
+    /// Whether clients do all that clients can do: name writes, send contexts, try again, delete, create, choose R and W,
+    /// and change settings. Else they read, and overwrite.
+    pub everything: bool,
 }
 
 /// Draws steps, one after the other.
@@ -174,6 +175,10 @@ impl Workload {
     fn operation(&mut self, quorum: Quorum) -> Operation {
         let random = &mut self.random;
         let Quorum { n, r, w } = quorum;
+        if !self.load.everything {
+            let plain = Operation::Put { context: false, named: false, absent: false, w: None };
+            return if random.chance(self.load.reads) { Operation::Get { r: None } } else { plain };
+        }
         if random.chance(self.load.reads) {
             let r = random.chance(0.3).then(|| random.between(1, n.into()) as u8);
             return Operation::Get { r };
@@ -182,7 +187,7 @@ impl Workload {
             0..10 => Operation::Retry,
             10..20 => Operation::Delete { context: random.chance(0.6), named: random.chance(0.5) },
             20..24 => Operation::Put { context: false, named: random.chance(0.5), absent: true, w: None },
-            24..25 if self.load.settings => {
+            24 => {
                 let w_min = random.between(1, w.into()) as u8;
                 Operation::Settings { r, w, w_min }
             }

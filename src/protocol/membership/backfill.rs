@@ -223,7 +223,16 @@ impl Backfill {
         }
     }
 
-    /// Begins to pull from peers that are up, where there is need. Wanted now and then, and when a peer comes up.
+    /// A connection to `peer` has come up: what it remembers may be asked for.
+    pub fn peer_up(&mut self, now: Moment, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
+        let new = matches!(self.phase, Phase::New { .. });
+        if new && !self.recalled.contains(&peer) && self.asking.insert(peer.clone()) {
+            let (request, deadline) = (PeerRequest::RecallDirectories, now.plus_micros(RECALL_TIMEOUT_US));
+            effects.push(BackfillEffect::Ask { peer, request, deadline });
+        }
+    }
+
+    /// Asks what peers remember, and begins to pull from those that are up, where there is need. Wanted now and then.
     ///
     /// `ready` says that this node's identity is confirmed, so that its replica takes what is pulled, and that it
     /// knows the settings of all buckets: without them it would not know what it should have.
@@ -235,19 +244,16 @@ impl Backfill {
         is_up: impl Fn(&NodeId) -> bool,
         effects: &mut Vec<BackfillEffect>,
     ) {
+        if matches!(self.phase, Phase::Complete) {
+            return;
+        }
         let mut others = view.others();
         if others.is_empty() && !self.is_complete() {
             return self.found_complete(effects);
         }
         if matches!(self.phase, Phase::New { .. }) {
             others.retain(|peer| is_up(peer) && !self.recalled.contains(peer));
-            for peer in others {
-                if self.asking.insert(peer.clone()) {
-                    let deadline = now.plus_micros(RECALL_TIMEOUT_US);
-                    let request = PeerRequest::RecallDirectories;
-                    effects.push(BackfillEffect::Ask { peer, request, deadline });
-                }
-            }
+            others.into_iter().for_each(|peer| self.peer_up(now, peer, effects));
             return;
         }
         let Phase::Pulling { pulled, running } = &mut self.phase else { return };
