@@ -127,9 +127,11 @@ impl Backfill {
     }
 
     fn look(&mut self) {
-        let ready = self.parts.gate.is_confirmed() && self.parts.settings.is_settled();
+        let (gate, settings) = (self.parts.gate.clone(), self.parts.settings.clone());
         self.step(|core, view, lane, effects| {
-            core.look(moment(), view, ready, |peer| lane.is_up(peer), effects);
+            let is_up = |peer: &NodeId| lane.is_up(peer);
+            let can_pull = |peer: &NodeId| gate.is_confirmed() && is_up(peer) && settings.has_heard(peer);
+            core.look(moment(), view, settings.is_settled(), (is_up, can_pull), effects);
         });
     }
 }

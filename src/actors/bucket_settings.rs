@@ -1,6 +1,7 @@
 //! The bucket settings actor: drives [`SettingsKeeper`] on the control plane's connections and the disk.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct SettingsTable {
     table: ArcSwap<BucketTable>,
+    /// Members that have told all their settings to this run.
+    heard: ArcSwap<BTreeSet<NodeId>>,
     /// Whether this node knows every setting that was ever answered for.
     settled: AtomicBool,
 }
@@ -44,13 +47,19 @@ impl SettingsTable {
     /// What is stored, and `defaults` for buckets that were never set.
     pub fn load(store: &dyn Store, defaults: BucketSettings) -> Result<Self, StoreError> {
         let table = ArcSwap::from_pointee(BucketTable::new(defaults, records::load(store)?));
-        Ok(Self { table, settled: AtomicBool::new(false) })
+        Ok(Self { table, heard: ArcSwap::default(), settled: AtomicBool::new(false) })
     }
 
     /// The snapshot in force.
     #[must_use]
     pub fn current(&self) -> arc_swap::Guard<Arc<BucketTable>> {
         self.table.load()
+    }
+
+    /// Whether a member has told all its settings to this run.
+    #[must_use]
+    pub fn has_heard(&self, member: &NodeId) -> bool {
+        self.heard.load().contains(member)
     }
 
     /// Whether this node knows every setting that was ever answered for ([`SettingsKeeper::is_settled`]).
@@ -179,6 +188,7 @@ impl BucketSettingsActor {
     fn show(&self) {
         let shared = &self.parts.table;
         shared.table.store(Arc::new(self.keeper.table().clone()));
+        shared.heard.store(Arc::new(self.keeper.heard().clone()));
         let (ring, buckets) = (self.parts.ring.current(), shared.current());
         let view = View { me: &self.parts.me, ring: &ring, buckets: &buckets };
         shared.settled.store(self.keeper.is_settled(view), Ordering::Release);

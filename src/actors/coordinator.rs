@@ -111,6 +111,7 @@ impl Coordinator {
                 }
             }
             CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
+                let merged = Box::new(merged);
                 if self.tell_replica(ReplicaCommand::Heal { bucket, key, merged, tag }).is_err() {
                     self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
                 }

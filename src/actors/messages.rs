@@ -87,7 +87,7 @@ pub enum ReplicaCommand {
         /// The key.
         key: Key,
         /// What they hold.
-        merged: Object,
+        merged: Box<Object>,
         /// Handed back.
         tag: u64,
     },

@@ -179,7 +179,7 @@ fn quality(parameter: &str) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::protocol::causality::CausalContext;
-    use crate::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+    use crate::protocol::ids::{ActorId, Dot, WriteId};
     use crate::protocol::time::Hlc;
     use actix_web::http::header::HeaderValue;
 

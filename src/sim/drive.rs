@@ -615,8 +615,8 @@ impl World {
         let view = View { me: id, ring, buckets: keeper.table() };
         let mut effects = Vec::new();
         let is_up = |peer: &NodeId| names.node(peer).is_some_and(|peer| transport.is_up(peer));
-        let ready = gate.is_confirmed() && keeper.is_settled(view);
-        backfill.look(clock.moment(*now), view, ready, is_up, &mut effects);
+        let can_pull = |peer: &NodeId| gate.is_confirmed() && is_up(peer) && keeper.heard().contains(peer);
+        backfill.look(clock.moment(*now), view, keeper.is_settled(view), (is_up, can_pull), &mut effects);
         for effect in effects {
             self.backfill_effect(at, effect);
         }
@@ -638,7 +638,7 @@ impl World {
         let parked = process.replica.parked() > 0;
         let ticks = now / TICK;
         self.announce_ceiling(at, ticks);
-        if ticks % REMEMBERS_EVERY == 0 {
+        if ticks.is_multiple_of(REMEMBERS_EVERY) {
             self.remember_announced(at);
         }
         self.look_for_settings(at);

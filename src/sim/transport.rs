@@ -81,7 +81,7 @@ pub enum Sending {
         /// The request's number.
         id: u64,
         /// What.
-        request: PeerRequest,
+        request: Box<PeerRequest>,
     },
     /// It waits for a connection, which is to be dialled.
     Waits,
@@ -134,7 +134,7 @@ impl Transport {
         self.waiting += 1;
         self.deadlines.push(Reverse((deadline, peer, id)));
         match link.connection {
-            Some(connection) => Sending::Now { connection, id, request },
+            Some(connection) => Sending::Now { connection, id, request: Box::new(request) },
             None => {
                 link.pending.push(Pending { id, request, deadline });
                 Sending::Waits

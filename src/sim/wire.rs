@@ -109,7 +109,7 @@ impl World {
         let Some(process) = &mut node.process else { return };
         match process.transport.send(moment, peer, (owner, tag), request, deadline) {
             Sending::Now { connection, id, request } => {
-                self.send_request(at, (peer, connection), id, request, deadline.micros_since(moment));
+                self.send_request(at, (peer, connection), id, *request, deadline.micros_since(moment));
             }
             Sending::Waits => {
                 let link = process.transport.links.entry(peer).or_default();

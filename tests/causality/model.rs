@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use neap::protocol::bucket::BlindWrite;
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
-use neap::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, Dot, WriteId};
 use neap::protocol::time::Hlc;
 
 pub const KEYS: usize = 3;
@@ -78,7 +78,7 @@ pub struct World {
 impl World {
     pub fn new(replicas: usize, clients: usize) -> Self {
         let replica = |n| Replica {
-            actor: ActorId { directory: DirectoryId(n as u64), start: StartNumber(1) },
+            actor: ActorId(n as u64),
             counter: 0,
             applied: vec![State::default(); KEYS],
             synced: vec![State::default(); KEYS],
@@ -293,7 +293,7 @@ impl World {
     pub fn crash(&mut self, replica: usize) {
         let replica = &mut self.replicas[replica];
         replica.applied = replica.synced.clone();
-        replica.actor.start.0 += 1;
+        replica.actor.0 += 1_000;
         replica.counter = 0;
     }
 

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use neap::protocol::bucket::BlindWrite;
 use neap::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
-use neap::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, Dot, WriteId};
 use neap::protocol::time::Hlc;
 
 fn dot(node: u64, counter: u64) -> Dot {
-    Dot { actor: ActorId { directory: DirectoryId(node), start: StartNumber(1) }, counter }
+    Dot { actor: ActorId(node), counter }
 }
 
 fn write(object: &mut Object, dot: Dot, id: u128, mode: Mode) -> Answered {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use neap::protocol::causality::{CausalContext, TokenError, TokenKey};
-use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, StartNumber};
+use neap::protocol::ids::{ActorId, BucketName, Dot, Key};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -21,11 +21,8 @@ fn token_key() -> TokenKey {
 
 fn entry() -> impl Strategy<Value = (ActorId, u64)> {
     let number = prop_oneof![0..300u64, any::<u64>()];
-    let start = prop_oneof![0..300u32, any::<u32>()];
-    (0..6u64, start, number).prop_map(|(directory, start, counter)| {
-        let directory = DirectoryId(directory.wrapping_mul(0x3333_3333_3333_3335));
-        (ActorId { directory, start: StartNumber(start) }, counter)
-    })
+    (0..6u64, number)
+        .prop_map(|(actor, counter)| (ActorId(actor.wrapping_mul(0x3333_3333_3333_3335)), counter))
 }
 
 fn context() -> impl Strategy<Value = CausalContext> {
@@ -34,8 +31,7 @@ fn context() -> impl Strategy<Value = CausalContext> {
 }
 
 fn sample() -> CausalContext {
-    let actor = |directory| ActorId { directory: DirectoryId(directory), start: StartNumber(3) };
-    CausalContext::from_parts([(actor(1), 700)], [Dot { actor: actor(2), counter: 9 }])
+    CausalContext::from_parts([(ActorId(1), 700)], [Dot { actor: ActorId(2), counter: 9 }])
 }
 
 proptest! {

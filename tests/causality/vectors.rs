@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use neap::protocol::bucket::BlindWrite;
 use neap::protocol::causality::{Body, CausalContext, Intent, Mode, Object, Value};
-use neap::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, Dot, WriteId};
 use neap::protocol::quorum::{Quorum, QuorumError, homes_to_merge_from};
 use neap::protocol::time::Hlc;
 
 fn actor(name: char) -> ActorId {
-    ActorId { directory: DirectoryId(name as u64), start: StartNumber(1) }
+    ActorId(name as u64)
 }
 
 fn put(object: &mut Object, name: char, counter: u64, mode: Mode, body: Body) -> CausalContext {

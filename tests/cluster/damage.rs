@@ -40,7 +40,7 @@ fn damage_all_objects(data: &std::path::Path) {
         node: neap::protocol::ids::NodeId::new("n1").unwrap(),
         partitions: 1024,
     };
-    let opened = DataDirectory::open(data, &expected).unwrap();
+    let opened = DataDirectory::open(data, &expected, true).unwrap();
     let objects = opened.store.scan(Table::Objects, &[], None, 100).unwrap();
     assert!(!objects.is_empty());
     for (key, value) in objects {
@@ -49,5 +49,5 @@ fn damage_all_objects(data: &std::path::Path) {
         opened.store.apply(vec![Change::Put { table: Table::Objects, key, value: value.into() }]).unwrap();
     }
     opened.store.sync().unwrap();
-    opened.handle.bookkeeping().mark_clean_stop(opened.counter).unwrap();
+    opened.handle.bookkeeping().mark_clean_stop().unwrap();
 }

@@ -10,14 +10,14 @@ use neap::actors::clock::{Ceiling, moment};
 use neap::actors::completeness::CompletenessTable;
 use neap::actors::counters::NodeCounters;
 use neap::actors::identity::Dots;
-use neap::actors::messages::{Backfilled, Client, ClientOperation, FetchSettings};
+use neap::actors::messages::{Backfilled, Client, ClientOperation, Damaged, FetchSettings};
 use neap::actors::placement::Shard;
 use neap::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use neap::actors::shard::{ShardParts, start_shard};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use neap::protocol::coordinator::Ask;
-use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Key, NodeId, StartNumber, WriteId};
-use neap::protocol::membership::{Completeness, KnownIdentities, Presented, RunId};
+use neap::protocol::ids::{BucketName, DirectoryId, Key, NodeId, WriteId};
+use neap::protocol::membership::{Completeness, Presented, RunId, RunNumber};
 use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
 use neap::protocol::ring::{Member, Ring, Weight};
@@ -35,6 +35,12 @@ impl Handler<PeerNews> for Nobody {
     type Result = ();
 
     fn handle(&mut self, _: PeerNews, _: &mut Self::Context) {}
+}
+
+impl Handler<Damaged> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: Damaged, _: &mut Self::Context) {}
 }
 
 impl Handler<Backfilled> for Nobody {
@@ -70,12 +76,20 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
     };
     let store: Arc<dyn Store> = store.clone();
     let counters = Arc::new(NodeCounters::default());
-    let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
-    let dots = Arc::new(Dots::new(Presented { actor, began: 0, run: RunId(1) }));
+    let (number, history) = (RunNumber(1), vec![RunId(1)]);
+    let presented = Presented { directory: DirectoryId(1), number, history, found_ceiling: Hlc::ZERO };
+    let ceiling = Arc::new(Ceiling::start(Hlc::ZERO, Box::new(|_| Ok(()))).unwrap());
     let nobody = Nobody.start();
-    let (known, events) = (KnownIdentities::default(), nobody.clone().recipient());
-    let gate =
-        Arc::new(SharedGate::new(me.clone(), ring.clone(), dots.clone(), known, events, counters.clone()));
+    let events = nobody.clone().recipient();
+    let gate = SharedGate::new(
+        (me.clone(), presented),
+        ring.clone(),
+        ceiling.clone(),
+        store.clone(),
+        events,
+        counters.clone(),
+    );
+    let gate = Arc::new(gate.unwrap());
     let no_panic = Box::new(|error: StoreError| panic!("{error}"));
     let parts = ShardParts {
         me,
@@ -84,13 +98,13 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         completeness: Arc::new(CompletenessTable::new(Completeness::new(16, true))),
         store: store.clone(),
         commit: Arc::new(GroupCommit::start(store, commit, no_panic).unwrap()),
-        renew_start: Arc::new(|| Ok(())),
-        dots,
-        ceiling: Arc::new(Ceiling::start(Hlc::ZERO, Box::new(|_| Ok(()))).unwrap()),
+        dots: Arc::new(Dots::draw().unwrap()),
+        ceiling,
         found_ceiling: Hlc::ZERO,
         max_skew_us: 500_000,
         gate: gate.clone(),
         backfill: nobody.clone().recipient(),
+        damaged_pull: nobody.clone().recipient(),
         fetch_settings: nobody.recipient(),
         timeout_us: 2_000_000,
         lane: LaneConfig {

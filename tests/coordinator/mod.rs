@@ -1,5 +1,6 @@
 //! The coordinator's machines, driven by hand: answers in, effects out, time as an argument.
 
+mod heal;
 mod read;
 mod write;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use neap::protocol::bucket::BlindWrite;
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::coordinator::{Asked, Effect, Input};
-use neap::protocol::ids::{ActorId, DirectoryId, Dot, NodeId, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, Dot, NodeId, WriteId};
 use neap::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
 use neap::protocol::time::Hlc;
 
@@ -20,7 +21,7 @@ pub fn nodes(names: &[&str]) -> Vec<NodeId> {
 }
 
 fn intent(directory: u64, counter: u64, mode: Mode) -> Intent {
-    let actor = ActorId { directory: DirectoryId(directory), start: StartNumber(1) };
+    let actor = ActorId(directory);
     Intent {
         dot: Dot { actor, counter },
         hlc: Hlc(counter * 1_000 + directory),

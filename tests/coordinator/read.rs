@@ -146,20 +146,6 @@ fn a_late_home_that_is_behind_is_repaired_after_the_answer() {
 }
 
 #[test]
-fn a_damaged_record_is_healed_from_the_others_and_only_once() {
-    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
-    machine.handle(NOW, refused("a", Asked::Fetch, Refusal::Damaged), &mut effects);
-    machine.handle(NOW, fetched("b", Some(object(1, 1..=1))), &mut effects);
-    machine.handle(NOW, fetched("c", Some(object(1, 1..=1))), &mut effects);
-    assert!(reply(&effects).unwrap().is_ok());
-    assert_eq!(applies(&effects), nodes(&["a"]));
-    effects.clear();
-    machine.handle(NOW, refused("a", Asked::Apply, Refusal::Damaged), &mut effects);
-    assert!(effects.is_empty());
-    assert!(machine.finished());
-}
-
-#[test]
 fn a_read_that_fans_out_to_all_answers_with_the_first_r_and_asks_nobody_twice() {
     let candidates = nodes(&["a", "b", "c"]);
     let mut machine = ReadMachine::new(ReadPlan {

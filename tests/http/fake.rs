@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use neap::http::backend::{Backend, Later, MemberView, RingView};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
-use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, NodeId, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
 use neap::protocol::operation::{
     OperationError, Participation, Read, ReadReply, Write, WriteBody, WriteReply,
 };
@@ -112,7 +112,7 @@ fn at(counter: u64) -> Hlc {
 }
 
 fn intent(directory: u64, counter: u64, write_id: WriteId, named: bool, mode: Mode, body: Body) -> Intent {
-    let actor = ActorId { directory: DirectoryId(directory), start: StartNumber(1) };
+    let actor = ActorId(directory);
     Intent { dot: Dot { actor, counter }, hlc: at(counter), w: 2, write_id, named, mode, body }
 }
 

@@ -2,69 +2,83 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use neap::protocol::ids::{NodeId, StartNumber};
+use neap::protocol::ids::NodeId;
+use neap::protocol::membership::{Holding, RunNumber, RunRecord};
 use neap::protocol::time::Hlc;
-use neap::storage::{DataDirectory, DirectoryError, Expectation, Opened, Store, Table, new_directory_id};
+use neap::storage::{
+    Begun, DataDirectory, DirectoryError, Expectation, Opened, Store, Table, new_directory_id,
+};
 
 fn expectation() -> Expectation {
     Expectation { cluster: "neap".to_owned(), node: NodeId::new("n1").unwrap(), partitions: 64 }
 }
 
 fn open(path: &Path) -> Opened {
-    DataDirectory::open(path, &expectation()).unwrap()
+    DataDirectory::open(path, &expectation(), true).unwrap()
 }
 
 #[test]
-fn a_new_directory_begins_with_the_first_start_and_is_not_complete() {
+fn a_new_directory_begins_with_the_first_run_and_is_new() {
     let temporary = tempfile::tempdir().unwrap();
-    let opened = open(&temporary.path().join("made/by/neap"));
-    assert!(opened.new && !opened.clean && !opened.complete);
-    assert_eq!((opened.start, opened.counter, opened.ceiling), (StartNumber(1), 0, Hlc::ZERO));
+    let Begun { run, ceiling, holding, .. } = open(&temporary.path().join("made/by/neap")).begun;
+    assert_eq!((run.number, run.history.len()), (RunNumber(1), 1));
+    assert_eq!((ceiling, holding), (Hlc::ZERO, Holding::New));
 }
 
 #[test]
-fn a_start_after_no_clean_stop_has_a_higher_number() {
+fn each_run_has_a_number_and_an_id_of_its_own_and_knows_those_before_it() {
     let temporary = tempfile::tempdir().unwrap();
-    let first = open(temporary.path()).directory;
-    for start in 2..5 {
-        let opened = open(temporary.path());
-        assert!(!opened.new && !opened.clean);
-        assert_eq!((opened.directory, opened.start, opened.counter), (first, StartNumber(start), 0));
+    let mut last = open(temporary.path());
+    for number in 2..5 {
+        let before = (last.directory, last.begun.run.history.clone());
+        if number == 3 {
+            last.handle.bookkeeping().mark_clean_stop().unwrap();
+        }
+        drop(last);
+        last = open(temporary.path());
+        let RunRecord { number: found, history, .. } = &last.begun.run;
+        assert_eq!((last.directory, *found, &history[1..]), (before.0, RunNumber(number), &before.1[..]));
+        assert!(!before.1.contains(&history[0]));
+        assert_eq!(last.begun.clean, number == 3);
     }
 }
 
 #[test]
-fn a_start_after_a_clean_stop_continues_the_last_one_once() {
-    let temporary = tempfile::tempdir().unwrap();
-    let opened = open(temporary.path());
-    opened.handle.bookkeeping().mark_clean_stop(41).unwrap();
-    drop(opened);
-
-    let opened = open(temporary.path());
-    assert!(opened.clean);
-    assert_eq!((opened.start, opened.counter), (StartNumber(1), 41));
-    drop(opened);
-
-    let opened = open(temporary.path());
-    assert!(!opened.clean);
-    assert_eq!((opened.start, opened.counter), (StartNumber(2), 0));
+fn what_was_acknowledged_unsynced_may_be_lacking_after_no_clean_stop_whatever_the_next_run_does() {
+    for (synced, clean, found) in [
+        (true, false, Holding::Complete),
+        (true, true, Holding::Complete),
+        (false, true, Holding::Complete),
+        (false, false, Holding::Lacking),
+    ] {
+        let temporary = tempfile::tempdir().unwrap();
+        let opened = DataDirectory::open(temporary.path(), &expectation(), synced).unwrap();
+        opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
+        if clean {
+            opened.handle.bookkeeping().mark_clean_stop().unwrap();
+        }
+        drop(opened);
+        assert_eq!(open(temporary.path()).begun.holding, found, "{synced} {clean}");
+        // It lacks until it has pulled: a run that is killed meanwhile has changed nothing about that.
+        assert_eq!(open(temporary.path()).begun.holding, found, "{synced} {clean}");
+    }
 }
 
 #[test]
-fn the_ceiling_and_the_complete_mark_outlive_the_run() {
+fn the_ceiling_and_what_is_held_outlive_the_run() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
     opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
     opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.bookkeeping().set_complete(true).unwrap();
+    opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
     drop(opened);
     let opened = open(temporary.path());
-    assert_eq!((opened.ceiling, opened.complete), (Hlc(900), true));
+    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Complete));
     opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.bookkeeping().set_complete(false).unwrap();
+    opened.handle.bookkeeping().mark_holding(Holding::Lacking).unwrap();
     drop(opened);
     let opened = open(temporary.path());
-    assert_eq!((opened.ceiling, opened.complete), (Hlc(900), false));
+    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Lacking));
 }
 
 #[test]
@@ -74,7 +88,7 @@ fn another_nodes_directory_is_refused_by_name() {
     let refused = |change: fn(&mut Expectation)| {
         let mut expected = expectation();
         change(&mut expected);
-        DataDirectory::open(temporary.path(), &expected).unwrap_err().to_string()
+        DataDirectory::open(temporary.path(), &expected, true).unwrap_err().to_string()
     };
     let path = temporary.path().display();
     assert_eq!(
@@ -90,15 +104,15 @@ fn another_nodes_directory_is_refused_by_name() {
         format!("the data directory {path} has number of partitions 64, expected 128")
     );
     // A refusal is no start.
-    assert_eq!(open(temporary.path()).start, StartNumber(2));
+    assert_eq!(open(temporary.path()).begun.run.number, RunNumber(2));
 }
 
 #[test]
 fn another_format_is_refused_by_name_whatever_else_it_says() {
     let temporary = tempfile::tempdir().unwrap();
-    fs::write(temporary.path().join("neap.toml"), "format = 2\nunheard_of = true\n").unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
-    assert!(error.to_string().ends_with("has format 2, expected 1"), "{error}");
+    fs::write(temporary.path().join("neap.toml"), "format = 3\nunheard_of = true\n").unwrap();
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    assert!(error.to_string().ends_with("has format 3, expected 2"), "{error}");
 }
 
 #[test]
@@ -112,7 +126,7 @@ fn an_identity_file_that_makes_no_sense_is_refused() {
     {
         assert_ne!(damaged, whole);
         fs::write(&file, damaged).unwrap();
-        let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
+        let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
         assert!(matches!(error, DirectoryError::Identity { .. }), "{error}");
     }
 }
@@ -121,7 +135,7 @@ fn an_identity_file_that_makes_no_sense_is_refused() {
 fn a_directory_of_something_else_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
     fs::write(temporary.path().join("thesis.tex"), "").unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
     assert!(matches!(&error, DirectoryError::Foreign { found, .. } if found == "thesis.tex"), "{error}");
 }
 
@@ -134,15 +148,15 @@ fn a_lost_identity_or_store_is_never_made_anew() {
     let move_back = |name: &str| fs::rename(moved.path().join(name), temporary.path().join(name)).unwrap();
 
     move_away("neap.toml");
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
     assert!(matches!(error, DirectoryError::Foreign { .. }), "{error}");
     move_back("neap.toml");
 
     move_away("store");
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
     assert!(matches!(error, DirectoryError::StoreMissing { .. }), "{error}");
     fs::create_dir(temporary.path().join("store")).unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
     assert!(matches!(error, DirectoryError::Record { .. }), "{error}");
 }
 
@@ -156,33 +170,31 @@ fn a_directory_whose_making_was_interrupted_is_made_again() {
     fs::remove_dir_all(temporary.path().join("store")).unwrap();
     fs::create_dir_all(temporary.path().join("store/half")).unwrap();
     let opened = open(temporary.path());
-    assert!(opened.new);
-    assert_eq!((opened.directory, opened.start), (first, StartNumber(1)));
+    assert_eq!((opened.directory, opened.begun.run.number), (first, RunNumber(1)));
+    assert_eq!(opened.begun.holding, Holding::New);
 }
 
 #[test]
-fn a_damaged_start_record_is_refused_until_the_directory_has_a_new_id() {
+fn a_damaged_record_of_the_run_is_refused_until_the_directory_has_a_new_id() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.bookkeeping().set_complete(true).unwrap();
-    let mut record = opened.store.get(Table::Meta, b"directory/start").unwrap().unwrap().to_vec();
+    opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
+    let mut record = opened.store.get(Table::Meta, b"directory/run").unwrap().unwrap().to_vec();
     *record.last_mut().unwrap() ^= 1;
-    let key = bytes::Bytes::from_static(b"directory/start");
+    let key = bytes::Bytes::from_static(b"directory/run");
     let damage = neap::storage::Change::Put { table: Table::Meta, key, value: record.into() };
     opened.store.apply(vec![damage]).unwrap();
     opened.store.sync().unwrap();
     drop(opened);
 
-    let error = DataDirectory::open(temporary.path(), &expectation()).unwrap_err();
-    assert!(
-        matches!(&error, DirectoryError::Record { record, .. } if record == "directory/start"),
-        "{error}"
-    );
+    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    assert!(matches!(&error, DirectoryError::Record { record, .. } if record == "directory/run"), "{error}");
 
     let ids = new_directory_id(temporary.path()).unwrap();
     let opened = open(temporary.path());
     assert_ne!(ids.old, ids.new);
-    assert_eq!((opened.directory, opened.start, opened.complete), (ids.new, StartNumber(1), false));
+    assert_eq!((opened.directory, opened.begun.run.number), (ids.new, RunNumber(1)));
+    assert_eq!(opened.begun.holding, Holding::Lacking);
 }
 
 #[test]
@@ -191,12 +203,12 @@ fn a_new_directory_id_keeps_the_data_and_the_ceiling() {
     let opened = open(temporary.path());
     opened.store.apply(vec![super::put("a", "1")]).unwrap();
     opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
-    opened.handle.bookkeeping().mark_clean_stop(7).unwrap();
+    opened.handle.bookkeeping().mark_clean_stop().unwrap();
     drop(opened);
     new_directory_id(temporary.path()).unwrap();
     let opened = open(temporary.path());
-    assert_eq!((opened.start, opened.counter, opened.ceiling), (StartNumber(1), 0, Hlc(900)));
-    assert!(!opened.clean);
+    let Begun { run, ceiling, holding, .. } = opened.begun;
+    assert_eq!((run.number, ceiling, holding), (RunNumber(1), Hlc(900), Holding::Lacking));
     assert!(opened.store.get(Table::Objects, b"a").unwrap().is_some());
 }
 
@@ -215,7 +227,7 @@ const CHILD_DIRECTORY: &str = "NEAP_TEST_DIRECTORY_OF_CHILD";
 #[test]
 fn child_that_opens_and_is_killed() {
     let Some(path) = std::env::var_os(CHILD_DIRECTORY) else { return };
-    match DataDirectory::open(path.as_ref(), &expectation()) {
+    match DataDirectory::open(path.as_ref(), &expectation(), true) {
         Ok(opened) => {
             opened.handle.bookkeeping().raise_ceiling(Hlc(77)).unwrap();
             let own = rustix::process::getpid();
@@ -248,13 +260,13 @@ fn a_second_process_is_refused() {
 }
 
 #[test]
-fn a_killed_process_leaves_its_start_and_its_ceiling() {
+fn a_killed_process_leaves_its_run_and_its_ceiling() {
     let temporary = tempfile::tempdir().unwrap();
-    for start in 2..4 {
+    for run in 2..4 {
         let child = run_child(temporary.path());
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.status), Some(9), "{child:?}");
         let opened = open(temporary.path());
-        assert_eq!(opened.ceiling, Hlc(77));
-        assert_eq!(opened.start, StartNumber(2 * start - 2));
+        assert_eq!(opened.begun.ceiling, Hlc(77));
+        assert_eq!((opened.begun.run.number, opened.begun.clean), (RunNumber(2 * run - 2), false));
     }
 }

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
-use neap::protocol::ids::{NodeId, StartNumber};
+use neap::protocol::ids::NodeId;
+use neap::protocol::membership::RunNumber;
 use neap::protocol::time::Hlc;
-use neap::storage::{Change, DataDirectory, Expectation, FjallStore, Opened, Store, StoreError, Table};
+use neap::storage::{
+    Begun, Change, DataDirectory, Expectation, FjallStore, Opened, Store, StoreError, Table,
+};
 use tempfile::TempDir;
 
 use super::{put, wait_until};
@@ -127,17 +130,18 @@ fn a_node_whose_disk_is_full_of_data_still_starts_and_stops() {
     let expected =
         Expectation { cluster: "neap".to_owned(), node: NodeId::new("n1").unwrap(), partitions: 64 };
     let path = disk.path().join("data");
-    let Opened { handle, store, .. } = DataDirectory::open(&path, &expected).unwrap();
+    let Opened { handle, store, .. } = DataDirectory::open(&path, &expected, true).unwrap();
     store.apply(vec![put("a", "1")]).unwrap();
     let mut ballast = File::create(disk.path().join("ballast")).unwrap();
     while store.apply(vec![put("b", "1")]).is_ok() {
         ballast.write_all(&[0; 64 * 1024]).unwrap();
     }
     handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
-    handle.bookkeeping().mark_clean_stop(3).unwrap();
+    handle.bookkeeping().mark_clean_stop().unwrap();
     drop((handle, store));
 
-    let opened = DataDirectory::open(&path, &expected).unwrap();
-    assert_eq!((opened.start, opened.counter, opened.ceiling), (StartNumber(1), 3, Hlc(900)));
+    let opened = DataDirectory::open(&path, &expected, true).unwrap();
+    let Begun { run, ceiling, clean, .. } = opened.begun;
+    assert_eq!((run.number, ceiling, clean), (RunNumber(2), Hlc(900), true));
     assert!(opened.store.get(Table::Objects, b"a").unwrap().is_some());
 }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use neap::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
-use neap::protocol::ids::{ActorId, DirectoryId, Dot, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, Dot, WriteId};
 use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::record::{decode, encode};
 use neap::storage::{RecordDamaged, seal, unseal};
@@ -11,10 +11,7 @@ use proptest::prelude::*;
 const KEY: &[u8] = b"\0\0\0\x07bucket\0key";
 
 fn actor() -> impl Strategy<Value = ActorId> {
-    (0..4u64, 0..3u32).prop_map(|(directory, start)| ActorId {
-        directory: DirectoryId(directory.wrapping_sub(1)),
-        start: StartNumber(start),
-    })
+    (0..4u64).prop_map(|actor| ActorId(actor.wrapping_sub(1)))
 }
 
 fn dot() -> impl Strategy<Value = Dot> {
@@ -71,7 +68,7 @@ fn object() -> impl Strategy<Value = Object> {
 }
 
 fn example() -> Object {
-    let dot = Dot { actor: ActorId { directory: DirectoryId(9), start: StartNumber(2) }, counter: 5 };
+    let dot = Dot { actor: ActorId(9), counter: 5 };
     let version = Version {
         dot,
         hlc: Hlc(77),
@@ -175,7 +172,7 @@ fn an_object_cut_short_under_a_right_checksum_is_malformed() {
 #[test]
 fn flags_that_no_program_sets_are_malformed() {
     let mut body = unseal(KEY, encode(KEY, &example())).unwrap().to_vec();
-    let flags = 4 + 20 + 4 + 4 + 4;
+    let flags = 4 + 16 + 4 + 4 + 4;
     let (tombstone_with_a_content_type, unknown) = (0b0110, 1 << 7);
     for given in [tombstone_with_a_content_type, unknown] {
         body[flags] = given;
@@ -207,6 +204,6 @@ fn the_stored_form_does_not_change_unnoticed() {
 
 /// The record of [`example`], as version 1 writes it. Disks are full of these.
 const GOLDEN: &str = "\
-    010527d07273f6260c010000000900000000000000020000000500000000000000000000000000000001000000\
-    15020100000000000000000000000000000009000000000000000200000005000000000000004d000000000000\
-    0000000000000000000a000000746578742f706c61696e0500000068656c6c6f";
+    019e547ceea93682b5010000000900000000000000050000000000000000000000000000000100000015020100\
+    0000000000000000000000000000090000000000000005000000000000004d0000000000000000000000000000\
+    000a000000746578742f706c61696e0500000068656c6c6f";

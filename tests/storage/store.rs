@@ -142,7 +142,7 @@ fn the_memory_store_fails_as_it_is_told() {
     store.set_full(false);
 
     store.fail_sync(true);
-    assert!(matches!(store.sync(), Err(StoreError::Failed(_))));
+    assert!(matches!(store.sync(), Err(StoreError::Sync(_))));
     store.crash();
     assert_eq!(get(&store, "a"), None);
     store.fail_sync(false);

@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Epoch, NodeId, StartNumber};
-use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunId};
+use neap::protocol::ids::{BucketName, DirectoryId, Epoch, NodeId};
+use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunId, RunNumber};
 use neap::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use neap::protocol::time::{Hlc, Moment};
 use neap::transport::{
@@ -60,26 +60,36 @@ impl Gate {
 
 impl Gatekeeper for Gate {
     fn identity(&self) -> Identity {
-        let actor = ActorId { directory: DirectoryId(1), start: StartNumber(1) };
-        Identity {
-            node: self.me.clone(),
-            presented: Presented { actor, began: 7, run: RunId(8) },
-            fingerprint: 9,
-        }
+        let presented = Presented {
+            directory: DirectoryId(1),
+            number: RunNumber(7),
+            history: vec![RunId(8), RunId(6)],
+            found_ceiling: Hlc(5),
+        };
+        Identity { node: self.me.clone(), presented, fingerprint: 9 }
     }
 
-    fn admit(&self, peer: &Identity) -> Result<bool, NotAdmitted> {
-        assert_eq!((peer.presented.began, peer.presented.run, peer.fingerprint), (7, RunId(8), 9));
+    fn admit(&self, peer: &Identity) -> Result<(), NotAdmitted> {
+        let own = self.identity();
+        assert_eq!((&peer.presented, peer.fingerprint), (&own.presented, own.fingerprint));
         self.hear(format!("asked to admit {}", peer.node));
-        self.refuse.clone().map_or(Ok(false), Err)
+        self.refuse.clone().map_or(Ok(()), Err)
     }
 
     fn identity_refused(&self, reason: &str) {
         self.hear(format!("identity refused: {reason}"));
     }
 
-    fn admitted(&self, by: &NodeId, _: bool) {
+    fn admitted(&self, by: &NodeId) {
         self.hear(format!("admitted by {by}"));
+    }
+
+    fn ceiling(&self) -> Hlc {
+        Hlc(77)
+    }
+
+    fn announced(&self, peer: &NodeId, ceiling: Hlc) {
+        self.hear(format!("{peer} has announced {ceiling:?}"));
     }
 
     fn connected(&self, peer: &NodeId, up: bool) {

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
-use neap::protocol::ids::{ActorId, BucketName, DirectoryId, Dot, Key, NodeId, StartNumber, WriteId};
+use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
 use neap::protocol::message::{
     PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
 };
@@ -16,7 +16,7 @@ fn bucket() -> BucketName {
 }
 
 fn object() -> Object {
-    let actor = ActorId { directory: DirectoryId(u64::MAX), start: StartNumber(3) };
+    let actor = ActorId(u64::MAX);
     let mut object = Object::new();
     for (counter, mode) in [(1, Mode::Blind(BlindWrite::Overwrite)), (9, Mode::Blind(BlindWrite::Sibling))] {
         let body = match counter {

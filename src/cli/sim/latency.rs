@@ -47,7 +47,6 @@ enum LegFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ComponentFile {
     #[serde(default = "whole")]
     weight: f64,

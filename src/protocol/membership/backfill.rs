@@ -141,6 +141,8 @@ pub struct Backfill {
     recalled: BTreeSet<NodeId>,
     /// Peers that were asked and have not answered.
     asking: BTreeSet<NodeId>,
+    /// Whether this node knows the settings of all buckets.
+    settled: bool,
 }
 
 impl Backfill {
@@ -155,7 +157,7 @@ impl Backfill {
         let mut completeness = Completeness::new(partitions, holding == Holding::Complete);
         completeness.set_may_lack(holding != Holding::Complete);
         completeness.set_pulling(holding == Holding::Lacking);
-        Self { completeness, phase, recalled: BTreeSet::new(), asking: BTreeSet::new() }
+        Self { completeness, phase, recalled: BTreeSet::new(), asking: BTreeSet::new(), settled: false }
     }
 
     /// What this node may answer for.
@@ -234,14 +236,15 @@ impl Backfill {
 
     /// Asks what peers remember, and begins to pull from those that are up, where there is need. Wanted now and then.
     ///
-    /// `ready` says that this node's identity is confirmed, so that its replica takes what is pulled, and that it
-    /// knows the settings of all buckets: without them it would not know what it should have.
+    /// `settled` says that this node knows the settings of all buckets: without them it does not know what it should
+    /// have. `can_pull` says that its identity is confirmed, so that its replica takes what is pulled, and that a peer
+    /// is up and has told its settings: without them it would not know what to do with the peer's objects.
     pub fn look(
         &mut self,
         now: Moment,
         view: View<'_>,
-        ready: bool,
-        is_up: impl Fn(&NodeId) -> bool,
+        settled: bool,
+        (is_up, can_pull): (impl Fn(&NodeId) -> bool, impl Fn(&NodeId) -> bool),
         effects: &mut Vec<BackfillEffect>,
     ) {
         if matches!(self.phase, Phase::Complete) {
@@ -256,6 +259,9 @@ impl Backfill {
             others.into_iter().for_each(|peer| self.peer_up(now, peer, effects));
             return;
         }
+        if std::mem::replace(&mut self.settled, settled) != settled {
+            self.count(view, effects);
+        }
         let Phase::Pulling { pulled, running } = &mut self.phase else { return };
         // Answers come by their deadlines. Were one lost on its way from the replica, this ends the pull.
         running.retain(|peer, pull| {
@@ -268,9 +274,9 @@ impl Backfill {
         });
         // Those that were never pulled from first: a peer that may itself lack writes is pulled from again and again.
         others.sort_by_key(|peer| pulled.contains_key(peer));
-        for peer in others.into_iter().filter(|_| ready) {
+        for peer in others {
             let done = pulled.get(&peer) == Some(&Pulled::Whole);
-            if done || running.contains_key(&peer) || running.len() >= PULLS_MAX || !is_up(&peer) {
+            if done || running.contains_key(&peer) || running.len() >= PULLS_MAX || !can_pull(&peer) {
                 continue;
             }
             running.insert(peer.clone(), Pull::new(now));
@@ -350,12 +356,21 @@ impl Backfill {
         effects.push(BackfillEffect::Ended { peer: peer.clone(), result });
         if let Ok(worth) = result {
             pulled.insert(peer, worth);
-            let (all, news) = mark_complete(&mut self.completeness, view, pulled);
-            if all {
-                self.found_complete(effects);
-            } else if news {
-                effects.push(BackfillEffect::Show);
-            }
+            self.count(view, effects);
+        }
+    }
+
+    /// Counts what was pulled: partitions that have merged from enough others are complete.
+    fn count(&mut self, view: View<'_>, effects: &mut Vec<BackfillEffect>) {
+        let Phase::Pulling { pulled, .. } = &self.phase else { return };
+        if !self.settled {
+            return;
+        }
+        let (all, news) = mark_complete(&mut self.completeness, view, pulled);
+        if all {
+            self.found_complete(effects);
+        } else if news {
+            effects.push(BackfillEffect::Show);
         }
     }
 }

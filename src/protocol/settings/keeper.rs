@@ -100,7 +100,7 @@ pub enum SettingsEffect<C> {
         /// What.
         reply: SettingsReply,
     },
-    /// Show [`SettingsKeeper::table`], and whether it is settled, to everyone: one of them changed.
+    /// Show [`SettingsKeeper::table`], and whom it was heard from, to everyone: one of them changed.
     Show,
 }
 
@@ -165,6 +165,12 @@ impl<C> SettingsKeeper<C> {
     pub fn is_settled(&self, view: View<'_>) -> bool {
         let members = view.ring.members().len();
         self.heard.len() >= members.div_ceil(2).min(members.saturating_sub(1))
+    }
+
+    /// Members that have told all their settings to this run.
+    #[must_use]
+    pub fn heard(&self) -> &BTreeSet<NodeId> {
+        &self.heard
     }
 
     /// How many changes wait for members.
@@ -273,12 +279,9 @@ impl<C> SettingsKeeper<C> {
             self.asking.remove(from);
         }
         if let PeerAnswer::Settings(settings) = answer {
-            let before = self.is_settled(view);
             // A failure is the driver's to log: whoever goes by these settings is asked for them again.
-            if self.keep_newer(settings, host, effects).is_ok() && tag == ALL {
-                self.heard.insert(from.clone());
-            }
-            if self.is_settled(view) != before {
+            let kept = self.keep_newer(settings, host, effects).is_ok();
+            if kept && tag == ALL && self.heard.insert(from.clone()) {
                 effects.push(SettingsEffect::Show);
             }
             return;
