@@ -20,6 +20,7 @@ use crate::protocol::replica::{Replica, ReplicaAsk, ReplicaEffect, scan_page};
 use crate::protocol::settings::{SettingsEffect, SettingsKeeper};
 use crate::protocol::time::{CeilingKeeper as _, Moment};
 use crate::protocol::view::View;
+use std::collections::BTreeSet;
 
 /// What one machine of a node has to say to another.
 #[derive(Debug)]
@@ -650,14 +651,15 @@ impl World {
 
     /// Asks those who have not told their bucket settings yet.
     fn look_for_settings(&mut self, at: NodeIndex) {
-        let Self { nodes, names, .. } = self;
-        let Some(Node { process: Some(process), id, ring, .. }) = nodes.get(at) else { return };
-        let view = View { me: id, ring, buckets: process.keeper.table() };
-        if process.keeper.is_settled(view) {
+        let nodes = &self.nodes;
+        let Some(Node { process: Some(process), .. }) = nodes.get(at) else { return };
+        let heard = process.keeper.heard();
+        let up = process.transport.links.iter().filter(|(_, link)| link.connection.is_some());
+        let up = up.filter_map(|(peer, _)| nodes.get(*peer).map(|node| &node.id));
+        let up: BTreeSet<NodeId> = up.filter(|peer| !heard.contains(peer)).cloned().collect();
+        if up.is_empty() {
             return;
         }
-        let is_up = |peer: &NodeId| names.node(peer).is_some_and(|peer| process.transport.is_up(peer));
-        let up: Vec<NodeId> = view.others().into_iter().filter(is_up).collect();
         self.settings(at, |core, now, view, _, effects| {
             core.look(now, view, |peer| up.contains(peer), effects);
         });

@@ -392,7 +392,8 @@ impl<C> SettingsKeeper<C> {
         }
     }
 
-    /// Asks those who have not told their settings yet, until this node knows enough. Wanted now and then.
+    /// Asks those who have not told their settings yet: nothing is pulled from them until they have. Wanted now and
+    /// then.
     pub fn look(
         &mut self,
         now: Moment,
@@ -400,7 +401,7 @@ impl<C> SettingsKeeper<C> {
         is_up: impl Fn(&NodeId) -> bool,
         effects: &mut Vec<SettingsEffect<C>>,
     ) {
-        if self.is_settled(view) {
+        if self.heard.len() + 1 >= view.ring.members().len() {
             return;
         }
         for peer in view.others() {
