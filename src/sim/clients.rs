@@ -334,9 +334,9 @@ impl World {
         self.clients.tally.write_took.push(took);
         let homes: Vec<NodeIndex> = by.iter().filter_map(|home| self.names.node(home)).collect();
         if let Some((index, _)) = self.truth.named(reply.answered.dot) {
-            self.truth.ack(self.now, index, &homes);
             let checked = durability::acknowledged(&self.truth, index, &homes, reply.participation.required);
             self.check(checked);
+            self.truth.ack(self.now, index, &homes);
             if let Some(version) = self.truth.version(index) {
                 debug_assert_ne!(version.acked_at, NEVER);
                 let (sent, context) = (write.context.as_ref(), &reply.answered.context);

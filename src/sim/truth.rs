@@ -325,8 +325,8 @@ impl Truth {
     /// A client was told that a write succeeded, at these homes.
     pub fn ack(&mut self, now: Time, index: VersionIndex, homes: &[NodeIndex]) {
         let Some(version) = self.version(index) else { return };
-        let (key, first) = (version.key, version.acked_at == NEVER);
-        let places = homes.iter().filter_map(|home| self.place(key, *home));
+        let (key_index, first) = (version.key, version.acked_at == NEVER);
+        let places = homes.iter().filter_map(|home| self.place(key_index, *home));
         let bits = places.fold(0, |bits, place| bits | 1 << place);
         let Some(version) = self.version_mut(index) else { return };
         version.acked_at = version.acked_at.min(now);
@@ -336,12 +336,42 @@ impl Truth {
         }
         let (past, by) = (version.past.clone(), version.acked_by.count_ones());
         let Self { versions, keys, .. } = self;
-        let Some(key) = keys.get_mut(key as usize) else { return };
+        let Some(key) = keys.get_mut(key_index as usize) else { return };
         key.acked.retain(|&old| {
             let old = versions.get(old as usize);
             old.is_some_and(|old| !past.covers(old.dot) || old.acked_by.count_ones() > by)
         });
         key.acked.push(index);
+        if !key.recent.contains(&index) {
+            self.follow_again(key_index, index);
+        }
+    }
+
+    /// Follows a version again that was everywhere, as was one that replaced it. Disks may have been set back since:
+    /// it is where that one is.
+    fn follow_again(&mut self, key: KeyIndex, index: VersionIndex) {
+        let mut ends = Vec::new();
+        let mut ask = vec![index];
+        while let Some(at) = ask.pop() {
+            let followed = self.key(key).is_some_and(|key| key.recent.contains(&at));
+            match self.version(at) {
+                Some(version) if followed => ends.push(version.applied_at.clone()),
+                Some(version) => ask.extend(&version.superseded_by),
+                None => {}
+            }
+        }
+        let Some(version) = self.version_mut(index) else { return };
+        for (place, applied) in version.applied_at.iter_mut().enumerate() {
+            if ends.iter().all(|end| end.get(place).is_none_or(|at| *at == NEVER)) {
+                *applied = NEVER;
+            }
+        }
+        version.lost |= nowhere(version);
+        let lost = version.lost;
+        if let Some(key) = self.keys.get_mut(key as usize) {
+            key.loses |= lost;
+            key.recent.push(index);
+        }
     }
 
     /// Counts of versions: written, acknowledged, lost, and not yet everywhere.

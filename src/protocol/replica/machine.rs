@@ -220,7 +220,7 @@ impl<W> Replica<W> {
             return self.park(ask, from, effects);
         }
         let ReplicaAsk { target, request, to, .. } = ask;
-        match self.serve(view, host, &target, request) {
+        match self.serve(view, host, &target, request, effects) {
             Ok(reply @ ReplicaReply::Applied { .. }) => self.when_durable(host, to, reply, effects),
             Ok(reply) => effects.push(ReplicaEffect::Answer { to, reply }),
             Err(refusal) => {
@@ -242,6 +242,7 @@ impl<W> Replica<W> {
         host: &mut H,
         target: &Target,
         request: ReplicaRequest,
+        effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let (partition, slot) = place(view, host, &target.bucket, &target.key)?;
         match request {
@@ -260,8 +261,13 @@ impl<W> Replica<W> {
                 let held = match host.read(&slot)? {
                     Held::Object(object) => object,
                     Held::Nothing => Object::new(),
-                    // Nothing is read here before all that may be lacking has been pulled, this key too.
-                    Held::Damaged if !host.serves(partition) => return self.replace(host, &slot, &incoming),
+                    // Nothing is read here before all that may be lacking has been pulled, this key too, and
+                    // it is pulled once more: what was merged before is gone.
+                    Held::Damaged if !host.serves(partition) => {
+                        let Target { bucket, key, .. } = target.clone();
+                        effects.push(ReplicaEffect::Damaged { bucket, key });
+                        return self.replace(host, &slot, &incoming);
+                    }
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
                 self.join(host, &slot, &held, &incoming)
