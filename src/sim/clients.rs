@@ -289,6 +289,9 @@ impl World {
             self.clients.tally.read_took.push(took);
             self.judge_staleness(key, began, &reply);
         }
+        if let Some(watch) = &mut self.watch {
+            watch.read(&self.truth, &self.names, (client, key), took, &reply);
+        }
         if let What::Read { acked, .. } = &what {
             let r = reply.participation.required;
             let seen = reply.object.as_ref().map(crate::protocol::causality::Object::context);
@@ -333,6 +336,12 @@ impl World {
         self.clients.tally.writes += 1;
         self.clients.tally.write_took.push(took);
         let homes: Vec<NodeIndex> = by.iter().filter_map(|home| self.names.node(home)).collect();
+        if let Some(watch) = &mut self.watch {
+            let next = watch.wrote(self.now, (client, key), took, reply.answered.dot);
+            if let Some(step) = next {
+                self.queue.push(step.at, Event::Step(Box::new(step)));
+            }
+        }
         if let Some((index, _)) = self.truth.named(reply.answered.dot) {
             let checked = durability::acknowledged(&self.truth, index, &homes, reply.participation.required);
             self.check(checked);

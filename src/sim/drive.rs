@@ -340,6 +340,9 @@ impl World {
 
     fn ask_replica(&mut self, at: NodeIndex, ask: ReplicaAsk<Way>) {
         let writes = matches!(ask.request, ReplicaRequest::Apply(_));
+        if let (Some(watch), Some(key), false) = (&mut self.watch, ask.to.key, writes) {
+            watch.fetched(self.now, at, key);
+        }
         self.replica(at, writes, |core, now, view, host, effects| core.ask(now, view, host, ask, effects));
     }
 

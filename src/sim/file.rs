@@ -28,7 +28,7 @@ use super::faults::{Fault, Kind, Level};
 use super::queue::{MICROS, Time};
 use super::scenario::{Scenario, Steps, Wanted};
 use super::settings::Settings;
-use super::workload::{Operation, Step};
+use super::workload::{Operation, Step, buckets};
 use crate::protocol::pbs::Legs;
 use crate::protocol::planted::Planted;
 use crate::protocol::quorum::Quorum;
@@ -232,11 +232,11 @@ impl File {
         let drawn = Scenario::drawn(self.seed, &wanted);
         let mut settings = Settings::new(self.seed, self.nodes, quorum, legs);
         settings.zones = self.zones.max(1);
-        settings.mixed = self.mixed;
+        settings.buckets = buckets(quorum, self.nodes, self.mixed);
         settings.keys = self.keys.max(1);
         settings.commit = self.commit.into();
         settings.timeout_us = (self.timeout_ms * 1_000.0) as u64;
-        let (keys, buckets) = (settings.keys, settings.buckets().len());
+        let (keys, buckets) = (settings.keys, settings.buckets.len());
         let mut steps = Vec::with_capacity(self.steps.len());
         for step in &self.steps {
             if step.bucket as usize >= buckets {
@@ -304,7 +304,7 @@ impl File {
             zones: settings.zones,
             quorum: format!("{n},{r},{w}"),
             latency: latency.to_owned(),
-            mixed: settings.mixed,
+            mixed: settings.buckets.len() > 1,
             keys: settings.keys,
             commit: settings.commit.into(),
             timeout_ms: settings.timeout_us as f64 / 1_000.0,

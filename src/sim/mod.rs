@@ -19,6 +19,7 @@ pub mod file;
 pub mod injector;
 pub mod names;
 pub mod network;
+pub mod pbs;
 pub mod process;
 pub mod queue;
 pub mod random;

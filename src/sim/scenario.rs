@@ -7,7 +7,7 @@ use super::queue::{SECONDS, Time};
 use super::random::Random;
 use super::run::{Outcome, run};
 use super::settings::Settings;
-use super::workload::{Load, Step, Workload, lasts};
+use super::workload::{Load, Step, Workload, buckets, lasts};
 use super::world::WORK_BEGINS;
 use crate::protocol::pbs::Legs;
 use crate::protocol::planted::Planted;
@@ -73,7 +73,7 @@ impl Scenario {
         let mut settings = Settings::new(seed, wanted.nodes, wanted.quorum, wanted.legs.clone());
         let heavy = wanted.level == Level::Heavy;
         settings.zones = wanted.zones;
-        settings.mixed = heavy;
+        settings.buckets = buckets(wanted.quorum, wanted.nodes, heavy);
         settings.planted = wanted.planted;
         let per_second = if heavy {
             settings.commit = match random.below(20) {
@@ -95,7 +95,7 @@ impl Scenario {
             until,
             clients: if heavy { random.between(2, 40) as u32 } else { 64 },
             nodes: wanted.nodes as u32,
-            buckets: settings.buckets().iter().map(|bucket| bucket.settings.quorum).collect(),
+            buckets: settings.buckets.iter().map(|bucket| bucket.settings.quorum).collect(),
             keys: settings.keys,
             reads: if heavy { 0.2 + 0.5 * random.uniform() } else { 0.5 },
             everything: heavy,

@@ -21,8 +21,8 @@ pub struct Settings {
     pub partitions: u32,
     /// N, R and W of the cluster's defaults.
     pub quorum: Quorum,
-    /// Whether there are buckets of other kinds as well.
-    pub mixed: bool,
+    /// The buckets; the settings of the first are the cluster's defaults.
+    pub buckets: Vec<Bucket>,
     /// Keys of each bucket.
     pub keys: u32,
     /// How long messages take.
@@ -57,7 +57,7 @@ impl Settings {
             zones: 1,
             partitions,
             quorum,
-            mixed: true,
+            buckets: buckets(quorum, nodes, false),
             keys: 12,
             legs,
             commit: Commit::Fsync,
@@ -69,12 +69,6 @@ impl Settings {
             trace: false,
             planted: Planted::default(),
         }
-    }
-
-    /// The buckets.
-    #[must_use]
-    pub fn buckets(&self) -> Vec<Bucket> {
-        buckets(self.quorum, self.nodes, self.mixed)
     }
 
     /// The ring of such a world.

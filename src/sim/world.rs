@@ -184,6 +184,8 @@ pub struct World {
     pub violation: Option<Violation>,
     /// Nodes that lost their disks and have not been given back what was on them.
     pub without_memory: std::collections::BTreeSet<NodeIndex>,
+    /// What an experiment observes, if there is one.
+    pub watch: Option<Box<super::pbs::Watch>>,
     /// Whether the workload is over and all is being healed.
     pub healing: bool,
 }
@@ -191,7 +193,7 @@ pub struct World {
 impl World {
     /// A world that is about to begin. `ring` is that of its nodes.
     pub fn new(settings: Arc<Settings>, ring: Arc<Ring>, faults: Vec<Fault>) -> Result<Self, StoreError> {
-        let buckets = settings.buckets();
+        let buckets = settings.buckets.clone();
         let names = Names::new(settings.nodes, buckets.len(), settings.keys);
         let mut random = Random::new(settings.seed, "nodes");
         let zones: Vec<usize> = (0..settings.nodes).map(|node| node % settings.zones.max(1)).collect();
@@ -256,6 +258,7 @@ impl World {
             trace,
             violation: None,
             without_memory: std::collections::BTreeSet::new(),
+            watch: None,
             healing: false,
             settings,
         })

@@ -1,6 +1,7 @@
 //! `neap sim`: the deterministic simulator.
 
 mod latency;
+mod pbs;
 mod progress;
 mod run;
 mod show;
@@ -22,7 +23,8 @@ use super::exit::Exit;
                   neap sim --seeds 100 --faults heavy --jobs 2\n  \
                   neap sim --nodes 300 --zones 3 --ops 200000 --faults none\n  \
                   neap sim --scenario outage.toml\n  \
-                  neap sim --seed 4711 --faults heavy --trace",
+                  neap sim --seed 4711 --faults heavy --trace\n  \
+                  neap sim pbs --latency lnkd-disk --quorum 3,1,1",
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true
 )]
@@ -34,13 +36,16 @@ pub struct SimArgs {
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum Experiment {}
+enum Experiment {
+    /// How likely a read returns the last write, so long after its commit: simulated, by Monte Carlo, and as published
+    Pbs(pbs::PbsArgs),
+}
 
 /// Runs the command.
 #[must_use]
 pub fn run(args: SimArgs, json: bool) -> Exit {
     match args.experiment {
         None => run::run(&args.run, json),
-        Some(experiment) => match experiment {},
+        Some(Experiment::Pbs(args)) => pbs::run(&args, json),
     }
 }

@@ -9,9 +9,11 @@
 mod curve;
 mod delay;
 mod legs;
+mod published;
 mod wars;
 
 pub use curve::{Curve, percentile};
 pub use delay::{Component, Delay, InvalidDelay, Shape};
 pub use legs::{Legs, Preset, WAN_ONE_WAY_MS};
+pub use published::Published;
 pub use wars::{Experiment, Trial, k_staleness, monotonic_reads, one_replica_set};
