@@ -68,6 +68,8 @@ pub struct KeyTruth {
     pub homes: Vec<NodeIndex>,
     /// Versions that some home may lack, or that nothing has replaced everywhere.
     pub recent: Vec<VersionIndex>,
+    /// All versions that were ever written.
+    pub written: Vec<VersionIndex>,
     /// Whether any of its versions is lost.
     pub loses: bool,
     /// Acknowledged versions that a read may have to return: none is covered by another of at least as many homes.
@@ -223,6 +225,7 @@ impl Truth {
         });
         if let Some(key) = self.keys.get_mut(key as usize) {
             key.recent.push(index);
+            key.written.push(index);
         }
         index
     }
@@ -262,8 +265,13 @@ impl Truth {
         let Self { versions, keys, by_dot, .. } = self;
         let Some(key) = keys.get_mut(key as usize) else { return };
         let live = object.into_iter().flat_map(Object::versions);
-        // What lives there again may have been replaced everywhere else.
-        key.recent.extend(live.filter_map(|live| by_dot.get(&live.dot).copied()));
+        // What lives there again may have been replaced everywhere else, and by what was written while no disk held it.
+        for live in live.filter_map(|live| by_dot.get(&live.dot).copied()) {
+            if !key.recent.contains(&live) {
+                key.recent.push(live);
+                find_successors(versions, &key.written, live);
+            }
+        }
         key.recent.extend(key.acked.iter());
         key.recent.sort_unstable();
         key.recent.dedup();
@@ -393,6 +401,26 @@ impl Truth {
 /// holds is as good as gone: that disk will not be kept.
 fn nowhere(version: &Version) -> bool {
     version.applied_at.iter().all(|at| *at == NEVER)
+}
+
+/// Finds what replaced a version, of all that was ever written after it.
+fn find_successors(versions: &mut [Version], written: &[VersionIndex], index: VersionIndex) {
+    let Some(dot) = versions.get(index as usize).map(|version| version.dot) else { return };
+    let mut found: Vec<VersionIndex> = Vec::new();
+    for &later in written.iter().filter(|later| **later > index) {
+        let Some(version) = versions.get(later as usize).filter(|later| later.past.covers(dot)) else {
+            continue;
+        };
+        let by_another = |other: &VersionIndex| {
+            versions.get(*other as usize).is_some_and(|other| version.past.covers(other.dot))
+        };
+        if !found.iter().any(by_another) {
+            found.push(later);
+        }
+    }
+    if let Some(version) = versions.get_mut(index as usize) {
+        version.superseded_by = found;
+    }
 }
 
 /// Forgets versions that every home has, and something that replaced them too.
