@@ -28,6 +28,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod http;
+mod planted;
 pub mod protocol;
 pub mod sim;
 pub mod storage;

@@ -13,7 +13,6 @@ pub mod membership;
 pub mod message;
 pub mod operation;
 pub mod pbs;
-pub mod planted;
 pub mod quorum;
 pub mod replica;
 pub mod ring;

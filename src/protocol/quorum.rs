@@ -1,5 +1,7 @@
 //! N, R and W, and the rules that bind them (DeCandia et al., "Dynamo", section 4.5).
 
+use crate::planted::{self, Bug};
+
 /// The most homes a partition can have.
 pub const N_MAX: u8 = 15;
 
@@ -77,5 +79,6 @@ impl Quorum {
 /// nothing: any `w_min` homes and these overlap, whichever they are. Never more than there are.
 #[must_use]
 pub fn homes_to_merge_from(n: u8, w_min: u8) -> u8 {
-    (n.saturating_sub(w_min).saturating_add(1)).min(n.saturating_sub(1))
+    let fewer = u8::from(planted::has(Bug::PullFromOneFewer));
+    (n.saturating_sub(w_min).saturating_add(1)).min(n.saturating_sub(1)).saturating_sub(fewer)
 }

@@ -4,6 +4,7 @@
 //! and never issues a value twice. Here it also never issues a value above a *ceiling* that was synced
 //! before, so that a restart, which begins above the ceiling, cannot repeat a value it does not remember.
 
+use crate::planted::{self, Bug};
 use std::fmt;
 
 /// A moment of one node's monotonic clock, in microseconds. Two nodes' moments are not comparable.
@@ -151,6 +152,7 @@ impl HybridClock {
     /// must be synced. `max_skew_us` bounds what it takes from peers.
     #[must_use]
     pub fn new(start: Hlc, ceiling: Hlc, max_skew_us: u64) -> Self {
+        let start = if planted::has(Bug::ForgetCeiling) { Hlc::ZERO } else { start };
         Self { last: start, ceiling, max_skew_us }
     }
 

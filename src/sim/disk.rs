@@ -84,7 +84,9 @@ impl GroupCommit {
     /// The sync that runs has ended: what it made durable is, and these tickets go back.
     pub fn end(&mut self, disk: &Disk) -> Vec<u64> {
         let Some((applied, tickets)) = self.syncing.take() else { return Vec::new() };
-        disk.store.sync_up_to(applied);
+        if self.can_end(disk) {
+            disk.store.sync_up_to(applied);
+        }
         tickets
     }
 }

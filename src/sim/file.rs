@@ -30,7 +30,6 @@ use super::scenario::{Scenario, Steps, Wanted};
 use super::settings::Settings;
 use super::workload::{Operation, Step, buckets};
 use crate::protocol::pbs::Legs;
-use crate::protocol::planted::Planted;
 use crate::protocol::quorum::Quorum;
 use crate::storage::Commit;
 
@@ -227,7 +226,6 @@ impl File {
             legs: legs.clone(),
             level: self.faults.unwrap_or(Level::None),
             operations: self.operations.unwrap_or(0),
-            planted: Planted::default(),
         };
         let drawn = Scenario::drawn(self.seed, &wanted);
         let mut settings = Settings::new(self.seed, self.nodes, quorum, legs);

@@ -10,6 +10,7 @@ use super::network::{Leg, NodeIndex};
 use super::process::{Process, ProcessParts};
 use super::queue::{MILLIS, SECONDS, Time};
 use super::world::{Event, Node, TICK, World};
+use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::CoordinatorSettings;
 use crate::protocol::ids::{ActorId, DirectoryId};
@@ -80,12 +81,13 @@ impl World {
 
     pub(super) fn serve(&mut self, at: NodeIndex, run: u64, (begun, bookkeeping): (Begun, Bookkeeping)) {
         let settings = self.settings.clone();
-        let actor = ActorId(self.random.number());
+        let drawn = ActorId(self.random.number());
         let defaults = self.buckets.first().map(|bucket| bucket.settings.clone());
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
         let Some(defaults) = defaults.filter(|_| node.process.is_none()) else { return };
         let Begun { run: RunRecord { number, history, .. }, ceiling, holding, .. } = begun;
         let directory = node.disk.directory;
+        let actor = if planted::has(Bug::ReuseCounters) { ActorId(directory.0) } else { drawn };
         let started = Process::start(ProcessParts {
             id: node.id.clone(),
             ring: &node.ring,
@@ -259,6 +261,7 @@ impl World {
                 self.change_disk(node, disk, false);
                 self.without_memory.insert(node);
                 if self.without_memory.len() > self.names.nodes().len() / 2 {
+                    self.settings_forgotten = true;
                     // No quorum of memories is left: see ARCHITECTURE.md, "What an incomplete home may do".
                     let nodes: Vec<NodeIndex> = self.without_memory.iter().copied().collect();
                     self.truth.forgotten(&nodes);

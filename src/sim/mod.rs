@@ -34,3 +34,6 @@ pub mod truth;
 pub mod wire;
 pub mod workload;
 pub mod world;
+
+#[cfg(test)]
+mod planted_bugs;

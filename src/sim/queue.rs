@@ -1,6 +1,7 @@
 //! What is going to happen, in order of time. What happens at the same time is shuffled by the seed: nothing may
 //! depend on the order in which it was put here.
 
+use crate::planted::{self, Bug};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -49,7 +50,10 @@ impl<E> Queue<E> {
         if let Some(slot) = self.events.get_mut(place as usize) {
             *slot = Some(event);
         }
-        let shuffle = (self.random.number() >> 32) as u32;
+        let mut shuffle = (self.random.number() >> 32) as u32;
+        if planted::has(Bug::UnstableOrder) {
+            shuffle ^= std::ptr::from_ref(self.events.as_slice()).addr() as u32;
+        }
         self.due.push(Reverse(Due { at, shuffle, place }));
     }
 

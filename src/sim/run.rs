@@ -113,7 +113,8 @@ fn inspect(world: &mut World) {
     let healed = world.now;
     wait_until_ready(world, healed);
     let written = |key: &KeyIndex| world.truth.key(*key).is_some_and(|key| !key.recent.is_empty());
-    let keys: Vec<KeyIndex> = (0..world.truth.keys()).filter(written).collect();
+    let keys = (0..world.truth.keys()).filter(|key| world.knows_homes_of(*key));
+    let keys: Vec<KeyIndex> = keys.filter(written).collect();
     for all_homes in [false, true] {
         for some in keys.chunks(AT_ONCE) {
             read_keys(world, some, all_homes, healed);

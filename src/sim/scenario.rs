@@ -10,7 +10,6 @@ use super::settings::Settings;
 use super::workload::{Load, Step, Workload, buckets, lasts};
 use super::world::WORK_BEGINS;
 use crate::protocol::pbs::Legs;
-use crate::protocol::planted::Planted;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{Ring, RingError};
 use crate::storage::{Commit, StoreError};
@@ -30,8 +29,6 @@ pub struct Wanted {
     pub level: Level,
     /// Steps of the workload.
     pub operations: u64,
-    /// A bug that was planted.
-    pub planted: Planted,
 }
 
 /// A scenario.
@@ -74,7 +71,6 @@ impl Scenario {
         let heavy = wanted.level == Level::Heavy;
         settings.zones = wanted.zones;
         settings.buckets = buckets(wanted.quorum, wanted.nodes, heavy);
-        settings.planted = wanted.planted;
         let per_second = if heavy {
             settings.commit = match random.below(20) {
                 0..12 => Commit::Fsync,

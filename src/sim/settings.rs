@@ -3,7 +3,6 @@
 use super::workload::{Bucket, buckets};
 use crate::protocol::coordinator::FanOut;
 use crate::protocol::pbs::Legs;
-use crate::protocol::planted::Planted;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{Member, Ring, RingError, Weight};
 use crate::storage::Commit;
@@ -41,8 +40,6 @@ pub struct Settings {
     pub value_bytes: usize,
     /// Whether a trace is kept.
     pub trace: bool,
-    /// A bug that was planted.
-    pub planted: Planted,
 }
 
 impl Settings {
@@ -67,7 +64,6 @@ impl Settings {
             own_leg_crosses: false,
             value_bytes: 16,
             trace: false,
-            planted: Planted::default(),
         }
     }
 

@@ -186,6 +186,8 @@ pub struct World {
     pub without_memory: std::collections::BTreeSet<NodeIndex>,
     /// What an experiment observes, if there is one.
     pub watch: Option<Box<super::pbs::Watch>>,
+    /// Whether so many memories were gone at once that what buckets were set to may be forgotten.
+    pub settings_forgotten: bool,
     /// Whether the workload is over and all is being healed.
     pub healing: bool,
 }
@@ -259,6 +261,7 @@ impl World {
             violation: None,
             without_memory: std::collections::BTreeSet::new(),
             watch: None,
+            settings_forgotten: false,
             healing: false,
             settings,
         })
@@ -324,10 +327,17 @@ impl World {
     pub fn check(&mut self, result: Result<(), Violation>) {
         if let Err(violation) = result
             && self.violation.is_none()
+            && violation.key.is_none_or(|key| self.knows_homes_of(key))
         {
             self.note(violation.key, || format!("BROKEN: {violation}"));
             self.violation = Some(violation);
         }
+    }
+
+    /// Whether the nodes can know which homes a key has: nothing is promised of a bucket whose settings are forgotten.
+    #[must_use]
+    pub fn knows_homes_of(&self, key: KeyIndex) -> bool {
+        !self.settings_forgotten || self.names.bucket_index(key) == 0
     }
 
     /// Writes a line of the trace, if one is kept.

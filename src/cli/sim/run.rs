@@ -11,7 +11,6 @@ use super::latency::Latency;
 use super::{progress, show};
 use crate::cli::exit::Exit;
 use crate::cli::remote::complain;
-use crate::protocol::planted::Planted;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{MEMBERS_MAX, Ring};
 use crate::sim::faults::Level;
@@ -138,7 +137,6 @@ fn check(args: &RunArgs) -> Result<Checked, String> {
             legs: latency.legs.clone(),
             level: Level::None,
             operations: scenario.steps().count() as u64,
-            planted: Planted::default(),
         };
         return Ok(Checked { latency, wanted, ring, written: Some(scenario) });
     }
@@ -158,7 +156,6 @@ fn check(args: &RunArgs) -> Result<Checked, String> {
         legs: latency.legs.clone(),
         level: args.faults,
         operations: args.ops,
-        planted: Planted::default(),
     };
     let ring = Scenario::drawn(args.seed, &wanted).ring().map_err(|error| error.to_string())?;
     Ok(Checked { latency, wanted, ring, written: None })

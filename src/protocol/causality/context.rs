@@ -1,5 +1,6 @@
 //! A set of dots, kept small.
 
+use crate::planted::{self, Bug};
 use crate::protocol::ids::{ActorId, Dot};
 
 /// A set of dots: for each actor all counters up to one (the vector), and single dots above it (the cloud).
@@ -70,6 +71,9 @@ impl CausalContext {
 
     /// Adds one dot, and nothing below it.
     pub fn add(&mut self, dot: Dot) {
+        if planted::has(Bug::FillGaps) {
+            return self.add_up_to(dot.actor, dot.counter);
+        }
         if !self.covers(dot)
             && let Err(at) = self.cloud.binary_search(&dot)
         {

@@ -27,6 +27,7 @@
 
 use super::context::CausalContext;
 use super::version::{Answered, Intent, Mode, Superseded, Version, reply_context};
+use crate::planted::{self, Bug};
 use crate::protocol::bucket::BlindWrite;
 use crate::protocol::ids::{Dot, WriteId};
 use crate::protocol::time::Hlc;
@@ -138,8 +139,14 @@ impl Object {
         self.versions = kept;
         self.settle(gone, hlc);
         self.context.join(&past);
+        if planted::has(Bug::ForgetWhatWasOverwritten) {
+            self.context = CausalContext::new();
+        }
         self.context.add_up_to(dot.actor, dot.counter);
-        let context = reply_context(None, &past, dot, gapless);
+        let mut context = reply_context(None, &past, dot, gapless);
+        if planted::has(Bug::ReplyCoversUnseen) {
+            context = self.context.clone();
+        }
         let past = if named { past } else { CausalContext::new() };
         let version = Version { dot, hlc, w, write_id, named, past, gapless, body };
         let at = self.versions.partition_point(|other| other.dot < dot);
@@ -162,7 +169,11 @@ impl Object {
             }
         }
         for version in std::mem::take(&mut self.versions) {
-            if other.dropped(version.dot) { gone.push(version) } else { kept.push(version) }
+            let dropped = other.dropped(version.dot) && !planted::has(Bug::ResurrectReplaced);
+            if dropped { gone.push(version) } else { kept.push(version) }
+        }
+        if planted::has(Bug::DropSibling) {
+            kept.truncate(1);
         }
         kept.sort_by_key(|version| version.dot);
         self.versions = kept;

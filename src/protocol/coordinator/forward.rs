@@ -2,6 +2,7 @@
 
 use super::write::refused_before_anything;
 use super::{Effect, Input, WriteMachine};
+use crate::planted::{self, Bug};
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
@@ -161,7 +162,7 @@ impl ClientWrite {
                 self.stage = Stage::Over;
                 effects.push(Effect::ReplyWrite(Box::new(result)));
             }
-            Err(refusal) if refusal.changed_nothing() => {
+            Err(refusal) if refusal.changed_nothing() || planted::has(Bug::ForwardAfterSilence) => {
                 self.refusals.push((from, refusal));
                 self.hand_on(effects);
             }

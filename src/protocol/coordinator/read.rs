@@ -1,6 +1,7 @@
 //! A read, coordinated by the node that was asked, home or not.
 
 use super::{Effect, Input, RepairWhen};
+use crate::planted::{self, Bug};
 use crate::protocol::bucket::{ReadRepair, Resolution};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
@@ -124,7 +125,17 @@ impl ReadMachine {
             return self.plan.follow_until;
         }
         let hedges = self.asked.iter().filter_map(|asked| self.hedge_at(asked));
-        hedges.fold(self.plan.deadline, Moment::min)
+        hedges.fold(self.deadline(), Moment::min)
+    }
+
+    fn deadline(&self) -> Moment {
+        if planted::has(Bug::ForgetDeadline) { self.plan.follow_until } else { self.plan.deadline }
+    }
+
+    /// How many homes must have answered.
+    fn needed(&self) -> usize {
+        let fewer = u8::from(planted::has(Bug::ReadOneFewer));
+        usize::from(self.plan.r.saturating_sub(fewer).max(1))
     }
 
     /// Whether nothing more will come of it.
@@ -225,7 +236,7 @@ impl ReadMachine {
             self.reply(effects);
         }
         self.give_up_if_hopeless(effects);
-        if !self.replied && now >= self.plan.deadline {
+        if !self.replied && now >= self.deadline() {
             let error = OperationError::Deadline {
                 answered: u8::try_from(self.answered_by.len()).unwrap_or(u8::MAX),
                 needed: self.plan.r,
@@ -249,11 +260,12 @@ impl ReadMachine {
 
     /// Joins what the homes hold once R of them answered, and compares each with the result.
     fn join_if_enough(&mut self, effects: &mut Vec<Effect>) {
-        if self.merged.is_some() || self.answered_by.len() < usize::from(self.plan.r) {
+        if self.merged.is_some() || self.answered_by.len() < self.needed() {
             return;
         }
         let mut merged: Option<Object> = None;
-        for asked in &self.asked {
+        let all = if planted::has(Bug::AnswerWithFirst) { 1 } else { self.asked.len() };
+        for asked in self.asked.iter().take(all) {
             if let AskedState::Holds(Some(object)) = &asked.state {
                 match &mut merged {
                     None => merged = Some(object.clone()),
@@ -279,7 +291,7 @@ impl ReadMachine {
 
     fn ready(&self) -> bool {
         let confirmed = self.asked.iter().filter(|asked| asked.state == AskedState::Confirmed).count();
-        self.merged.is_some() && confirmed >= usize::from(self.plan.r)
+        self.merged.is_some() && confirmed >= self.needed()
     }
 
     fn reply(&mut self, effects: &mut Vec<Effect>) {

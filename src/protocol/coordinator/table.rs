@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::{Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen};
+use crate::planted::{self, Bug};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
@@ -402,7 +403,9 @@ impl<C> Coordinator<C> {
             let before = operation.wake;
             if finished {
                 self.wakes.remove(&(before, id));
-                self.remove(id);
+                if !planted::has(Bug::LeakOperations) {
+                    self.remove(id);
+                }
             } else if wake != before {
                 self.wake_later(id, before, wake);
             }

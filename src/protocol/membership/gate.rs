@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::{KnownIdentities, Presented, Shown};
+use crate::planted::{self, Bug};
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
@@ -128,7 +129,7 @@ impl Gate {
         let current = self.current.get(peer);
         match self.known.of(peer).any(|(directory, _)| Some(&directory) != current) {
             true => Recall::Another,
-            false if sure => Recall::NoOther,
+            false if sure || planted::has(Bug::MemorylessVouches) => Recall::NoOther,
             false => Recall::Unsure,
         }
     }

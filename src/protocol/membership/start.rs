@@ -1,6 +1,7 @@
 //! What a start of a data directory continues, and what it finds.
 
 use super::identity::{HISTORY_MAX, RunId, RunNumber};
+use crate::planted::{self, Bug};
 
 /// The record of a directory's latest run. Synced before the run serves anything, and once more when it stops.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl RunRecord {
     /// been lost, whatever the next run's own policy is.
     #[must_use]
     pub fn leaves(&self, holding: Holding) -> Holding {
-        let whole = self.clean || self.synced;
+        let whole = self.clean || self.synced || planted::has(Bug::UncleanIsComplete);
         if holding == Holding::Complete && !whole { Holding::Lacking } else { holding }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::host::{Held, ReplicaHost};
 use super::step::{Decision, Written, carry_out, decide, merge};
+use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target};
@@ -177,7 +178,11 @@ impl<W> Replica<W> {
         }
         let hlc = host.issue()?;
         let horizon = hlc.minus_micros(self.keep_write_ids_us);
-        let dot = host.next_dot();
+        let mut dot = host.next_dot();
+        let deleted = !held.versions().is_empty() && held.versions().iter().all(|live| live.is_tombstone());
+        if planted::has(Bug::RestartCounterOfDeletedKey) && deleted {
+            dot.counter = 1;
+        }
         let Written { object, answered, created } = carry_out(held, coordinate, dot, hlc, horizon);
         host.write(&slot, &object)?;
         Ok(CoordinateReply::Stamped { object, answered, created, again: false })
@@ -247,12 +252,13 @@ impl<W> Replica<W> {
         let (partition, slot) = place(view, host, &target.bucket, &target.key)?;
         match request {
             ReplicaRequest::Fetch => {
-                if !host.serves(partition) {
+                if !host.serves(partition) && !planted::has(Bug::IncompleteAnswers) {
                     return Err(Refusal::Incomplete);
                 }
                 match host.read(&slot)? {
                     Held::Object(object) => Ok(ReplicaReply::Fetched(Some(object))),
                     Held::Nothing => Ok(ReplicaReply::Fetched(None)),
+                    Held::Damaged if planted::has(Bug::DamagedIsEmpty) => Ok(ReplicaReply::Fetched(None)),
                     Held::Damaged => Err(Refusal::Damaged),
                 }
             }
@@ -327,7 +333,9 @@ impl<W> Replica<W> {
         slot: &H::Slot,
         object: &Object,
     ) -> Result<ReplicaReply, Refusal> {
-        host.renew_actor()?;
+        if !planted::has(Bug::KeepActorOfDamagedRecord) {
+            host.renew_actor()?;
+        }
         host.write(slot, object)?;
         Ok(ReplicaReply::Applied { siblings: live_versions(object) })
     }
@@ -345,7 +353,7 @@ impl<W> Replica<W> {
     ) {
         let ticket = self.next_ticket + 1;
         self.next_ticket = ticket;
-        if host.when_durable(ticket) {
+        if host.when_durable(ticket) && !planted::has(Bug::AcknowledgeBeforeSync) {
             self.waiting.insert(ticket, (to, reply));
         } else {
             effects.push(ReplicaEffect::Answer { to, reply });
@@ -404,7 +412,8 @@ fn place<H: ReplicaHost>(
     let partition = view.ring.partition_of(bucket, key);
     let n = view.buckets.settings(bucket).quorum.n;
     let me = view.ring.index_of(view.me);
-    if !me.is_some_and(|me| view.ring.homes(partition, n).contains(&me)) {
+    let home = me.is_some_and(|me| view.ring.homes(partition, n).contains(&me));
+    if !home && !planted::has(Bug::StaleRingAnswers) {
         return Err(Refusal::WrongRing);
     }
     if !host.confirmed() {

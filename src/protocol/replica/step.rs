@@ -1,5 +1,6 @@
 //! What becomes of what is held: the atomic step of a coordinated write, and merging.
 
+use crate::planted::{self, Bug};
 use crate::protocol::causality::{Answered, Body, Object, Version};
 use crate::protocol::ids::Dot;
 use crate::protocol::message::{Coordinate, intent_of};
@@ -29,6 +30,7 @@ pub fn shows_value(version: &Version, now: WallMicros) -> bool {
 #[must_use]
 pub fn decide(held: &Object, coordinate: &Coordinate, now: WallMicros) -> Decision {
     if coordinate.write.write_id.is_some()
+        && !planted::has(Bug::AnswerRetryTwice)
         && let Some(answered) = held.answer_to(coordinate.write_id, coordinate.write.context.as_ref())
     {
         return Decision::Again(answered);
@@ -62,6 +64,9 @@ pub fn carry_out(mut held: Object, coordinate: Coordinate, dot: Dot, hlc: Hlc, h
 pub fn merge(held: &Object, incoming: &Object, now: Hlc, horizon: Hlc) -> Option<Object> {
     let mut merged = held.clone();
     merged.merge(incoming, now);
+    if planted::has(Bug::OverwriteOnMerge) {
+        merged = incoming.clone();
+    }
     if merged == *held {
         return None;
     }

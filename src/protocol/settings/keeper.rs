@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{BucketTable, StoredSettings};
+use crate::planted::{self, Bug};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal};
@@ -164,7 +165,8 @@ impl<C> SettingsKeeper<C> {
     #[must_use]
     pub fn is_settled(&self, view: View<'_>) -> bool {
         let members = view.ring.members().len();
-        self.heard.len() >= members.div_ceil(2).min(members.saturating_sub(1))
+        let enough = self.heard.len() >= members.div_ceil(2).min(members.saturating_sub(1));
+        enough || planted::has(Bug::SettingsUnheard)
     }
 
     /// Members that have told all their settings to this run.

@@ -1,0 +1,99 @@
+//! Bugs that tests plant, to see that a checker finds them. Outside of test builds there are none: every question
+//! whether a bug was planted is answered no when the program is compiled.
+
+/// A bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Bug {
+    /// A replica acknowledges before its sync.
+    AcknowledgeBeforeSync,
+    /// A process goes on though a sync has failed.
+    IgnoreFailedSync,
+    /// A refusal counts as an acknowledgement.
+    CountRefusals,
+    /// Each start of a directory goes on under the same actor, from the first counter.
+    ReuseCounters,
+    /// The counter begins anew for a key whose value was deleted.
+    RestartCounterOfDeletedKey,
+    /// A clock begins where the wall clock stands, whatever its directory has issued.
+    ForgetCeiling,
+    /// What takes the place of a damaged record is written to under the same actor.
+    KeepActorOfDamagedRecord,
+    /// A merge keeps one of two siblings.
+    DropSibling,
+    /// A merge takes what came in for the whole.
+    OverwriteOnMerge,
+    /// A merge keeps versions that the other side has seen replaced.
+    ResurrectReplaced,
+    /// A dot that was seen stands for all before it.
+    FillGaps,
+    /// A blind write forgets what it overwrote.
+    ForgetWhatWasOverwritten,
+    /// All copies of a superseded write go with it, whatever else they had replaced.
+    DropEveryCopy,
+    /// The context of a reply covers all that the coordinator holds.
+    ReplyCoversUnseen,
+    /// A retry is carried out again, though its coordinator knows the write.
+    AnswerRetryTwice,
+    /// A write that may have been carried out is given to another coordinator.
+    ForwardAfterSilence,
+    /// A node that goes by an old ring, or old settings, answers for keys that are not its own.
+    StaleRingAnswers,
+    /// A home that may lack writes answers reads.
+    IncompleteAnswers,
+    /// A new directory is taken for complete at once.
+    NewDirectoryIsComplete,
+    /// Whoever lost its own memory says that a node had no other directory.
+    MemorylessVouches,
+    /// What lost power under `interval` is taken for complete.
+    UncleanIsComplete,
+    /// A home that may lack writes is pulled from as if it lacked none.
+    LackingVouches,
+    /// A pull goes by the bucket settings that happen to be known.
+    SettingsUnheard,
+    /// One home fewer is pulled from than must be.
+    PullFromOneFewer,
+    /// A damaged record is healed from a single other home.
+    HealFromOne,
+    /// A damaged record reads as nothing.
+    DamagedIsEmpty,
+    /// A read is answered with what the first home holds.
+    AnswerWithFirst,
+    /// A read waits for one home fewer than R.
+    ReadOneFewer,
+    /// A read that no quorum answers in time is answered late.
+    ForgetDeadline,
+    /// Operations stay in the table after they are over.
+    LeakOperations,
+    /// The order of what happens at the same time depends on where things lie in memory.
+    UnstableOrder,
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this bug was planted.
+#[inline(always)]
+#[must_use]
+pub(crate) fn has(bug: Bug) -> bool {
+    #[cfg(test)]
+    {
+        PLANTED.get() == Some(bug)
+    }
+    #[cfg(not(test))]
+    {
+        let _ = bug;
+        false
+    }
+}
+
+/// Runs something with a bug planted, in this thread.
+#[cfg(test)]
+pub(crate) fn with<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
+    PLANTED.set(Some(bug));
+    let result = run();
+    PLANTED.set(None);
+    result
+}
