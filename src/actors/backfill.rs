@@ -108,14 +108,21 @@ impl Backfill {
             BackfillEffect::Show => self.parts.completeness.show(self.core.completeness().clone()),
             BackfillEffect::Mark(holding) => {
                 (self.parts.mark)(holding);
-                if holding == Holding::Complete {
+                if matches!(holding, Holding::Complete(_)) {
                     tracing::info!(
                         "this node has all that it should: it answers reads of all its partitions"
                     );
                 }
             }
-            BackfillEffect::AnotherDirectory { by } => {
+            BackfillEffect::NotKnownAsFirst { by, another: true } => {
                 tracing::warn!(%by, "a peer remembers another data directory of this node: pulling what it held");
+            }
+            BackfillEffect::NotKnownAsFirst { by, another: false } => {
+                tracing::info!(
+                    %by,
+                    "a peer with a new disk cannot know whether this node had another data directory: pulling what \
+                     it would have held"
+                );
             }
             BackfillEffect::Ended { peer, result: Ok(worth) } => {
                 tracing::info!(%peer, ?worth, "pulled all that this node should have from a peer");

@@ -13,7 +13,7 @@ use crate::actors::clock::Ceiling;
 use crate::actors::counters::NodeCounters;
 use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
 use crate::protocol::ids::NodeId;
-use crate::protocol::membership::{Confirmation, Gate, Identity, NotAdmitted, PeerEvent, Presented};
+use crate::protocol::membership::{Confirmation, Gate, Identity, Memory, NotAdmitted, PeerEvent, Presented};
 use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
 use crate::protocol::time::{CeilingKeeper as _, Hlc};
@@ -96,8 +96,8 @@ impl SharedGate {
 
     /// What is remembered of a peer's directories.
     #[must_use]
-    pub fn recall(&self, peer: &NodeId, sure: bool) -> Recall {
-        self.with(|gate| gate.recall(peer, sure))
+    pub fn recall(&self, peer: &NodeId, memory: Memory) -> Recall {
+        self.with(|gate| gate.recall(peer, memory))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Gate) -> T) -> T {

@@ -146,8 +146,8 @@ impl PeerService for NodeService {
                 let _ = hand_over(&shard.coordinator, operation, &parts.counters.mailbox_refused);
             }
             PeerRequest::RecallDirectories => {
-                let sure = !parts.completeness.current().is_pulling();
-                responder.respond(PeerAnswer::Recalled(parts.gate.recall(&from, sure)), shown());
+                let memory = parts.completeness.current().memory();
+                responder.respond(PeerAnswer::Recalled(parts.gate.recall(&from, memory)), shown());
             }
             PeerRequest::Scan { after, max_bytes } => self.scan(from, after, max_bytes, responder),
             PeerRequest::FetchSettings(_)

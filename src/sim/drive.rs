@@ -12,7 +12,7 @@ use crate::protocol::bucket::BlindWrite;
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::{AnswerBody, Ask, Coordinator, CoordinatorEffect, Surroundings};
 use crate::protocol::ids::{BucketName, DirectoryId, Key, NodeId};
-use crate::protocol::membership::{Backfill, BackfillEffect, PeerEvent, Shown};
+use crate::protocol::membership::{Backfill, BackfillEffect, Holding, PeerEvent, Shown};
 use crate::protocol::message::{
     Coordinate, CoordinateReply, PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest, Target,
 };
@@ -548,7 +548,7 @@ impl World {
             // What the backfill knows is looked at where it is needed.
             BackfillEffect::Show => {}
             BackfillEffect::Mark(holding) => {
-                if holding == crate::protocol::membership::Holding::Complete {
+                if matches!(holding, Holding::Complete(_)) {
                     self.without_memory.remove(&at);
                 }
                 self.note(None, || format!("{id} is {holding:?}"));
@@ -557,8 +557,10 @@ impl World {
                     let _ = process.bookkeeping.mark_holding(holding);
                 }
             }
-            BackfillEffect::AnotherDirectory { by } => {
-                self.note(None, || format!("{by} remembers another directory of {id}"));
+            BackfillEffect::NotKnownAsFirst { by, another } => {
+                let what =
+                    if another { "remembers another" } else { "does not know whether it is the first" };
+                self.note(None, || format!("{by} {what} directory of {id}"));
             }
             BackfillEffect::Ended { peer, result } => {
                 self.note(None, || format!("{id} has pulled from {peer}: {result:?}"));
@@ -748,8 +750,7 @@ impl World {
             }
             PeerRequest::RecallDirectories => {
                 let Some(process) = &node.process else { return };
-                let sure = !process.backfill.completeness().is_pulling();
-                let recall = process.gate.recall(&peer, sure);
+                let recall = process.gate.recall(&peer, process.backfill.completeness().memory());
                 self.answer_peer(at, from, PeerAnswer::Recalled(recall));
             }
             PeerRequest::Scan { after, max_bytes } => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Change, Store, StoreError, Table};
-use crate::protocol::membership::{Holding, RunId, RunNumber, RunRecord};
+use crate::protocol::membership::{Holding, Memory, RunId, RunNumber, RunRecord};
 use crate::protocol::time::Hlc;
 
 const RUN_KEY: &[u8] = b"directory/run";
@@ -76,7 +76,10 @@ impl Bookkeeping {
     /// Forgets the runs, for a directory that is to have another id: it does not count towards R until it merged what
     /// it may lack.
     pub fn forget_runs(store: &dyn Store) -> Result<(), StoreError> {
-        write(store, vec![holding_change(Holding::Lacking), run_change(&RunRecord::before_any())])
+        write(
+            store,
+            vec![holding_change(Holding::Lacking(Memory::Gone)), run_change(&RunRecord::before_any())],
+        )
     }
 
     /// Records durably, with everything applied before, that the node stops. Nothing may be applied after it.
@@ -127,8 +130,10 @@ fn run_from_bytes(bytes: &[u8]) -> Option<RunRecord> {
 fn holding_change(holding: Holding) -> Change {
     let byte = match holding {
         Holding::New => 0,
-        Holding::Lacking => 1,
-        Holding::Complete => 2,
+        Holding::Lacking(Memory::Whole) => 1,
+        Holding::Complete(Memory::Whole) => 2,
+        Holding::Lacking(Memory::Gone) => 3,
+        Holding::Complete(Memory::Gone) => 4,
     };
     put(HOLDING_KEY, &[byte])
 }
@@ -136,8 +141,10 @@ fn holding_change(holding: Holding) -> Change {
 fn holding_from_bytes(bytes: &[u8]) -> Option<Holding> {
     match bytes {
         [0] => Some(Holding::New),
-        [1] => Some(Holding::Lacking),
-        [2] => Some(Holding::Complete),
+        [1] => Some(Holding::Lacking(Memory::Whole)),
+        [2] => Some(Holding::Complete(Memory::Whole)),
+        [3] => Some(Holding::Lacking(Memory::Gone)),
+        [4] => Some(Holding::Complete(Memory::Gone)),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use neap::protocol::ids::NodeId;
-use neap::protocol::membership::{Holding, RunNumber, RunRecord};
+use neap::protocol::membership::{Holding, Memory, RunNumber, RunRecord};
 use neap::protocol::time::Hlc;
 use neap::storage::{
     Begun, DataDirectory, DirectoryError, Expectation, Opened, Store, Table, new_directory_id,
@@ -46,14 +46,14 @@ fn each_run_has_a_number_and_an_id_of_its_own_and_knows_those_before_it() {
 #[test]
 fn what_was_acknowledged_unsynced_may_be_lacking_after_no_clean_stop_whatever_the_next_run_does() {
     for (synced, clean, found) in [
-        (true, false, Holding::Complete),
-        (true, true, Holding::Complete),
-        (false, true, Holding::Complete),
-        (false, false, Holding::Lacking),
+        (true, false, Holding::Complete(Memory::Whole)),
+        (true, true, Holding::Complete(Memory::Whole)),
+        (false, true, Holding::Complete(Memory::Whole)),
+        (false, false, Holding::Lacking(Memory::Whole)),
     ] {
         let temporary = tempfile::tempdir().unwrap();
         let opened = DataDirectory::open(temporary.path(), &expectation(), synced).unwrap();
-        opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
+        opened.handle.bookkeeping().mark_holding(Holding::Complete(Memory::Whole)).unwrap();
         if clean {
             opened.handle.bookkeeping().mark_clean_stop().unwrap();
         }
@@ -70,15 +70,15 @@ fn the_ceiling_and_what_is_held_outlive_the_run() {
     let opened = open(temporary.path());
     opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
     opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
+    opened.handle.bookkeeping().mark_holding(Holding::Complete(Memory::Whole)).unwrap();
     drop(opened);
     let opened = open(temporary.path());
-    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Complete));
+    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Complete(Memory::Whole)));
     opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
-    opened.handle.bookkeeping().mark_holding(Holding::Lacking).unwrap();
+    opened.handle.bookkeeping().mark_holding(Holding::Lacking(Memory::Whole)).unwrap();
     drop(opened);
     let opened = open(temporary.path());
-    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Lacking));
+    assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Lacking(Memory::Whole)));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_directory_whose_making_was_interrupted_is_made_again() {
 fn a_damaged_record_of_the_run_is_refused_until_the_directory_has_a_new_id() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.bookkeeping().mark_holding(Holding::Complete).unwrap();
+    opened.handle.bookkeeping().mark_holding(Holding::Complete(Memory::Whole)).unwrap();
     let mut record = opened.store.get(Table::Meta, b"directory/run").unwrap().unwrap().to_vec();
     *record.last_mut().unwrap() ^= 1;
     let key = bytes::Bytes::from_static(b"directory/run");
@@ -194,7 +194,7 @@ fn a_damaged_record_of_the_run_is_refused_until_the_directory_has_a_new_id() {
     let opened = open(temporary.path());
     assert_ne!(ids.old, ids.new);
     assert_eq!((opened.directory, opened.begun.run.number), (ids.new, RunNumber(1)));
-    assert_eq!(opened.begun.holding, Holding::Lacking);
+    assert_eq!(opened.begun.holding, Holding::Lacking(Memory::Gone));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_new_directory_id_keeps_the_data_and_the_ceiling() {
     new_directory_id(temporary.path()).unwrap();
     let opened = open(temporary.path());
     let Begun { run, ceiling, holding, .. } = opened.begun;
-    assert_eq!((run.number, ceiling, holding), (RunNumber(1), Hlc(900), Holding::Lacking));
+    assert_eq!((run.number, ceiling, holding), (RunNumber(1), Hlc(900), Holding::Lacking(Memory::Gone)));
     assert!(opened.store.get(Table::Objects, b"a").unwrap().is_some());
 }
 

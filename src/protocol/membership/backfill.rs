@@ -1,15 +1,15 @@
 //! Pulls what a node's directory may lack from the other homes, by a plain scan.
 //!
 //! ```text
-//! new directory ──a majority remembers no other──> complete
-//!       └──somebody remembers another──> lacking ──merged from enough others──> complete
+//! new directory ──all others, at the same time, remember no other──> complete
+//!       └──somebody remembers another, or cannot know──> lacking ──merged from enough others──> complete
 //! unclean start under `interval` or `os` ──^
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::completeness::{Completeness, Pulled, is_enough};
-use super::start::Holding;
+use super::start::{Holding, Memory};
 use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
@@ -63,10 +63,12 @@ pub enum BackfillEffect {
     Show,
     /// Make it durable what the directory holds.
     Mark(Holding),
-    /// A peer remembers another directory of this node.
-    AnotherDirectory {
+    /// This directory is not known to be its node's first, by what a peer remembers.
+    NotKnownAsFirst {
         /// The peer.
         by: NodeId,
+        /// Whether it remembers another. If not, its own memory is gone.
+        another: bool,
     },
     /// Pulling from a peer has ended.
     Ended {
@@ -81,11 +83,34 @@ pub enum BackfillEffect {
 enum Phase {
     /// Nothing to do.
     Complete,
-    /// A new directory: is it the first of this node? Peers know. `founded` says that it was taken for that already,
-    /// though not all have said what they remember.
-    New { founded: bool },
+    /// A new directory: is it the first of this node? Peers know.
+    New(Recalling),
     /// Pulling.
     Pulling { pulled: BTreeMap<NodeId, Pulled>, running: BTreeMap<NodeId, Pull> },
+}
+
+/// What peers remember of this node, asked for in rounds: all that a round counts was true at about the same time.
+#[derive(Debug)]
+struct Recalling {
+    /// When the round ends.
+    until: Moment,
+    /// Those that were asked.
+    asked: BTreeSet<NodeId>,
+    /// Those that remember no other directory of this node.
+    none: BTreeSet<NodeId>,
+}
+
+impl Recalling {
+    fn new(until: Moment) -> Self {
+        Self { until, asked: BTreeSet::new(), none: BTreeSet::new() }
+    }
+
+    fn ask(&mut self, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
+        if self.asked.insert(peer.clone()) {
+            let (request, deadline) = (PeerRequest::RecallDirectories, self.until);
+            effects.push(BackfillEffect::Ask { peer, request, deadline });
+        }
+    }
 }
 
 /// A scan of one peer.
@@ -138,10 +163,6 @@ impl Pull {
 pub struct Backfill {
     completeness: Completeness,
     phase: Phase,
-    /// Peers that remember no other directory of this node.
-    recalled: BTreeSet<NodeId>,
-    /// Peers that were asked and have not answered.
-    asking: BTreeSet<NodeId>,
     /// Whether this node knows the settings of all buckets.
     settled: bool,
 }
@@ -151,16 +172,16 @@ impl Backfill {
     #[must_use]
     pub fn new(partitions: u32, holding: Holding) -> Self {
         let new = holding == Holding::New && planted::has(Bug::NewDirectoryIsComplete);
-        let holding = if new { Holding::Complete } else { holding };
-        let phase = match holding {
-            Holding::Complete => Phase::Complete,
-            Holding::New => Phase::New { founded: false },
-            Holding::Lacking => pulling(),
+        let holding = if new { Holding::Complete(Memory::Whole) } else { holding };
+        let (phase, complete) = match holding {
+            Holding::Complete(_) => (Phase::Complete, true),
+            Holding::New => (Phase::New(Recalling::new(Moment(0))), false),
+            Holding::Lacking(_) => (pulling(), false),
         };
-        let mut completeness = Completeness::new(partitions, holding == Holding::Complete);
-        completeness.set_may_lack(holding != Holding::Complete);
-        completeness.set_pulling(holding == Holding::Lacking);
-        Self { completeness, phase, recalled: BTreeSet::new(), asking: BTreeSet::new(), settled: false }
+        let mut completeness = Completeness::new(partitions, complete);
+        completeness.set_may_lack(!complete);
+        completeness.set_memory(holding.memory());
+        Self { completeness, phase, settled: false }
     }
 
     /// What this node may answer for.
@@ -172,48 +193,37 @@ impl Backfill {
     /// Whether this node has all that it should, as far as it knows.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        matches!(self.phase, Phase::Complete | Phase::New { founded: true })
+        matches!(self.phase, Phase::Complete)
     }
 
     /// A peer has said what it remembers of this node's directories.
     ///
-    /// A founder's first directory lacks nothing. That it is the first is believed once a majority of the
-    /// members, this one among them, remembers no other; until then nobody reads from it. Peers that lost their own
-    /// memory do not count: many disks lost at once are no new cluster.
+    /// A founder's first directory lacks nothing. That it is the first is known once every other member, within one
+    /// round, remembers no other; until then nobody reads from it. Fewer would not do: a majority admitted any
+    /// directory before, but this node's own memory of that is gone, and the rest of that majority may be the members
+    /// that do not answer. All may be wrong only if that whole majority lost its disks at once. What may be wrong
+    /// becomes right by pulling from the others.
     fn recalled(&mut self, view: View<'_>, by: NodeId, recall: Recall, effects: &mut Vec<BackfillEffect>) {
-        self.asking.remove(&by);
-        let Phase::New { founded } = self.phase else { return };
-        match recall {
-            Recall::Another => {
-                self.completeness.set_may_lack(true);
-                self.completeness.set_pulling(true);
-                self.completeness.set_all(false);
-                self.phase = pulling();
-                effects.push(BackfillEffect::AnotherDirectory { by });
-                effects.push(BackfillEffect::Mark(Holding::Lacking));
-                effects.push(BackfillEffect::Show);
+        let Phase::New(recalling) = &mut self.phase else { return };
+        if recall == Recall::NoOther {
+            recalling.none.insert(by);
+            if view.others().iter().all(|other| recalling.none.contains(other)) {
+                self.found_complete(effects);
             }
-            Recall::NoOther => {
-                self.recalled.insert(by);
-                let members = view.ring.members().len();
-                if !founded && self.recalled.len() + 1 > members / 2 {
-                    self.found_complete(effects);
-                    self.phase = Phase::New { founded: true };
-                }
-                if self.recalled.len() + 1 >= members {
-                    self.phase = Phase::Complete;
-                }
-            }
-            Recall::Unsure => {}
+            return;
         }
+        self.completeness.set_memory(Memory::Gone);
+        self.phase = pulling();
+        effects.push(BackfillEffect::NotKnownAsFirst { by, another: recall == Recall::Another });
+        effects.push(BackfillEffect::Mark(Holding::Lacking(Memory::Gone)));
+        effects.push(BackfillEffect::Show);
     }
 
     fn found_complete(&mut self, effects: &mut Vec<BackfillEffect>) {
         self.completeness.set_may_lack(false);
-        self.completeness.set_pulling(false);
         self.completeness.set_all(true);
         self.phase = Phase::Complete;
-        effects.push(BackfillEffect::Mark(Holding::Complete));
+        effects.push(BackfillEffect::Mark(Holding::Complete(self.completeness.memory())));
         effects.push(BackfillEffect::Show);
     }
 
@@ -230,10 +240,10 @@ impl Backfill {
 
     /// A connection to `peer` has come up: what it remembers may be asked for.
     pub fn peer_up(&mut self, now: Moment, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
-        let new = matches!(self.phase, Phase::New { .. });
-        if new && !self.recalled.contains(&peer) && self.asking.insert(peer.clone()) {
-            let (request, deadline) = (PeerRequest::RecallDirectories, now.plus_micros(RECALL_TIMEOUT_US));
-            effects.push(BackfillEffect::Ask { peer, request, deadline });
+        if let Phase::New(recalling) = &mut self.phase
+            && now < recalling.until
+        {
+            recalling.ask(peer, effects);
         }
     }
 
@@ -257,10 +267,12 @@ impl Backfill {
         if others.is_empty() && !self.is_complete() {
             return self.found_complete(effects);
         }
-        if matches!(self.phase, Phase::New { .. }) {
-            others.retain(|peer| is_up(peer) && !self.recalled.contains(peer));
-            others.into_iter().for_each(|peer| self.peer_up(now, peer, effects));
-            return;
+        if let Phase::New(recalling) = &mut self.phase {
+            if now >= recalling.until {
+                *recalling = Recalling::new(now.plus_micros(RECALL_TIMEOUT_US));
+            }
+            others.retain(is_up);
+            return others.into_iter().for_each(|peer| recalling.ask(peer, effects));
         }
         if std::mem::replace(&mut self.settled, settled) != settled {
             self.count(view, effects);
@@ -299,7 +311,6 @@ impl Backfill {
         if let PeerAnswer::Recalled(recall) = answer {
             return self.recalled(view, from, recall, effects);
         }
-        self.asking.remove(&from);
         let Some(pull) = self.running(&from) else { return };
         match answer {
             PeerAnswer::Scanned(ScanPage { objects, next, incomplete }) => {
@@ -338,7 +349,7 @@ impl Backfill {
     fn running(&mut self, peer: &NodeId) -> Option<&mut Pull> {
         match &mut self.phase {
             Phase::Pulling { running, .. } => running.get_mut(peer),
-            Phase::Complete | Phase::New { .. } => None,
+            Phase::Complete | Phase::New(_) => None,
         }
     }
 

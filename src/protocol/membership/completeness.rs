@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::start::Memory;
 use crate::protocol::ids::PartitionId;
 
 /// One bit a partition, and one for all.
@@ -12,7 +13,7 @@ use crate::protocol::ids::PartitionId;
 pub struct Completeness {
     all: bool,
     may_lack: bool,
-    pulling: bool,
+    memory: Memory,
     bits: Vec<u64>,
     partitions: u32,
 }
@@ -24,7 +25,7 @@ impl Completeness {
         Self {
             all: complete,
             may_lack: false,
-            pulling: false,
+            memory: Memory::Whole,
             bits: vec![0; partitions.div_ceil(64) as usize],
             partitions,
         }
@@ -65,15 +66,15 @@ impl Completeness {
         self.may_lack
     }
 
-    /// Says whether this node is known to lack what it, or the directory before, held.
-    pub fn set_pulling(&mut self, pulling: bool) {
-        self.pulling = pulling;
+    /// Says what this node's directory remembers of others.
+    pub fn set_memory(&mut self, memory: Memory) {
+        self.memory = memory;
     }
 
-    /// Whether it is: then its memory of others may be gone as well.
+    /// What it remembers of others.
     #[must_use]
-    pub fn is_pulling(&self) -> bool {
-        self.pulling
+    pub fn memory(&self) -> Memory {
+        self.memory
     }
 
     /// How many partitions are not complete.

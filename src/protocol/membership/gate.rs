@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::identity::{KnownIdentities, Presented, Shown};
+use super::start::Memory;
 use crate::planted::{self, Bug};
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::message::Recall;
@@ -122,14 +123,13 @@ impl Gate {
         self.confirm(ring, by);
     }
 
-    /// What is remembered of the directories of a peer that was admitted. `sure` says that this node's own memory is
-    /// not gone with a disk of its own.
+    /// What is remembered of the directories of a peer that was admitted, by a directory with this memory.
     #[must_use]
-    pub fn recall(&self, peer: &NodeId, sure: bool) -> Recall {
+    pub fn recall(&self, peer: &NodeId, memory: Memory) -> Recall {
         let current = self.current.get(peer);
         match self.known.of(peer).any(|(directory, _)| Some(&directory) != current) {
             true => Recall::Another,
-            false if sure || planted::has(Bug::MemorylessVouches) => Recall::NoOther,
+            false if memory == Memory::Whole || planted::has(Bug::MemorylessVouches) => Recall::NoOther,
             false => Recall::Unsure,
         }
     }

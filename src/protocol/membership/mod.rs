@@ -13,4 +13,4 @@ pub use identity::{
     DIRECTORIES_MAX, HISTORY_MAX, IdentityRefused, KnownIdentities, Presented, RunId, RunNumber, Shown,
     WhyRefused,
 };
-pub use start::{Holding, RunRecord};
+pub use start::{Holding, Memory, RunRecord};

@@ -19,12 +19,34 @@ pub struct RunRecord {
 /// What a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Holding {
-    /// Nothing yet: it was just made, and nobody has said whether it is its node's first.
+    /// Nothing yet: it was just made, and it is not known whether it is its node's first.
     New,
     /// It may lack writes that it, or another directory of its node, acknowledged.
-    Lacking,
+    Lacking(Memory),
     /// All that it should.
-    Complete,
+    Complete(Memory),
+}
+
+/// What a directory remembers of the directories of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Memory {
+    /// Every one that its node ever admitted.
+    Whole,
+    /// Perhaps not those that were admitted by another directory of its node, whose disk is gone, or since the backup
+    /// that it was made from. Nothing brings that back: what others remember of themselves proves nothing.
+    Gone,
+}
+
+impl Holding {
+    /// What the directory remembers of others. A new one is taken for its node's first: were it not, whoever asks
+    /// would have to hear the same from every other member at the same time, which then all have new disks.
+    #[must_use]
+    pub fn memory(self) -> Memory {
+        match self {
+            Self::New => Memory::Whole,
+            Self::Lacking(memory) | Self::Complete(memory) => memory,
+        }
+    }
 }
 
 impl RunRecord {
@@ -51,7 +73,10 @@ impl RunRecord {
     #[must_use]
     pub fn leaves(&self, holding: Holding) -> Holding {
         let whole = self.clean || self.synced || planted::has(Bug::UncleanIsComplete);
-        if holding == Holding::Complete && !whole { Holding::Lacking } else { holding }
+        match holding {
+            Holding::Complete(memory) if !whole => Holding::Lacking(memory),
+            _ => holding,
+        }
     }
 }
 
@@ -71,16 +96,16 @@ mod tests {
 
     #[test]
     fn what_was_not_synced_may_be_lost_unless_the_run_stopped_cleanly() {
-        for (clean, synced, left) in [
-            (true, true, Holding::Complete),
-            (true, false, Holding::Complete),
-            (false, true, Holding::Complete),
-            (false, false, Holding::Lacking),
-        ] {
+        for (clean, synced, left) in
+            [(true, true, true), (true, false, true), (false, true, true), (false, false, false)]
+        {
             let record = RunRecord { clean, synced, ..RunRecord::before_any() };
-            assert_eq!(record.leaves(Holding::Complete), left);
             assert_eq!(record.leaves(Holding::New), Holding::New);
-            assert_eq!(record.leaves(Holding::Lacking), Holding::Lacking);
+            for memory in [Memory::Whole, Memory::Gone] {
+                let kept = if left { Holding::Complete(memory) } else { Holding::Lacking(memory) };
+                assert_eq!(record.leaves(Holding::Complete(memory)), kept);
+                assert_eq!(record.leaves(Holding::Lacking(memory)), Holding::Lacking(memory));
+            }
         }
     }
 }
