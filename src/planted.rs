@@ -43,6 +43,8 @@ pub(crate) enum Bug {
     IncompleteAnswers,
     /// A new directory is taken for complete at once.
     NewDirectoryIsComplete,
+    /// A directory is taken for the first once a majority, this node among it, remembers no other.
+    MajorityFounds,
     /// Whoever lost its own memory says that a node had no other directory.
     MemorylessVouches,
     /// What lost power under `interval` is taken for complete.

@@ -415,23 +415,12 @@ impl World {
     /// Records what a step stored, and holds it against the invariants.
     fn look_at_what_was_stored(&mut self, at: NodeIndex) {
         for Stored { key, before, after, coordinated, kept } in std::mem::take(&mut self.stored) {
-            {
-                let n = self.names_of(at);
-                let f = |o: &Object| {
-                    format!(
-                        "live {:?} ctx {:?}",
-                        o.versions()
-                            .iter()
-                            .map(|v| super::checkers::causality::shown(v.dot))
-                            .collect::<Vec<_>>(),
-                        o.context()
-                    )
-                };
-                let c = coordinated.as_ref().map(|c| c.write.context.clone());
-                let b = before.as_ref().map(f);
-                let a = f(&after);
-                self.note(Some(key), || format!("  STORE {n} {key} before {b:?} after {a} by {c:?}"));
-            }
+            let id = self.names_of(at);
+            self.note(Some(key), || {
+                let dots =
+                    after.versions().iter().map(|version| super::checkers::causality::shown(version.dot));
+                format!("{id} holds [{}]", dots.collect::<Vec<_>>().join(", "))
+            });
             if let Some(coordinate) = coordinated {
                 self.record_write(at, key, before.as_ref(), &after, &coordinate);
             }

@@ -105,7 +105,11 @@ impl Recalling {
         Self { until, asked: BTreeSet::new(), none: BTreeSet::new() }
     }
 
-    fn ask(&mut self, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
+    /// Asks a peer, once in a round. A round that is over is forgotten, and the next begins.
+    fn ask(&mut self, now: Moment, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
+        if now >= self.until {
+            *self = Self::new(now.plus_micros(RECALL_TIMEOUT_US));
+        }
         if self.asked.insert(peer.clone()) {
             let (request, deadline) = (PeerRequest::RecallDirectories, self.until);
             effects.push(BackfillEffect::Ask { peer, request, deadline });
@@ -207,7 +211,10 @@ impl Backfill {
         let Phase::New(recalling) = &mut self.phase else { return };
         if recall == Recall::NoOther {
             recalling.none.insert(by);
-            if view.others().iter().all(|other| recalling.none.contains(other)) {
+            let others = view.others();
+            let majority =
+                planted::has(Bug::MajorityFounds) && recalling.none.len() + 1 > (others.len() + 1) / 2;
+            if majority || others.iter().all(|other| recalling.none.contains(other)) {
                 self.found_complete(effects);
             }
             return;
@@ -240,10 +247,8 @@ impl Backfill {
 
     /// A connection to `peer` has come up: what it remembers may be asked for.
     pub fn peer_up(&mut self, now: Moment, peer: NodeId, effects: &mut Vec<BackfillEffect>) {
-        if let Phase::New(recalling) = &mut self.phase
-            && now < recalling.until
-        {
-            recalling.ask(peer, effects);
+        if let Phase::New(recalling) = &mut self.phase {
+            recalling.ask(now, peer, effects);
         }
     }
 
@@ -268,11 +273,8 @@ impl Backfill {
             return self.found_complete(effects);
         }
         if let Phase::New(recalling) = &mut self.phase {
-            if now >= recalling.until {
-                *recalling = Recalling::new(now.plus_micros(RECALL_TIMEOUT_US));
-            }
             others.retain(is_up);
-            return others.into_iter().for_each(|peer| recalling.ask(peer, effects));
+            return others.into_iter().for_each(|peer| recalling.ask(now, peer, effects));
         }
         if std::mem::replace(&mut self.settled, settled) != settled {
             self.count(view, effects);
