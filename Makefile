@@ -2,6 +2,7 @@
 # fix     what check complains about and a tool can mend
 # test    check, then all tests: what CI runs
 # bench   the benchmarks
+# soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
 # demo    a live cluster on this machine
 #
 # Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker).
@@ -9,8 +10,10 @@
 SHELL := /bin/sh
 CARGO ?= cargo
 CC ?= cc
+SOAK ?= 10m
+JOBS ?= 2
 .DEFAULT_GOAL := test
-.PHONY: check fix test bench demo toolchain lints
+.PHONY: check fix test bench soak demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -45,6 +48,10 @@ test: check
 bench: toolchain
 	@echo "== benchmarks"
 	@$(CARGO) bench --locked --workspace
+
+soak: toolchain
+	@echo "== soak"
+	@$(CARGO) run --locked --release -- sim --soak $(SOAK) --faults heavy --ops 5000 --jobs $(JOBS)
 
 demo: toolchain
 	@echo "== demo"

@@ -14,5 +14,6 @@ mod http;
 mod pbs;
 mod purity;
 mod ring;
+mod sim;
 mod storage;
 mod transport;

@@ -6,12 +6,14 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::checkers::{Invariant, determinism};
 use super::faults::Level;
 use super::file::File;
 use super::run::Outcome;
 use super::scenario::{Scenario, Wanted};
+use super::shrink::{Effort, shrink};
 use crate::planted::{self, Bug};
 use crate::protocol::pbs::Preset;
 use crate::protocol::quorum::Quorum;
@@ -158,4 +160,21 @@ fn every_rare_bug_is_found_by_its_checker_in_its_story_and_nothing_else_is() {
         assert_eq!(by, Some(expected), "{bug:?} in {story}");
         assert_eq!(run().violation, None, "{story}");
     }
+}
+
+#[test]
+fn a_failing_schedule_is_made_short_and_written_down_still_fails() {
+    let scenario = Scenario::drawn(1, &wanted());
+    let ring = scenario.ring().unwrap();
+    planted::with(Bug::DropSibling, || {
+        let (violation, operations) = scenario.run(ring.clone()).unwrap().violation.unwrap();
+        let effort = Effort { runs: 5_000, time: Duration::from_secs(60) };
+        let short = shrink(&scenario, ring.clone(), (violation.invariant, operations), effort);
+        assert!(short.steps().count() <= 6 && short.faults.len() <= 2, "{short:?}");
+        let file = File::parse(&File::of(&short, "lnkd-ssd").text()).unwrap();
+        let told = file.scenario(Preset::LnkdSsd.legs()).unwrap();
+        let (short, told) = (short.run(ring.clone()).unwrap(), told.run(ring.clone()).unwrap());
+        assert_eq!(short.violation.unwrap().0.invariant, violation.invariant);
+        assert_eq!(short.hash, told.hash);
+    });
 }

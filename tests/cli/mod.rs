@@ -9,6 +9,7 @@ mod config_sources;
 mod demo;
 mod node_help;
 mod scripted_node;
+mod sim;
 
 use std::process::{Command, Output, Stdio};
 
