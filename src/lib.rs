@@ -3,12 +3,13 @@
 //! The map of the house. An arrow points at whom a room may know:
 //!
 //! ```text
-//! cli ──> http ──> actors ──> protocol
+//! cli ──> http ──> actors ──> protocol <── sim
 //!                    │  └──> transport, storage (through their traits)
 //!                    └──> telemetry (names only)
 //! ```
 //!
 //! * [`protocol`] decides everything and touches nothing: no clock, socket, lock, thread or randomness.
+//! * [`sim`] runs it in simulated time, and knows what was true.
 //! * [`actors`] drives it on real sockets, disks and clocks.
 //! * [`storage`] keeps objects on disk; [`transport`] carries messages between nodes.
 //! * [`http`] is the REST edge; [`cli`] the program; [`config`] what both are told.

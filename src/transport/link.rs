@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,8 @@ struct State {
     up: bool,
     closed: bool,
     buffer: Vec<u8>,
+    /// Whose frames are in `buffer`, one after the other, and where each ends.
+    frames: Vec<(u64, usize)>,
     /// The batch that is being gathered in `buffer`.
     batch: u64,
     outstanding: HashMap<u64, Outstanding>,
@@ -68,6 +70,21 @@ struct State {
     failed_at: Option<Moment>,
     heard_at: Option<Moment>,
     pinged_at: Option<Moment>,
+}
+
+impl State {
+    /// Takes frames out of the buffer, so that they are never sent.
+    fn unsend(&mut self, ids: &HashSet<u64>) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut from = 0;
+        for (id, to) in std::mem::take(&mut self.frames) {
+            if !ids.contains(&id) {
+                self.buffer.extend_from_slice(buffer.get(from..to).unwrap_or_default());
+                self.frames.push((id, self.buffer.len()));
+            }
+            from = to;
+        }
+    }
 }
 
 /// The link.
@@ -144,6 +161,7 @@ impl Link {
             return Err(Refusal::NotSent);
         }
         self.config.lane.counters.frames_sent.add();
+        state.frames.push((state.next_id, state.buffer.len()));
         state.outstanding.insert(state.next_id, Outstanding { tag: outgoing.tag, batch: state.batch });
         state.deadlines.push(Reverse((outgoing.deadline, state.next_id)));
         Ok(())
@@ -160,16 +178,22 @@ impl Link {
         {
             let mut state = self.state.borrow_mut();
             let state = &mut *state;
+            let mut unsent = HashSet::new();
             while let Some(&Reverse((deadline, id))) = state.deadlines.peek() {
                 if deadline > now {
                     break;
                 }
                 state.deadlines.pop();
                 if let Some(Outstanding { tag, batch }) = state.outstanding.remove(&id) {
-                    // Its frame may still be in the buffer, and is then dropped by the peer as expired.
-                    let sent = state.up || batch < state.batch;
+                    let sent = batch < state.batch;
                     ended.push((tag, if sent { Refusal::NoAnswer } else { Refusal::NotSent }));
+                    if !sent {
+                        unsent.insert(id);
+                    }
                 }
+            }
+            if !unsent.is_empty() {
+                state.unsend(&unsent);
             }
             if state.up {
                 self.look_for_life(state, now);
@@ -192,6 +216,7 @@ impl Link {
             let ping = Header { clock, ..Header::bare(Kind::Ping, RequestId(0)) };
             // An empty message always fits.
             if frame::encode(&ping, None, &(), &mut state.buffer).is_ok() {
+                state.frames.push((0, state.buffer.len()));
                 self.written.notify_one();
             }
         }
@@ -277,6 +302,7 @@ impl Link {
                 let batch = {
                     let mut state = self.state.borrow_mut();
                     state.batch += 1;
+                    state.frames.clear();
                     std::mem::take(&mut state.buffer)
                 };
                 if batch.is_empty() {
@@ -347,6 +373,7 @@ impl Link {
             let mut state = self.state.borrow_mut();
             let taken = state.batch;
             state.buffer.clear();
+            state.frames.clear();
             state.deadlines.clear();
             let outstanding = state.outstanding.drain();
             let refusal = |batch: u64| if batch < taken { Refusal::NoAnswer } else { Refusal::NotSent };

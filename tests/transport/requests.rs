@@ -55,6 +55,33 @@ fn a_request_without_an_answer_ends_at_its_deadline_and_exactly_once() {
 }
 
 #[test]
+fn a_request_that_ended_unsent_is_never_sent() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        // What lies between lets nothing through until it is told to.
+        let between = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = between.local_addr().unwrap().to_string();
+        let (open, opened) = tokio::sync::oneshot::channel::<()>();
+        let behind = server.address.clone();
+        tokio::task::spawn_local(async move {
+            let (mut near, _) = between.accept().await.unwrap();
+            opened.await.unwrap();
+            let mut far = tokio::net::TcpStream::connect(behind).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+        let (lane, answers, _) = lane_to(&[("b", &address)], Arc::new(Gate::new("a")), "secret");
+        lane.send(&node("b"), ask("no", 1, Duration::from_millis(50)));
+        lane.send(&node("b"), ask("yes", 2, PATIENCE));
+        answers.wait_for(1).await;
+        assert_eq!(answers.of(1), [PeerAnswer::Refused(Refusal::NotSent)]);
+        open.send(()).unwrap();
+        answers.wait_for(2).await;
+        assert_eq!(answers.of(2), [PeerAnswer::HoldsBucket(true)]);
+        assert_eq!(server.counters.frames_received.get(), 1);
+    });
+}
+
+#[test]
 fn what_was_sent_when_the_connection_broke_is_unknown_and_the_peer_is_dialled_again() {
     run(async {
         let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
