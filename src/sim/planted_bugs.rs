@@ -124,7 +124,7 @@ fn find_all(bugs: Vec<(Bug, Invariant)>, seeds: u64) {
                 while let Some((bug, expected)) = { left.lock().unwrap().pop() } {
                     let found = find(bug, seeds);
                     println!("{bug:?}: {found:?}");
-                    if !found.as_ref().is_some_and(|(invariant, ..)| *invariant == expected) {
+                    if found.as_ref().is_none_or(|(invariant, ..)| *invariant != expected) {
                         missed.lock().unwrap().push(format!("{bug:?}: {found:?}"));
                     }
                 }

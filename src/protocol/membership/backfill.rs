@@ -213,7 +213,7 @@ impl Backfill {
             recalling.none.insert(by);
             let others = view.others();
             let majority =
-                planted::has(Bug::MajorityFounds) && recalling.none.len() + 1 > (others.len() + 1) / 2;
+                planted::has(Bug::MajorityFounds) && recalling.none.len() + 1 > others.len().div_ceil(2);
             if majority || others.iter().all(|other| recalling.none.contains(other)) {
                 self.found_complete(effects);
             }

@@ -1,0 +1,121 @@
+//! Drives the coordinator of a node.
+
+use super::Task;
+use super::own_leg::{OwnLeg, leg_of};
+use crate::protocol::coordinator::{Coordinator, CoordinatorEffect, Surroundings};
+use crate::protocol::message::PeerAnswer;
+use crate::protocol::operation::OperationError;
+use crate::protocol::replica::ReplicaAsk;
+use crate::protocol::view::View;
+use crate::sim::network::NodeIndex;
+use crate::sim::process::{Client, Process, ReplyTo};
+use crate::sim::transport::Owner;
+use crate::sim::world::{Event, Node, World};
+
+type CoordinatorEffects = Vec<CoordinatorEffect<Client>>;
+impl World {
+    /// Lets a node's coordinator take a step.
+    pub fn coordinator(
+        &mut self,
+        at: NodeIndex,
+        step: impl FnOnce(&mut Coordinator<Client>, Surroundings<'_>, &mut CoordinatorEffects),
+    ) {
+        let Self { nodes, names, now, .. } = self;
+        let Some(node) = nodes.get_mut(at) else { return };
+        let (moment, wall) = (node.clock.moment(*now), node.clock.wall(*now));
+        let Node { process, id, ring, .. } = node;
+        let Some(process) = process else { return };
+        let Process { coordinator, keeper, clock, transport, .. } = &mut **process;
+        let mut effects = Vec::new();
+        let around = Surroundings {
+            view: View { me: id, ring, buckets: keeper.table() },
+            now: moment,
+            clock: clock.read(wall),
+            wall,
+            is_up: &|peer| names.node(peer).is_some_and(|peer| transport.is_up(peer)),
+        };
+        step(coordinator, around, &mut effects);
+        for effect in effects {
+            self.coordinator_effect(at, effect);
+        }
+        self.arm(at);
+    }
+
+    pub(super) fn coordinator_effect(&mut self, at: NodeIndex, effect: CoordinatorEffect<Client>) {
+        match effect {
+            CoordinatorEffect::Coordinate { coordinate, tag } => {
+                self.tasks.push_back((at, Task::Coordinate { coordinate, tag }));
+            }
+            CoordinatorEffect::AskOwn { target, request, deadline, tag } => {
+                let way = self.way(&target, &request, ReplyTo::Coordinator { tag });
+                let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to: way });
+                if self.settings.own_leg_crosses {
+                    let leg = leg_of(&ask.request);
+                    return self.cross_own_leg(at, leg, OwnLeg::Ask(ask));
+                }
+                self.tasks.push_back((at, Task::Ask(ask)));
+            }
+            CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
+                self.tasks.push_back((at, Task::Heal { bucket, key, merged, tag }));
+            }
+            CoordinatorEffect::Send { to, request, deadline, tag } => {
+                self.send(at, &to, (Owner::Coordinator, tag), request, deadline);
+            }
+            CoordinatorEffect::FetchSettings { bucket, from } => {
+                self.tasks.push_back((at, Task::FetchSettings { bucket, from }));
+            }
+            CoordinatorEffect::AnswerRead { client: Client::Operation(operation), result } => {
+                self.read_answered(operation, result);
+            }
+            // A peer hands on writes only.
+            CoordinatorEffect::AnswerRead { client: Client::Peer(_), .. } => {}
+            CoordinatorEffect::AnswerWrite { client: Client::Operation(operation), result } => {
+                self.write_answered(operation, *result);
+            }
+            CoordinatorEffect::AnswerWrite { client: Client::Peer(request), result } => {
+                let answer = match *result {
+                    Err(OperationError::NotServing(refusal)) => PeerAnswer::Refused(refusal),
+                    Err(OperationError::Overloaded) => {
+                        PeerAnswer::Refused(crate::protocol::message::Refusal::Overloaded)
+                    }
+                    result => PeerAnswer::Forwarded(Box::new(result)),
+                };
+                self.answer_peer(at, request, answer);
+            }
+            CoordinatorEffect::Count(count, times) => self.count(count.name(), times),
+        }
+    }
+
+    /// Has the coordinator and the transport woken when they want to be.
+    pub fn arm(&mut self, at: NodeIndex) {
+        let Self { nodes, now, queue, .. } = self;
+        let Some(node) = nodes.get_mut(at) else { return };
+        let Some(process) = &mut node.process else { return };
+        let wakes = [process.coordinator.wake_at(), process.transport.wake_at()];
+        let Some(wake) = wakes.into_iter().flatten().min() else { return };
+        if process.armed.is_none_or(|armed| wake < armed) {
+            process.armed = Some(wake);
+            queue.push(node.clock.time_of(wake, *now), Event::Wake(at, node.run));
+        }
+    }
+
+    pub(in crate::sim) fn wake(&mut self, at: NodeIndex, run: u64) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
+        let moment = node.clock.moment(now);
+        let Some(process) = &mut node.process else { return };
+        process.armed = None;
+        let due = process.coordinator.wake_at().is_some_and(|wake| wake <= moment);
+        let ended = process.transport.expire(moment);
+        for (peer, request, refusal) in ended {
+            let Some(from) = self.nodes.get(peer).map(|peer| peer.id.clone()) else { continue };
+            let answer = PeerAnswer::Refused(refusal);
+            let (owner, tag) = (request.owner, request.tag);
+            self.tasks.push_back((at, Task::PeerAnswered { owner, from, tag, answer }));
+        }
+        if due {
+            self.coordinator(at, Coordinator::tick);
+        }
+        self.arm(at);
+    }
+}

@@ -1,0 +1,145 @@
+//! Drives the machines of a node: what one wants becomes another's input, a frame, or a client's answer.
+
+mod backfill;
+mod control;
+mod coordinator;
+mod own_leg;
+mod peers;
+mod replica;
+
+pub use own_leg::OwnLeg;
+
+use crate::protocol::causality::Object;
+use crate::protocol::coordinator::AnswerBody;
+use crate::protocol::ids::{BucketName, Key, NodeId};
+use crate::protocol::membership::PeerEvent;
+use crate::protocol::message::{Coordinate, PeerAnswer, ReplicaReply};
+use crate::protocol::replica::ReplicaAsk;
+use crate::sim::network::NodeIndex;
+use crate::sim::process::{Process, ReplyTo, Way};
+use crate::sim::transport::Owner;
+use crate::sim::world::World;
+
+/// What one machine of a node has to say to another.
+#[derive(Debug)]
+pub enum Task {
+    /// To the replica, from the coordinator.
+    Coordinate {
+        /// The write.
+        coordinate: Box<Coordinate>,
+        /// Handed back.
+        tag: u64,
+    },
+    /// To the replica.
+    Ask(Box<ReplicaAsk<Way>>),
+    /// To the coordinator.
+    Answered {
+        /// Who answers.
+        from: NodeId,
+        /// Handed back.
+        tag: u64,
+        /// What.
+        answer: AnswerBody,
+    },
+    /// To the backfill, from the replica.
+    Backfilled {
+        /// Whose page the object was on.
+        peer: NodeId,
+        /// What.
+        reply: ReplicaReply,
+    },
+    /// To the keeper of settings.
+    FetchSettings {
+        /// The bucket.
+        bucket: BucketName,
+        /// The peer that goes by newer ones.
+        from: NodeId,
+    },
+    /// To all that asked a peer.
+    PeerAnswered {
+        /// Who asked.
+        owner: Owner,
+        /// The peer.
+        from: NodeId,
+        /// Handed back.
+        tag: u64,
+        /// What.
+        answer: PeerAnswer,
+    },
+    /// The record of a key was found damaged.
+    Damaged {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+    },
+    /// To the replica: what the other homes hold takes the place of a damaged record.
+    Heal {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+        /// What they hold.
+        merged: Object,
+        /// Handed back.
+        tag: u64,
+    },
+    /// News of a peer.
+    Peer(PeerEvent),
+    /// Bucket settings have changed.
+    SettingsChanged,
+}
+
+impl World {
+    /// Lets the machines of all nodes hear what they have to say to each other.
+    pub fn carry_out_tasks(&mut self) {
+        while let Some((node, task)) = self.tasks.pop_front() {
+            match task {
+                Task::Coordinate { coordinate, tag } => self.coordinate(node, *coordinate, tag),
+                Task::Ask(ask) => self.ask_replica(node, *ask),
+                Task::Answered { from, tag, answer } => {
+                    self.coordinator(node, |core, around, effects| {
+                        core.answered(around, from, tag, answer, effects);
+                    });
+                }
+                Task::Backfilled { peer, reply } => {
+                    self.backfill(node, |core, now, view, effects| {
+                        core.applied(now, view, peer, &reply, effects);
+                    });
+                }
+                Task::FetchSettings { bucket, from } => {
+                    self.settings(node, |core, now, _, _, effects| core.fetch(now, bucket, from, effects));
+                }
+                Task::PeerAnswered { owner, from, tag, answer } => {
+                    self.peer_answered(node, owner, from, tag, answer);
+                }
+                Task::Damaged { bucket, key } => {
+                    self.backfill(node, |core, _, _, _| core.damaged());
+                    self.coordinator(node, |core, around, effects| core.heal(around, bucket, key, effects));
+                }
+                Task::Heal { bucket, key, merged, tag } => {
+                    let target = (self.names.key_index(&bucket, &key), merged.context().clone());
+                    let way = Way { to: ReplyTo::Coordinator { tag }, key: target.0, promise: target.1 };
+                    self.replica(node, true, |core, _, view, host, effects| {
+                        core.heal(view, host, (&bucket, &key), &merged, way, effects);
+                    });
+                }
+                Task::Peer(event) => self.peer_event(node, event),
+                Task::SettingsChanged => self.replica(node, false, |core, now, view, host, effects| {
+                    core.unpark(now, view, host, effects);
+                }),
+            }
+        }
+    }
+
+    /// A node's name.
+    #[expect(clippy::indexing_slicing, reason = "nodes are never removed, and every index is one of theirs")]
+    pub fn names_of(&self, at: NodeIndex) -> NodeId {
+        self.nodes[at].id.clone()
+    }
+
+    /// A node's run.
+    pub fn process_mut(&mut self, at: NodeIndex) -> Option<&mut Process> {
+        self.nodes.get_mut(at)?.process.as_deref_mut()
+    }
+}
