@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::actors::clock::{ShardClock, moment};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Answer, FetchSettings, ReplicaCommand};
-use crate::actors::ring_membership::{PeerNews, RingTable};
+use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::protocol::bucket::BucketSettings;
 use crate::protocol::coordinator::AnswerBody;
@@ -99,6 +99,8 @@ pub struct SettingsParts {
     pub ring: Arc<RingTable>,
     /// The disk.
     pub store: Arc<dyn Store>,
+    /// Whether this node's identity is confirmed.
+    pub gate: Arc<SharedGate>,
     /// The control plane's connections.
     pub lane: Rc<Lane>,
     /// The control plane's clock.
@@ -124,6 +126,10 @@ pub struct BucketSettingsActor {
 struct Host<'a>(&'a SettingsParts);
 
 impl SettingsHost for Host<'_> {
+    fn confirmed(&self) -> bool {
+        self.0.gate.is_confirmed()
+    }
+
     fn issue(&mut self) -> Result<Hlc, Refusal> {
         self.0.clock.borrow_mut().issue().map_err(|_| Refusal::Storage)
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::time::{
     CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WAIT_FOR_WALL_MAX_US, WallMicros,
-    ceiling_ahead, first_ceiling, wait_for_wall_us,
+    ceiling_ahead, wait_for_wall_us,
 };
 use crate::storage::StoreError;
 
@@ -65,16 +65,15 @@ impl CeilingKeeper for Ceiling {
 }
 
 impl Ceiling {
-    /// Syncs a first ceiling above both `found`, the one on disk, and the wall clock.
-    pub fn start(found: Hlc, sync: SyncCeiling) -> Result<Self, StoreError> {
-        let ceiling = Self { synced: AtomicU64::new(0), sync };
-        ceiling.raise(first_ceiling(found, wall()))?;
-        Ok(ceiling)
+    /// With `found`, the ceiling on disk, in force. Nothing is issued before a higher one is synced.
+    #[must_use]
+    pub fn found(found: Hlc, sync: SyncCeiling) -> Self {
+        Self { synced: AtomicU64::new(found.0), sync }
     }
 
-    /// Raises the ceiling ahead of the wall clock.
-    pub fn keep_ahead(&self) -> Result<(), StoreError> {
-        match ceiling_ahead(Hlc::from_wall(wall()), self.synced()) {
+    /// Raises the ceiling ahead of the wall clock, once the run is `confirmed`.
+    pub fn keep_ahead(&self, confirmed: bool) -> Result<(), StoreError> {
+        match ceiling_ahead(Hlc::from_wall(wall()), self.synced(), confirmed) {
             Some(wanted) => self.raise(wanted),
             None => Ok(()),
         }

@@ -19,7 +19,7 @@ use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
 use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
 use crate::actors::placement::{Placement, Shard, Shards};
-use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, RingTable, SharedGate};
+use crate::actors::ring_membership::{Attach, Party, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::shell::{
@@ -228,7 +228,7 @@ impl Node {
         let store: Arc<dyn Store> = store;
         let counters = Arc::new(NodeCounters::default());
         let Begun { run, ceiling: found_ceiling, holding, .. } = begun;
-        let RunRecord { number, history, .. } = run;
+        let RunRecord { number, history, refused, .. } = run;
         let presented = Presented { directory, number, history, found_ceiling };
         let directory = Arc::new(Directory(handle));
         let dots = Arc::new(Dots::draw()?);
@@ -238,7 +238,7 @@ impl Node {
         let completeness = Arc::new(CompletenessTable::new(completeness));
         let ring = Arc::new(RingTable::new(ring));
         let settings = Arc::new(SettingsTable::load(&*store, config.defaults_as_bucket_settings())?);
-        let ceiling = Arc::new(Ceiling::start(found_ceiling, sync_ceiling(directory.clone()))?);
+        let ceiling = Arc::new(Ceiling::found(found_ceiling, sync_ceiling(directory.clone())));
         let commit = Arc::new(GroupCommit::start(
             store.clone(),
             commit_of(config.storage.commit),
@@ -252,8 +252,15 @@ impl Node {
             shell::context::<Backfill>(),
         );
         let events: Recipient<PeerNews> = membership.address().recipient();
+        let marked = directory.clone();
+        let mark_refused = Box::new(move || {
+            if let Err(error) = marked.0.bookkeeping().mark_refused() {
+                end_the_process_if_a_sync_failed(&error);
+                tracing::error!("it was not written down that this node was refused: {error}");
+            }
+        });
         let gate = SharedGate::new(
-            (me.clone(), presented),
+            Party { me: me.clone(), presented, refused, mark_refused },
             ring.clone(),
             ceiling.clone(),
             store.clone(),
@@ -483,6 +490,7 @@ fn run_control(
         ring: common.ring.clone(),
         store: common.store.clone(),
         lane,
+        gate: gate.clone(),
         clock: clock.clone(),
         replicas,
         counters: common.counters.clone(),
@@ -495,7 +503,7 @@ fn run_control(
     backfill.run(Backfill::new(BackfillParts {
         me: common.me.clone(),
         holding,
-        gate,
+        gate: gate.clone(),
         ring: common.ring.clone(),
         settings: common.settings.clone(),
         completeness: common.completeness.clone(),
@@ -510,17 +518,17 @@ fn run_control(
         }),
         counters: common.counters.clone(),
     }));
-    keep_ceiling_ahead(common.ceiling.clone());
+    keep_ceiling_ahead(common.ceiling.clone(), gate);
 }
 
 /// Syncs the clocks' ceiling ahead of time, away from all actors.
-fn keep_ceiling_ahead(ceiling: Arc<Ceiling>) {
+fn keep_ceiling_ahead(ceiling: Arc<Ceiling>, gate: Arc<SharedGate>) {
     drop(actix_rt::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(250));
         loop {
             tick.tick().await;
-            let ceiling = ceiling.clone();
-            let raised = tokio::task::spawn_blocking(move || ceiling.keep_ahead()).await;
+            let (ceiling, confirmed) = (ceiling.clone(), gate.is_confirmed());
+            let raised = tokio::task::spawn_blocking(move || ceiling.keep_ahead(confirmed)).await;
             if let Ok(Err(error)) = raised {
                 tracing::warn!("the clock's ceiling could not be raised: {error}");
             }

@@ -13,7 +13,9 @@ use crate::actors::clock::Ceiling;
 use crate::actors::counters::NodeCounters;
 use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
 use crate::protocol::ids::NodeId;
-use crate::protocol::membership::{Confirmation, Gate, Identity, Memory, NotAdmitted, PeerEvent, Presented};
+use crate::protocol::membership::{
+    Confirmation, Gate, Identity, Memory, NotAdmitted, PeerEvent, Presented, REFUSED_BEFORE,
+};
 use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
 use crate::protocol::time::{CeilingKeeper as _, Hlc};
@@ -54,13 +56,27 @@ pub struct SharedGate {
     /// Whether the gate says that this node may answer as a home, for those in a hurry.
     confirmed: AtomicBool,
     events: Recipient<PeerNews>,
+    /// Makes it durable that this node's identity was refused.
+    mark_refused: Box<dyn Fn() + Send + Sync>,
     counters: Arc<NodeCounters>,
 }
 
+/// This node, as its peers meet it.
+pub struct Party {
+    /// Its name.
+    pub me: NodeId,
+    /// What its run presents.
+    pub presented: Presented,
+    /// Whether a run before it was refused.
+    pub refused: bool,
+    /// Makes it durable that this one is.
+    pub mark_refused: Box<dyn Fn() + Send + Sync>,
+}
+
 impl SharedGate {
-    /// Presents this run as `presented`, remembers what `store` does of peers, and tells `events` what happens.
+    /// Meets peers as `party`, remembers what `store` does of peers, and tells `events` what happens.
     pub fn new(
-        (me, presented): (NodeId, Presented),
+        Party { me, presented, refused, mark_refused }: Party,
         ring: Arc<RingTable>,
         ceiling: Arc<Ceiling>,
         store: Arc<dyn Store>,
@@ -70,10 +86,14 @@ impl SharedGate {
         let known = peers::load(&*store, &mut |damage| {
             tracing::error!("what was remembered of a peer is lost: {damage}");
         })?;
-        let gate = Gate::new(me.clone(), &ring.current(), known);
+        let mut gate = Gate::new(me.clone(), &ring.current(), known);
+        if refused {
+            gate.refused(REFUSED_BEFORE);
+            tracing::error!("this node answers for nothing: {REFUSED_BEFORE}");
+        }
         let confirmed = AtomicBool::new(gate.is_confirmed());
         let gate = Mutex::new(gate);
-        Ok(Self { me, ring, presented, ceiling, store, gate, confirmed, events, counters })
+        Ok(Self { me, ring, presented, ceiling, store, gate, confirmed, events, mark_refused, counters })
     }
 
     /// Whether this node may answer as a home.
@@ -144,6 +164,7 @@ impl Gatekeeper for SharedGate {
 
     fn identity_refused(&self, reason: &str) {
         if self.with(|gate| gate.refused(reason)) {
+            (self.mark_refused)();
             tracing::error!("this node answers for nothing any more: {reason}");
         }
     }

@@ -111,17 +111,14 @@ pub struct HybridClock {
 /// waits until the wall clock has passed the ceiling it found, since peers judge its frames' clocks by theirs.
 pub const CEILING_STEP_US: u64 = 1_000_000;
 
-/// The ceiling that is synced already where a node starts: above `found`, the one on disk, and the wall clock.
-#[must_use]
-pub fn first_ceiling(found: Hlc, now: WallMicros) -> Hlc {
-    found.max(Hlc::from_wall(now)).plus_micros(CEILING_STEP_US)
-}
-
 /// The ceiling to sync next, once less than half a step is left between what a clock shows and the one in force.
+///
+/// None while the run is not `confirmed`: by the ceiling that it finds, peers know a restored backup. Were it raised
+/// before they have judged it, the next run would find a higher one, and pass.
 #[must_use]
-pub fn ceiling_ahead(shown: Hlc, synced: Hlc) -> Option<Hlc> {
+pub fn ceiling_ahead(shown: Hlc, synced: Hlc, confirmed: bool) -> Option<Hlc> {
     let low = shown.plus_micros(CEILING_STEP_US / 2) > synced;
-    low.then(|| shown.plus_micros(CEILING_STEP_US))
+    (low && confirmed).then(|| shown.plus_micros(CEILING_STEP_US))
 }
 
 /// How long a start waits until the wall clock has passed the ceiling that it found, in microseconds, so that its

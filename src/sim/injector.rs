@@ -85,7 +85,7 @@ impl World {
         let defaults = self.buckets.first().map(|bucket| bucket.settings.clone());
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
         let Some(defaults) = defaults.filter(|_| node.process.is_none()) else { return };
-        let Begun { run: RunRecord { number, history, .. }, ceiling, holding, .. } = begun;
+        let Begun { run: RunRecord { number, history, refused, .. }, ceiling, holding, .. } = begun;
         let directory = node.disk.directory;
         let actor = if planted::has(Bug::ReuseCounters) { ActorId(directory.0) } else { drawn };
         let started = Process::start(ProcessParts {
@@ -94,9 +94,9 @@ impl World {
             disk: &node.disk,
             bookkeeping: Rc::new(bookkeeping),
             presented: Presented { directory, number, history, found_ceiling: ceiling },
+            refused,
             holding,
             actor,
-            wall: node.clock.wall(self.now),
             defaults,
             coordinator: CoordinatorSettings { follow_us: settings.timeout_us, fan_out: settings.fan_out },
             timeout_us: settings.timeout_us,
@@ -106,7 +106,7 @@ impl World {
         let Ok(mut process) = started else {
             return self.queue.push(self.now + START_AGAIN, Event::Begin(at));
         };
-        node.refused_since = None;
+        node.refused_since = refused.then_some(self.now);
         let peers: Vec<NodeIndex> = (0..self.names.nodes().len())
             .filter(|peer| *peer != at && node.ghost_of != Some(*peer))
             .collect();
@@ -193,6 +193,7 @@ impl World {
         let Some(node) = self.nodes.get_mut(at) else { return };
         let store = disk.store.clone();
         (node.disk, node.serial) = (disk, serial);
+        (node.is_backup, node.known_as_backup) = (unnoticed, false);
         for key in 0..self.truth.keys() {
             if self.truth.place(key, at).is_some() {
                 let object = self.stored_object(&store, key);
@@ -385,6 +386,8 @@ impl World {
             ghost_of: Some(node),
             kept_down: 0,
             refused_since: None,
+            is_backup: false,
+            known_as_backup: false,
         };
         self.nodes.push(ghost);
         self.network.add_node(self.network.zone(node));
@@ -497,6 +500,7 @@ impl World {
             node.refused_since = None;
             if Bookkeeping::forget_runs(&*node.disk.store).is_ok() {
                 node.disk.directory = directory;
+                (node.is_backup, node.known_as_backup) = (false, false);
             }
             self.begin_run(at);
         }

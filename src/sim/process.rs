@@ -16,7 +16,7 @@ use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::{Coordinator, CoordinatorSettings};
 use crate::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId};
 use crate::protocol::membership::{
-    Backfill, Completeness, Gate, Holding, Identity, KnownIdentities, Presented,
+    Backfill, Completeness, Gate, Holding, Identity, KnownIdentities, Presented, REFUSED_BEFORE,
 };
 use crate::protocol::message::{Coordinate, Refusal, ScanCursor};
 use crate::protocol::replica::{Held, Replica, ReplicaHost, ScanHost, ScannedRecord};
@@ -180,12 +180,12 @@ pub struct ProcessParts<'a> {
     pub bookkeeping: Rc<Bookkeeping>,
     /// What the run presents.
     pub presented: Presented,
+    /// Whether a run before it was refused.
+    pub refused: bool,
     /// What the directory holds.
     pub holding: Holding,
     /// Who issues its dots.
     pub actor: ActorId,
-    /// The wall clock.
-    pub wall: WallMicros,
     /// What buckets have that were never set.
     pub defaults: crate::protocol::bucket::BucketSettings,
     /// How operations are coordinated.
@@ -204,15 +204,14 @@ impl Process {
         let ProcessParts { id, ring, disk, bookkeeping, presented, .. } = parts;
         let found_ceiling = presented.found_ceiling;
         let known = crate::storage::peers::load(&*disk.store, &mut |_| {})?;
-        let ceiling = Ceiling { synced: Cell::new(Hlc::ZERO), bookkeeping: bookkeeping.clone() };
-        ceiling.raise(crate::protocol::time::first_ceiling(found_ceiling, parts.wall))?;
+        let ceiling = Ceiling { synced: Cell::new(found_ceiling), bookkeeping: bookkeeping.clone() };
         let table = BucketTable::new(parts.defaults, records::load(&*disk.store)?);
         Ok(Self {
             coordinator: Coordinator::new(parts.coordinator),
             replica: Replica::new(parts.timeout_us.saturating_mul(2)),
             keeper: SettingsKeeper::new(table),
             backfill: Backfill::new(ring.partitions(), parts.holding),
-            gate: gate(id, ring, known),
+            gate: gate(id, ring, known, parts.refused),
             presented,
             dots: Dots { actor: parts.actor, last: 0 },
             clock: HybridClock::new(found_ceiling, ceiling.synced(), parts.max_skew_us),
@@ -227,7 +226,7 @@ impl Process {
 
     /// Raises the clock's ceiling ahead of the wall clock.
     pub fn keep_ceiling_ahead(&self, wall: WallMicros) -> Result<(), StoreError> {
-        match ceiling_ahead(Hlc::from_wall(wall), self.ceiling.synced()) {
+        match ceiling_ahead(Hlc::from_wall(wall), self.ceiling.synced(), self.gate.is_confirmed()) {
             Some(wanted) => self.ceiling.raise(wanted),
             None => Ok(()),
         }
@@ -241,8 +240,12 @@ impl Process {
     }
 }
 
-fn gate(id: NodeId, ring: &Ring, known: KnownIdentities) -> Gate {
-    Gate::new(id, ring, known)
+fn gate(id: NodeId, ring: &Ring, known: KnownIdentities, refused: bool) -> Gate {
+    let mut gate = Gate::new(id, ring, known);
+    if refused {
+        gate.refused(REFUSED_BEFORE);
+    }
+    gate
 }
 
 /// The node, as its replica needs it.
@@ -397,9 +400,15 @@ pub struct SettingsNode<'a> {
     pub wall: WallMicros,
     /// Partitions of the ring.
     pub partitions: u32,
+    /// Whether the identity is confirmed.
+    pub confirmed: bool,
 }
 
 impl SettingsHost for SettingsNode<'_> {
+    fn confirmed(&self) -> bool {
+        self.confirmed
+    }
+
     fn issue(&mut self) -> Result<Hlc, Refusal> {
         self.clock.issue_raising(self.wall, self.ceiling).map_err(|error| error.refusal())
     }

@@ -275,15 +275,20 @@ impl Truth {
         key.recent.extend(key.acked.iter());
         key.recent.sort_unstable();
         key.recent.dedup();
+        let bit = 1 << place;
+        // Of all that was ever written: any of it may come to life again, from a backup.
+        for &index in &key.written {
+            let version = versions.get_mut(index as usize);
+            let kept = |dot| object.is_some_and(|object| object.context().covers(dot));
+            if let Some(version) = version.filter(|version| !kept(version.dot)) {
+                version.promised &= !bit;
+                version.set_back |= if unnoticed { bit } else { 0 };
+            }
+        }
         for &index in &key.recent {
             let Some(version) = versions.get_mut(index as usize) else { continue };
             if object.is_some_and(|object| object.context().covers(version.dot)) {
                 continue;
-            }
-            let bit = 1 << place;
-            version.promised &= !bit;
-            if unnoticed {
-                version.set_back |= bit;
             }
             if let Some(applied) = version.applied_at.get_mut(place) {
                 *applied = NEVER;

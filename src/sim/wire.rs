@@ -1,5 +1,6 @@
 //! Frames, handshakes, and connections that break.
 
+use super::checkers::{Invariant, Violation};
 use super::drive::Task;
 use super::network::{Arrivals, Leg, NodeIndex};
 use super::process::PeerRequestId;
@@ -325,6 +326,9 @@ impl World {
         let Some(process) = &mut node.process else { return };
         if process.gate.refused(&refused.reason) {
             node.refused_since.get_or_insert(now);
+            node.known_as_backup |= node.is_backup;
+            // A disk that fails ends the process at its next sync.
+            let _ = process.bookkeeping.mark_refused();
             let reason = refused.reason.clone();
             self.note(None, || format!("{id} is refused: {reason}"));
         }
@@ -398,8 +402,12 @@ impl World {
     /// `by` has admitted a node's run.
     fn admitted(&mut self, at: NodeIndex, run: u64, by: &NodeId) {
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
-        if let Some(process) = &mut node.process {
-            process.gate.admitted(&node.ring, by);
+        let Some(process) = &mut node.process else { return };
+        process.gate.admitted(&node.ring, by);
+        if process.gate.is_confirmed() && node.known_as_backup {
+            let id = self.names_of(at);
+            let what = format!("{id} was refused as a restored backup, and counts again as it is");
+            self.check(Err(Violation::of(Invariant::Overlap, what)));
         }
     }
 }

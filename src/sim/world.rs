@@ -64,6 +64,10 @@ pub struct Node {
     pub kept_down: u32,
     /// Whether an operator has been called to it, and when.
     pub refused_since: Option<Time>,
+    /// Whether its disk is a backup that was put back.
+    pub is_backup: bool,
+    /// Whether it was refused as one: it must not count again before an operator has given it a new directory id.
+    pub known_as_backup: bool,
 }
 
 /// Something that is going to happen.
@@ -221,6 +225,8 @@ impl World {
                 ghost_of: None,
                 kept_down: 0,
                 refused_since: None,
+                is_backup: false,
+                known_as_backup: false,
             });
         }
         let homes = (0..names.keys()).map(|key| homes(&names, &ring, &buckets, key));

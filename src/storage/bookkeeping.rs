@@ -15,6 +15,7 @@ const HOLDING_KEY: &[u8] = b"directory/holding";
 
 const CLEAN: u8 = 1;
 const SYNCED: u8 = 1 << 1;
+const REFUSED: u8 = 1 << 2;
 
 /// What a run found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub enum BookkeepingError {
 #[derive(Debug)]
 pub struct Bookkeeping {
     store: Arc<dyn Store>,
-    run: RunRecord,
+    run: Mutex<RunRecord>,
     ceiling: Mutex<Hlc>,
 }
 
@@ -69,7 +70,7 @@ impl Bookkeeping {
         let holding = last.leaves(read(&*store, HOLDING_KEY, holding_from_bytes)?);
         let run = last.next(run, synced);
         write(&*store, vec![run_change(&run), holding_change(holding)])?;
-        let bookkeeping = Self { store, run: run.clone(), ceiling: Mutex::new(ceiling) };
+        let bookkeeping = Self { store, run: Mutex::new(run.clone()), ceiling: Mutex::new(ceiling) };
         Ok((bookkeeping, Begun { run, ceiling, clean: last.clean, holding }))
     }
 
@@ -86,7 +87,18 @@ impl Bookkeeping {
     pub fn mark_clean_stop(&self) -> Result<(), StoreError> {
         // Two syncs: the mark must not be durable before what it vouches for.
         self.store.sync()?;
-        write(&*self.store, vec![run_change(&RunRecord { clean: true, ..self.run.clone() })])
+        self.amend_run(|run| run.clean = true)
+    }
+
+    /// Records durably that a peer has refused the identity of this run.
+    pub fn mark_refused(&self) -> Result<(), StoreError> {
+        self.amend_run(|run| run.refused = true)
+    }
+
+    fn amend_run(&self, amend: impl FnOnce(&mut RunRecord)) -> Result<(), StoreError> {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        amend(&mut run);
+        write(&*self.store, vec![run_change(&run)])
     }
 
     /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.
@@ -108,7 +120,7 @@ impl Bookkeeping {
 
 fn run_change(run: &RunRecord) -> Change {
     let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-    let mut bytes = vec![flag(run.clean, CLEAN) | flag(run.synced, SYNCED)];
+    let mut bytes = vec![flag(run.clean, CLEAN) | flag(run.synced, SYNCED) | flag(run.refused, REFUSED)];
     bytes.extend_from_slice(&run.number.0.to_le_bytes());
     bytes.extend(run.history.iter().flat_map(|run| run.0.to_le_bytes()));
     put(RUN_KEY, &bytes)
@@ -118,12 +130,13 @@ fn run_from_bytes(bytes: &[u8]) -> Option<RunRecord> {
     let (&flags, rest) = bytes.split_first()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (runs, left) = rest.as_chunks::<8>();
-    let known = flags & !(CLEAN | SYNCED) == 0;
+    let known = flags & !(CLEAN | SYNCED | REFUSED) == 0;
     (known && left.is_empty()).then(|| RunRecord {
         number: RunNumber(u64::from_le_bytes(*number)),
         history: runs.iter().map(|run| RunId(u64::from_le_bytes(*run))).collect(),
         clean: flags & CLEAN != 0,
         synced: flags & SYNCED != 0,
+        refused: flags & REFUSED != 0,
     })
 }
 

@@ -59,7 +59,7 @@ proptest! {
                     }
                 }
                 Event::Raise { wall: now } => {
-                    if let Some(wanted) = ceiling_ahead(clock.read(wall(now)), ceiling) {
+                    if let Some(wanted) = ceiling_ahead(clock.read(wall(now)), ceiling, true) {
                         prop_assert!(wanted > ceiling);
                         ceiling = wanted;
                         clock.raise_ceiling(wanted);
@@ -125,9 +125,10 @@ fn a_lower_ceiling_does_not_lower_the_one_in_force() {
 #[test]
 fn a_higher_ceiling_is_wanted_once_less_than_half_a_step_is_left() {
     let synced = at(CEILING_STEP_US);
-    assert_eq!(ceiling_ahead(at(CEILING_STEP_US / 2), synced), None);
-    let wanted = ceiling_ahead(at(CEILING_STEP_US / 2 + 1), synced);
+    assert_eq!(ceiling_ahead(at(CEILING_STEP_US / 2), synced, true), None);
+    let wanted = ceiling_ahead(at(CEILING_STEP_US / 2 + 1), synced, true);
     assert_eq!(wanted, Some(at(CEILING_STEP_US / 2 + 1 + CEILING_STEP_US)));
+    assert_eq!(ceiling_ahead(at(CEILING_STEP_US), synced, false), None, "no peer has judged what was found");
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_frame_above_the_ceiling_makes_a_higher_one_wanted() {
     let mut clock = HybridClock::new(Hlc::ZERO, at(10), SKEW_US);
     clock.observe(at(100), wall(0)).unwrap();
     assert!(clock.issue(wall(0)).is_err());
-    clock.raise_ceiling(ceiling_ahead(clock.read(wall(0)), at(10)).unwrap());
+    clock.raise_ceiling(ceiling_ahead(clock.read(wall(0)), at(10), true).unwrap());
     assert_eq!(clock.issue(wall(0)), Ok(at(100).next()));
 }
 

@@ -12,7 +12,7 @@ use neap::actors::counters::NodeCounters;
 use neap::actors::identity::Dots;
 use neap::actors::messages::{Backfilled, Client, ClientOperation, Damaged, FetchSettings};
 use neap::actors::placement::Shard;
-use neap::actors::ring_membership::{PeerNews, RingTable, SharedGate};
+use neap::actors::ring_membership::{Party, PeerNews, RingTable, SharedGate};
 use neap::actors::shard::{ShardParts, start_shard};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use neap::protocol::coordinator::Ask;
@@ -78,11 +78,11 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
     let counters = Arc::new(NodeCounters::default());
     let (number, history) = (RunNumber(1), vec![RunId(1)]);
     let presented = Presented { directory: DirectoryId(1), number, history, found_ceiling: Hlc::ZERO };
-    let ceiling = Arc::new(Ceiling::start(Hlc::ZERO, Box::new(|_| Ok(()))).unwrap());
+    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, Box::new(|_| Ok(()))));
     let nobody = Nobody.start();
     let events = nobody.clone().recipient();
     let gate = SharedGate::new(
-        (me.clone(), presented),
+        Party { me: me.clone(), presented, refused: false, mark_refused: Box::new(|| ()) },
         ring.clone(),
         ceiling.clone(),
         store.clone(),

@@ -198,6 +198,21 @@ fn a_damaged_record_of_the_run_is_refused_until_the_directory_has_a_new_id() {
 }
 
 #[test]
+fn a_refusal_is_remembered_until_the_directory_has_another_id() {
+    let temporary = tempfile::tempdir().unwrap();
+    let opened = open(temporary.path());
+    assert!(!opened.begun.run.refused);
+    opened.handle.bookkeeping().mark_refused().unwrap();
+    opened.handle.bookkeeping().mark_clean_stop().unwrap();
+    drop(opened);
+    for _ in 0..2 {
+        assert!(open(temporary.path()).begun.run.refused);
+    }
+    new_directory_id(temporary.path()).unwrap();
+    assert!(!open(temporary.path()).begun.run.refused);
+}
+
+#[test]
 fn a_new_directory_id_keeps_the_data_and_the_ceiling() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());

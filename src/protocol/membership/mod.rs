@@ -13,4 +13,4 @@ pub use identity::{
     DIRECTORIES_MAX, HISTORY_MAX, IdentityRefused, KnownIdentities, Presented, RunId, RunNumber, Shown,
     WhyRefused,
 };
-pub use start::{Holding, Memory, RunRecord};
+pub use start::{Holding, Memory, REFUSED_BEFORE, RunRecord};

@@ -14,7 +14,13 @@ pub struct RunRecord {
     pub clean: bool,
     /// Whether it acknowledged only what it had synced.
     pub synced: bool,
+    /// Whether a peer refused its identity, or that of a run before it: final until the directory has another id.
+    pub refused: bool,
 }
+
+/// What a run says that begins in a directory that was refused before.
+pub const REFUSED_BEFORE: &str = "an earlier run of this data directory was refused as a restored backup or a copy; \
+                                  `neap node --new-directory-id` gives it an id of its own";
 
 /// What a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +59,7 @@ impl RunRecord {
     /// Before the first run.
     #[must_use]
     pub fn before_any() -> Self {
-        Self { number: RunNumber(0), history: Vec::new(), clean: true, synced: true }
+        Self { number: RunNumber(0), history: Vec::new(), clean: true, synced: true, refused: false }
     }
 
     /// The record of the next run, whose id was drawn and which acknowledges what is synced or not.
@@ -65,6 +71,7 @@ impl RunRecord {
             history: std::iter::once(run).chain(before).collect(),
             clean: false,
             synced,
+            refused: self.refused,
         }
     }
 

@@ -70,6 +70,9 @@ pub type SettingsReply = Result<SettingsVersion, SetBucketError>;
 
 /// What a keeper needs of its node.
 pub trait SettingsHost {
+    /// Whether this node's identity is confirmed: before, it gives no times.
+    fn confirmed(&self) -> bool;
+
     /// The next HLC.
     fn issue(&mut self) -> Result<Hlc, Refusal>;
 
@@ -194,6 +197,9 @@ impl<C> SettingsKeeper<C> {
         let current = self.table.settings(&new.bucket).quorum.n;
         let probing = current != n;
         let stamped = self.check(view, &new).and_then(|()| {
+            if !host.confirmed() {
+                return Err(SetBucketError::Refused(Refusal::Unconfirmed));
+            }
             let hlc = host.issue().map_err(|_| SetBucketError::Refused(Refusal::Storage))?;
             if probing && host.holds_data(&new.bucket) {
                 return Err(SetBucketError::QuorumSizeFixed { from: current, to: n });

@@ -33,11 +33,18 @@ impl World {
     ) -> Option<T> {
         let now = self.now;
         let Node { process, id, ring, clock: clocks, disk, .. } = self.nodes.get_mut(at)?;
-        let Process { keeper, clock, ceiling, .. } = &mut **process.as_mut()?;
+        let Process { keeper, clock, ceiling, gate, .. } = &mut **process.as_mut()?;
         let table = keeper.table().clone();
         let view = View { me: id, ring, buckets: &table };
         let partitions = ring.partitions();
-        let mut host = SettingsNode { disk, clock, ceiling, wall: clocks.wall(now), partitions };
+        let mut host = SettingsNode {
+            disk,
+            clock,
+            ceiling,
+            wall: clocks.wall(now),
+            partitions,
+            confirmed: gate.is_confirmed(),
+        };
         let mut effects = Vec::new();
         let result = step(keeper, clocks.moment(now), view, &mut host, &mut effects);
         for effect in effects {
