@@ -291,6 +291,8 @@ impl Truth {
                 continue;
             }
             if let Some(applied) = version.applied_at.get_mut(place) {
+                // What it answered while it had it may still be under way.
+                version.ever_promised |= if *applied == NEVER { 0 } else { bit };
                 *applied = NEVER;
             }
             version.lost |= nowhere(version);
