@@ -93,6 +93,14 @@ fn a_restored_backup_is_refused_by_its_peers_until_it_has_an_id_of_its_own() {
         let why = get(&nodes[0], "/readyz").await;
         assert!(why.text().contains("--new-directory-id"), "{}", why.text());
         cluster.kill(0).unwrap();
+        cluster.spawn(0).unwrap();
+        eventually("the next run is refused as well", async || {
+            // It may not listen yet.
+            let ready = call(&nodes[0], "GET", "/readyz", &[], &[]).await;
+            ready.is_ok_and(|ready| ready.status == 503 && ready.text().contains("--new-directory-id"))
+        })
+        .await;
+        cluster.kill(0).unwrap();
         let config = directory.path().join("n1.toml");
         let given = std::process::Command::new(env!("CARGO_BIN_EXE_neap"))
             .args(["node", "--new-directory-id", "--config"])
