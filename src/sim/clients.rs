@@ -55,6 +55,9 @@ pub struct Tally {
     pub stale: u64,
     /// For how long what they returned had been superseded, in nanoseconds.
     pub exposures: Vec<Time>,
+    /// How much older what they returned was than the newest version that they missed, by write times, in nanoseconds;
+    /// never less than the exposure.
+    pub ages: Vec<Time>,
     /// How long reads took, in nanoseconds.
     pub read_took: Vec<Time>,
     /// How long writes took, in nanoseconds.
@@ -313,11 +316,17 @@ impl World {
         let recent = self.truth.key(key).into_iter().flat_map(|key| key.recent.iter());
         let missed = recent.filter_map(|index| self.truth.version(*index));
         let missed = missed.filter(|version| version.committed_at <= began && !seen(version.dot));
-        let oldest = missed.map(|version| version.committed_at).min();
-        if let Some(oldest) = oldest {
-            self.clients.tally.stale += 1;
-            self.clients.tally.exposures.push(began.saturating_sub(oldest));
-        }
+        let times = missed.map(|version| (version.committed_at, version.hlc.wall().0));
+        let extremes = times
+            .reduce(|(oldest, newest), (committed, written)| (oldest.min(committed), newest.max(written)));
+        let Some((oldest, newest)) = extremes else { return };
+        let exposure = began.saturating_sub(oldest);
+        let returned = reply.object.iter().flat_map(|object| object.versions());
+        let returned = returned.map(|version| version.hlc.wall().0).max();
+        let older = returned.map_or(0, |returned| newest.saturating_sub(returned).saturating_mul(MICROS));
+        self.clients.tally.stale += 1;
+        self.clients.tally.exposures.push(exposure);
+        self.clients.tally.ages.push(older.max(exposure));
     }
 
     pub(super) fn write_answered(&mut self, operation: u64, result: Result<WriteReply, OperationError>) {

@@ -80,6 +80,8 @@ pub struct Report {
     pub failed: BTreeMap<&'static str, u64>,
     /// For how long what stale reads returned had been superseded.
     pub exposure: Times,
+    /// How much older what stale reads returned was than the newest version they missed.
+    pub age: Times,
     /// How long writes took from their commit until every home had them.
     pub convergence: Times,
     /// How long reads took.
@@ -108,6 +110,7 @@ impl Report {
         self.stale += tally.stale;
         self.writes += tally.writes;
         self.exposure.add(&tally.exposures);
+        self.age.add(&tally.ages);
         self.convergence.add(&outcome.convergence);
         self.read_took.add(&tally.read_took);
         self.write_took.add(&tally.write_took);

@@ -31,10 +31,8 @@ pub(super) fn summary(report: &Report, wall: Duration) {
     let rate = report.stale_rate().map_or_else(String::new, |rate| format!(" ({:.4} %)", rate * 100.0));
     text +=
         &format!("reads        {reads} answered, {stale} stale{rate}; took {}\n", times(&report.read_took));
-    text += &format!(
-        "             what stale reads returned had been superseded for {}\n",
-        times(&report.exposure)
-    );
+    text += &format!("staleness    age {}\n", times(&report.age));
+    text += &format!("             exposure {}\n", times(&report.exposure));
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
     let lost = report.versions.get("lost_with_every_disk").copied().unwrap_or(0);
@@ -176,6 +174,7 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "versions": report.versions,
             "stale_reads": report.stale,
             "stale_read_rate": report.stale_rate(),
+            "staleness_age_ms": ms(&report.age),
             "exposure_ms": ms(&report.exposure),
             "convergence_ms": ms(&report.convergence),
         },
