@@ -45,6 +45,8 @@ pub(crate) enum Bug {
     NewDirectoryIsComplete,
     /// A directory is taken for the first once a majority, this node among it, remembers no other.
     MajorityFounds,
+    /// A refused run raises its ceiling all the same, and nothing is written down of the refusal.
+    ForgetRefusal,
     /// Whoever lost its own memory says that a node had no other directory.
     MemorylessVouches,
     /// What lost power under `interval` is taken for complete.

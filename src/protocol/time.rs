@@ -118,6 +118,7 @@ pub const CEILING_STEP_US: u64 = 1_000_000;
 #[must_use]
 pub fn ceiling_ahead(shown: Hlc, synced: Hlc, confirmed: bool) -> Option<Hlc> {
     let low = shown.plus_micros(CEILING_STEP_US / 2) > synced;
+    let confirmed = confirmed || planted::has(Bug::ForgetRefusal);
     (low && confirmed).then(|| shown.plus_micros(CEILING_STEP_US))
 }
 

@@ -61,7 +61,7 @@ const COMMON: [(Bug, Invariant); 27] = {
 };
 
 /// Bugs that need an unlikely story, and the story, under `tests/regressions` or `tests/planted`.
-const RARE: [(Bug, Invariant, &str); 5] = {
+const RARE: [(Bug, Invariant, &str); 6] = {
     use Invariant::Overlap;
     [
         (
@@ -74,6 +74,7 @@ const RARE: [(Bug, Invariant, &str); 5] = {
             Overlap,
             "regressions/who_came_back_with_a_new_disk_vouches_for_nobody.toml",
         ),
+        (Bug::ForgetRefusal, Overlap, "regressions/a_refused_backup_stays_refused.toml"),
         (Bug::LackingVouches, Overlap, "planted/lacking_vouches.toml"),
         (Bug::SettingsUnheard, Overlap, "planted/settings_unheard.toml"),
         (Bug::HealFromOne, Overlap, "planted/heal_from_one.toml"),

@@ -7,6 +7,7 @@ use super::process::PeerRequestId;
 use super::queue::{MILLIS, SECONDS, Time};
 use super::transport::{BACKOFF_MAX_US, BACKOFF_MIN_US, Owner, Sending};
 use super::world::{Event, World};
+use crate::planted::{self, Bug};
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::{Identity, NotAdmitted};
 use crate::protocol::message::{PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest};
@@ -328,7 +329,7 @@ impl World {
             node.refused_since.get_or_insert(now);
             node.known_as_backup |= node.is_backup;
             // A disk that fails ends the process at its next sync.
-            let _ = process.bookkeeping.mark_refused();
+            let _ = (!planted::has(Bug::ForgetRefusal)).then(|| process.bookkeeping.mark_refused());
             let reason = refused.reason.clone();
             self.note(None, || format!("{id} is refused: {reason}"));
         }
