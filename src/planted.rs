@@ -65,6 +65,12 @@ pub(crate) enum Bug {
     AnswerWithFirst,
     /// A read waits for one home fewer than R.
     ReadOneFewer,
+    /// A home that did not answer a probe is taken for one that has nothing newer.
+    UnansweredIsFresh,
+    /// What a home has when it answers a probe is taken for what it had when the read began.
+    ProbeIsThen,
+    /// A version that came less than `clock.max_skew` before a read is taken for one that came after it.
+    SkewIsTolerance,
     /// A read that no quorum answers in time is answered late.
     ForgetDeadline,
     /// Operations stay in the table after they are over.

@@ -24,6 +24,7 @@ use crate::protocol::ids::NodeId;
 use crate::protocol::message::{CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, RingStamp};
 use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
+use crate::protocol::staleness::{Sampling, Verdict};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
 use crate::transport::{Lane, Outgoing};
@@ -49,6 +50,8 @@ pub struct CoordinatorParts {
     pub lane: Rc<Lane>,
     /// How long late answers are followed after the client's deadline, in microseconds.
     pub follow_us: u64,
+    /// Which reads get a verdict.
+    pub probe: Sampling,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -68,7 +71,8 @@ impl Coordinator {
     /// A coordinator with nothing in flight.
     #[must_use]
     pub fn new(parts: CoordinatorParts) -> Self {
-        let settings = CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R };
+        let settings =
+            CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R, probe: parts.probe };
         let core = core::Coordinator::new(settings);
         Self { parts, core, effects: Vec::new() }
     }
@@ -131,6 +135,7 @@ impl Coordinator {
             }
             // A reader's way back is that of a reader.
             CoordinatorEffect::AnswerRead { .. } => {}
+            CoordinatorEffect::Judged(read) => self.verdict(read.judgement.verdict).add(),
             CoordinatorEffect::Count(count, times) => self.counter(count).add_many(times),
         }
     }
@@ -163,6 +168,17 @@ impl Coordinator {
                 responder.respond(answer, clock);
             }
             Client::Read(_) => {}
+        }
+    }
+
+    fn verdict(&self, verdict: Verdict) -> &crate::telemetry::Counter {
+        let counters = &self.parts.counters;
+        match verdict {
+            Verdict::Stale => &counters.reads_stale,
+            Verdict::Suspect => &counters.reads_suspect,
+            Verdict::Behind => &counters.reads_behind,
+            Verdict::Fresh { .. } => &counters.reads_fresh,
+            Verdict::Unknown(_) => &counters.reads_unknown,
         }
     }
 

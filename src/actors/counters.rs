@@ -21,6 +21,16 @@ counters! {
     read_repairs_async,
     /// Reads that asked another home because one was slow.
     hedged_reads,
+    /// Reads that missed a version that W homes had when they began.
+    reads_stale,
+    /// Reads that may have missed one: it cannot be told which came first.
+    reads_suspect,
+    /// Reads that missed a version that fewer than W homes had.
+    reads_behind,
+    /// Reads that missed nothing.
+    reads_fresh,
+    /// Reads of which too few homes could be asked to say so.
+    reads_unknown,
     /// Requests of peers refused because this node is no home of the key.
     wrong_ring,
     /// Frames refused because the sender's clock was too far ahead.

@@ -30,8 +30,9 @@ use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{DirectoryId, NodeId};
-use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunRecord};
+use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunId, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
+use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{
     Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
@@ -230,6 +231,7 @@ impl Node {
         let Begun { run, ceiling: found_ceiling, holding, .. } = begun;
         let RunRecord { number, history, refused, .. } = run;
         let presented = Presented { directory, number, history, found_ceiling };
+        let run = presented.run().unwrap_or(RunId(0));
         let directory = Arc::new(Directory(handle));
         let dots = Arc::new(Dots::draw()?);
         let peers = ring.members().iter().filter(|member| member.id != me);
@@ -301,6 +303,7 @@ impl Node {
             fetch_settings: settings_actor.address().recipient(),
             backfill: backfill.address().recipient(),
             damaged_pull: backfill.address().recipient(),
+            run,
             gate: gate.clone(),
         };
         let (arbiters, shards) = start_shards(config, &common, &dots, &commit, placement, &around)?;
@@ -391,6 +394,7 @@ struct ShardNeighbours {
     fetch_settings: Recipient<FetchSettings>,
     backfill: Recipient<Backfilled>,
     damaged_pull: Recipient<Damaged>,
+    run: RunId,
     gate: Arc<SharedGate>,
 }
 
@@ -420,6 +424,8 @@ fn start_shards(
             damaged_pull: around.damaged_pull.clone(),
             fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
+            run: around.run,
+            probe: Sampling::of(config.staleness.probe),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };

@@ -19,6 +19,7 @@ use crate::actors::shell::hand_over;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, PartitionId};
+use crate::protocol::membership::RunId;
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
 use crate::protocol::replica::{Held, Replica, ReplicaCount, ReplicaEffect, ReplicaHost};
 use crate::protocol::time::{ClockTooFarAhead, Hlc};
@@ -64,6 +65,8 @@ pub struct ReplicaParts {
     pub fetch_settings: Recipient<FetchSettings>,
     /// How long superseded write ids are kept, in microseconds: twice `limits.timeout`.
     pub keep_write_ids_us: u64,
+    /// This run, which names the clock of its moments.
+    pub run: RunId,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -162,7 +165,7 @@ impl ReplicaStore {
     /// A store with nothing under way.
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
-        let core = Replica::new(parts.keep_write_ids_us);
+        let core = Replica::new(parts.keep_write_ids_us, parts.run.0);
         Self { parts, core, sink: None, effects: Vec::new() }
     }
 
@@ -280,7 +283,7 @@ impl Handler<ReplicaCommand> for ReplicaStore {
             ReplicaCommand::Coordinate { coordinate, tag } => {
                 let back = (tag, ReplyTo::Coordinator { tag });
                 self.step(|core, view, host, effects| {
-                    core.coordinate(view, host, *coordinate, back, effects)
+                    core.coordinate(moment(), view, host, *coordinate, back, effects)
                 });
             }
             ReplicaCommand::Ask(ask) => {
@@ -292,7 +295,7 @@ impl Handler<ReplicaCommand> for ReplicaStore {
             ReplicaCommand::Heal { bucket, key, merged, tag } => {
                 let to = ReplyTo::Coordinator { tag };
                 self.step(|core, view, host, effects| {
-                    core.heal(view, host, (&bucket, &key), &merged, to, effects);
+                    core.heal(moment(), view, host, (&bucket, &key), &merged, to, effects);
                 });
             }
             ReplicaCommand::SettingsChanged => self.unpark(),

@@ -18,6 +18,8 @@ use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::protocol::ids::NodeId;
+use crate::protocol::membership::RunId;
+use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{GroupCommit, Store};
 use crate::transport::{Lane, LaneConfig};
@@ -54,6 +56,10 @@ pub struct ShardParts {
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
     pub timeout_us: u64,
+    /// This run.
+    pub run: RunId,
+    /// `staleness.probe`: which reads get a verdict.
+    pub probe: Sampling,
     /// The shard's connections.
     pub lane: LaneConfig,
     /// What is counted.
@@ -83,6 +89,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         gate: parts.gate,
         fetch_settings: parts.fetch_settings.clone(),
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
+        run: parts.run,
         counters: parts.counters.clone(),
     });
     let replica = shell::context().run(replica);
@@ -102,6 +109,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         fetch_settings: parts.fetch_settings,
         lane: Rc::new(Lane::start(parts.lane, Rc::new(sink))),
         follow_us: parts.timeout_us,
+        probe: parts.probe,
         counters: parts.counters,
     }));
     Shard { coordinator: coordinator.recipient(), replica: replica.recipient(), damaged: heals }

@@ -4,6 +4,7 @@ use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
 use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
 use crate::protocol::ids::{BucketName, Dot, Epoch, Key, WriteId};
 use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
+use crate::protocol::staleness::Digest;
 use crate::protocol::time::{Hlc, WallMicros};
 
 /// The key that a request is about, with the settings version that its sender goes by.
@@ -39,6 +40,8 @@ pub enum ReplicaRequest {
     Apply(Object),
     /// Send what is held.
     Fetch,
+    /// Say which states the key was in lately: for the verdict on a read.
+    Probe,
 }
 
 /// What a replica answers.
@@ -51,6 +54,8 @@ pub enum ReplicaReply {
     },
     /// What is held; none if nothing ever was.
     Fetched(Option<Object>),
+    /// The states the key was in lately.
+    Probed(Box<Digest>),
     /// Not done.
     Refused(Refusal),
 }

@@ -17,5 +17,6 @@ pub mod quorum;
 pub mod replica;
 pub mod ring;
 pub mod settings;
+pub mod staleness;
 pub mod time;
 pub mod view;

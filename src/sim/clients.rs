@@ -225,6 +225,9 @@ impl World {
         }
         let name = self.names_of(node);
         self.note(Some(key), || format!("client asks {name}: {}", asked(&ask)));
+        if let Ask::Read(_) = ask {
+            self.read_begins(node, key);
+        }
         let timeout_us = self.settings.timeout_us;
         self.coordinator(node, |core, around, effects| {
             let deadline = around.now.plus_micros(timeout_us);

@@ -98,7 +98,11 @@ impl World {
             holding,
             actor,
             defaults,
-            coordinator: CoordinatorSettings { follow_us: settings.timeout_us, fan_out: settings.fan_out },
+            coordinator: CoordinatorSettings {
+                follow_us: settings.timeout_us,
+                fan_out: settings.fan_out,
+                probe: settings.probe,
+            },
             timeout_us: settings.timeout_us,
             max_skew_us: settings.max_skew_us,
             commit: settings.commit,
@@ -310,6 +314,7 @@ impl World {
                 let drift_ppb = (detail % 100_000_000) as i64 - 50_000_000;
                 let now = self.now;
                 self.nodes.get_mut(node)?.clock.set_drift(now, drift_ppb);
+                self.clock_runs(node, true);
                 Injected::Drift(node)
             }
             Kind::DiskFull => {
@@ -385,6 +390,7 @@ impl World {
             paused_at: 0,
             ghost_of: Some(node),
             kept_down: 0,
+            clock_runs_wrong: None,
             refused_since: None,
             is_backup: false,
             known_as_backup: false,
@@ -448,6 +454,7 @@ impl World {
                 }
             }
             Injected::Drift(node) => {
+                self.clock_runs(node, false);
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.clock.set_drift(now, 0);
                     // Time servers bring it back.

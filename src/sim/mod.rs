@@ -31,6 +31,7 @@ pub mod shrink;
 pub mod trace;
 pub mod transport;
 pub mod truth;
+pub mod verdicts;
 pub mod wire;
 pub mod workload;
 pub mod world;

@@ -22,6 +22,7 @@ use crate::protocol::coordinator::FanOut;
 use crate::protocol::ids::Dot;
 use crate::protocol::operation::ReadReply;
 use crate::protocol::pbs::Experiment;
+use crate::protocol::staleness::Sampling;
 use crate::storage::Commit;
 
 /// Trials of one world: its truth, which remembers every version, stays small.
@@ -215,6 +216,7 @@ impl Measurement {
         settings.commit = Commit::Os;
         settings.timeout_us = TIMEOUT / super::queue::MICROS;
         settings.fan_out = FanOut::All;
+        settings.probe = Sampling::NONE;
         settings.own_leg_crosses = !local_leg;
         for bucket in &mut settings.buckets {
             bucket.settings.w_min = 1;

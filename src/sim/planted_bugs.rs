@@ -26,9 +26,9 @@ const MANY_SEEDS: u64 = 2_000;
 const OPERATIONS: u64 = 5_000;
 
 /// Which checker is expected to find a bug that any few seeds show.
-const COMMON: [(Bug, Invariant); 27] = {
+const COMMON: [(Bug, Invariant); 30] = {
     use Bug as B;
-    use Invariant::{Causality, Determinism, Durability, Endings, Overlap};
+    use Invariant::{Causality, Determinism, Durability, Endings, Overlap, Sli};
     [
         (B::AcknowledgeBeforeSync, Durability),
         (B::IgnoreFailedSync, Durability),
@@ -54,6 +54,9 @@ const COMMON: [(Bug, Invariant); 27] = {
         (B::DamagedIsEmpty, Overlap),
         (B::AnswerWithFirst, Overlap),
         (B::ReadOneFewer, Overlap),
+        (B::UnansweredIsFresh, Sli),
+        (B::ProbeIsThen, Sli),
+        (B::SkewIsTolerance, Sli),
         (B::ForgetDeadline, Endings),
         (B::LeakOperations, Endings),
         (B::UnstableOrder, Determinism),

@@ -5,6 +5,7 @@ use crate::protocol::coordinator::FanOut;
 use crate::protocol::pbs::Legs;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{Member, Ring, RingError, Weight};
+use crate::protocol::staleness::Sampling;
 use crate::storage::Commit;
 
 /// A world's settings.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub max_skew_us: u64,
     /// Whom reads ask at once.
     pub fan_out: FanOut,
+    /// Which reads are probed for the verdict.
+    pub probe: Sampling,
     /// Whether a coordinator's own replica is asked over the network, as in the WARS model.
     pub own_leg_crosses: bool,
     /// Bytes of each value.
@@ -61,6 +64,7 @@ impl Settings {
             timeout_us: 1_000_000,
             max_skew_us: 500_000,
             fan_out: FanOut::R,
+            probe: Sampling::ALL,
             own_leg_crosses: false,
             value_bytes: 16,
             trace: false,

@@ -62,6 +62,8 @@ pub struct Node {
     pub ghost_of: Option<NodeIndex>,
     /// How many faults keep it from being started.
     pub kept_down: u32,
+    /// Until when its clocks are not to be relied on, as they ran at a rate of their own.
+    pub clock_runs_wrong: Option<Time>,
     /// Whether an operator has been called to it, and when.
     pub refused_since: Option<Time>,
     /// Whether its disk is a backup that was put back.
@@ -188,6 +190,9 @@ pub struct World {
     pub violation: Option<Violation>,
     /// Nodes that lost their disks and have not been given back what was on them.
     pub without_memory: std::collections::BTreeSet<NodeIndex>,
+    /// What was committed when reads began that were not judged yet.
+    pub reads_begun:
+        std::collections::HashMap<super::verdicts::ReadPlace, Option<Vec<super::truth::VersionIndex>>>,
     /// What an experiment observes, if there is one.
     pub watch: Option<Box<super::pbs::Watch>>,
     /// Whether so many memories were gone at once that what buckets were set to may be forgotten.
@@ -224,6 +229,7 @@ impl World {
                 paused_at: 0,
                 ghost_of: None,
                 kept_down: 0,
+                clock_runs_wrong: None,
                 refused_since: None,
                 is_backup: false,
                 known_as_backup: false,
@@ -266,6 +272,7 @@ impl World {
             trace,
             violation: None,
             without_memory: std::collections::BTreeSet::new(),
+            reads_begun: std::collections::HashMap::new(),
             watch: None,
             settings_forgotten: false,
             healing: false,

@@ -21,6 +21,7 @@ use neap::protocol::membership::{Completeness, Presented, RunId, RunNumber};
 use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
 use neap::protocol::ring::{Member, Ring, Weight};
+use neap::protocol::staleness::Sampling;
 use neap::protocol::time::Hlc;
 use neap::storage::{Commit, GroupCommit, MemoryStore, Store, StoreError, Table, keys};
 use neap::transport::{LaneConfig, LanePurpose, Reconnects, Secret};
@@ -107,6 +108,8 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         damaged_pull: nobody.clone().recipient(),
         fetch_settings: nobody.recipient(),
         timeout_us: 2_000_000,
+        run: RunId(1),
+        probe: Sampling::ALL,
         lane: LaneConfig {
             cluster: "test".into(),
             secret: Secret::new("secret"),

@@ -23,6 +23,8 @@ fn started(r: u8, repair: ReadRepair) -> (ReadMachine, Vec<Effect>) {
         deadline: DEADLINE,
         follow_until: LATE,
         clock: Hlc(1),
+        probe: false,
+        w_min: 1,
     });
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);
@@ -157,6 +159,8 @@ fn a_read_that_fans_out_to_all_answers_with_the_first_r_and_asks_nobody_twice() 
         deadline: DEADLINE,
         follow_until: LATE,
         clock: Hlc(1),
+        probe: false,
+        w_min: 1,
     });
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);

@@ -192,6 +192,8 @@ fn check() -> ReadMachine {
         deadline: DEADLINE,
         follow_until: LATE,
         clock: Hlc(1),
+        probe: false,
+        w_min: 1,
     })
 }
 

@@ -72,7 +72,7 @@ impl HealMachine {
                         }
                     }
                     ReplicaReply::Refused(Refusal::Damaged) => self.damaged += 1,
-                    ReplicaReply::Refused(_) | ReplicaReply::Applied { .. } => {}
+                    ReplicaReply::Refused(_) | ReplicaReply::Applied { .. } | ReplicaReply::Probed(_) => {}
                 }
                 self.go_on(effects);
             }

@@ -25,7 +25,9 @@ pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
-pub use table::{AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, OPERATIONS_MAX};
+pub use table::{
+    AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX,
+};
 pub use tally::Tally;
 pub use write::{WriteMachine, WritePlan};
 
@@ -33,6 +35,7 @@ use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
+use crate::protocol::staleness::{Question, Sighting};
 
 /// What a machine wants done. Effects are carried out in the order they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,11 @@ pub enum Effect {
     Coordinate,
     /// Ask `to` (perhaps this node itself) for what it holds.
     Fetch {
+        /// The home.
+        to: NodeId,
+    },
+    /// Ask `to` which states it was in lately.
+    Probe {
         /// The home.
         to: NodeId,
     },
@@ -68,6 +76,8 @@ pub enum Effect {
     ReplyRead(Result<ReadReply, OperationError>),
     /// Tell the client of a write.
     ReplyWrite(Box<Result<WriteReply, OperationError>>),
+    /// All that can be known of a read that was answered is known.
+    Judge(Box<Question>),
     /// The operation is over. These homes are not known to have the write.
     Unfollowed(Vec<NodeId>),
 }
@@ -86,6 +96,8 @@ pub enum RepairWhen {
 pub enum Asked {
     /// [`Effect::Fetch`].
     Fetch,
+    /// [`Effect::Probe`].
+    Probe,
     /// [`Effect::Apply`], or the acknowledgement that follows [`Effect::Coordinate`].
     Apply,
 }
@@ -103,6 +115,13 @@ pub enum Input {
         to: Asked,
         /// What.
         reply: ReplicaReply,
+    },
+    /// To [`Effect::Probe`].
+    Probed {
+        /// Who answers.
+        from: NodeId,
+        /// What, by this node's clock.
+        result: Result<Box<Sighting>, Refusal>,
     },
     /// To [`Effect::Forward`].
     Forwarded {

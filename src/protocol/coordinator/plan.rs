@@ -11,6 +11,7 @@ use crate::protocol::latency::Latency;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, Write};
 use crate::protocol::quorum::homes_to_merge_from;
+use crate::protocol::staleness::Sampling;
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 use crate::protocol::view::View;
 
@@ -36,12 +37,14 @@ impl std::fmt::Debug for Surroundings<'_> {
 }
 
 /// What does not change from operation to operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CoordinatorSettings {
     /// How long late answers are followed after the client's deadline, in microseconds.
     pub follow_us: u64,
     /// Whom reads ask at once.
     pub fan_out: FanOut,
+    /// Which reads are probed for the verdict.
+    pub probe: Sampling,
 }
 
 /// What plans are made with.
@@ -66,11 +69,16 @@ impl Planner<'_> {
         Err(OperationError::TooFewMembers { n, members })
     }
 
-    pub(super) fn read(&self, read: &Read, settings: &BucketSettings) -> Result<ReadPlan, OperationError> {
+    pub(super) fn read(
+        &self,
+        read: &Read,
+        settings: &BucketSettings,
+        probe: bool,
+    ) -> Result<ReadPlan, OperationError> {
         let r = read.r.unwrap_or(settings.quorum.r);
         settings.quorum.check_r(r)?;
         let homes = self.homes(&read.bucket, &read.key, settings.quorum.n)?;
-        Ok(self.read_plan(homes, r, settings, settings.read_repair))
+        Ok(ReadPlan { probe, ..self.read_plan(homes, r, settings, settings.read_repair) })
     }
 
     fn read_plan(
@@ -97,6 +105,8 @@ impl Planner<'_> {
             deadline: self.deadline,
             follow_until: self.deadline.plus_micros(self.settings.follow_us),
             clock: self.around.clock,
+            probe: false,
+            w_min: settings.w_min,
         }
     }
 

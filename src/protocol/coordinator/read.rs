@@ -7,6 +7,7 @@ use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::{Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Outcome, Participation, ReadReply};
+use crate::protocol::staleness::{HomeView, Question, Sighting};
 use crate::protocol::time::{Hlc, Moment};
 
 /// A home that may be asked.
@@ -48,6 +49,10 @@ pub struct ReadPlan {
     pub follow_until: Moment,
     /// The coordinator's clock, noted in joined states for named writes that the joining supersedes.
     pub clock: Hlc,
+    /// Whether the homes that are asked for no value are asked for their recent states, for the verdict.
+    pub probe: bool,
+    /// The lowest W that a write of the bucket may choose.
+    pub w_min: u8,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +61,16 @@ struct AskedHome {
     at: Moment,
     hedged: bool,
     state: AskedState,
+    /// Whether what it answered, too late to be part of the reply, holds nothing that the reply lacks.
+    late: Option<bool>,
+}
+
+/// A home that was asked for its recent states.
+#[derive(Debug, Clone)]
+enum Probe {
+    Waiting,
+    Sighted(Box<Sighting>),
+    Failed(Refusal),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,17 +94,32 @@ pub struct ReadMachine {
     merged: Option<Option<Object>>,
     answered_by: Vec<NodeId>,
     replied: bool,
+    began: Moment,
+    probes: Vec<(NodeId, Probe)>,
+    /// Whether there is a verdict to come: the read was answered, and not judged yet.
+    to_judge: bool,
 }
 
 impl ReadMachine {
     /// A read to be started.
     #[must_use]
     pub fn new(plan: ReadPlan) -> Self {
-        Self { plan, asked: Vec::new(), next: 0, merged: None, answered_by: Vec::new(), replied: false }
+        Self {
+            plan,
+            asked: Vec::new(),
+            next: 0,
+            merged: None,
+            answered_by: Vec::new(),
+            replied: false,
+            began: Moment(0),
+            probes: Vec::new(),
+            to_judge: false,
+        }
     }
 
     /// Begins.
     pub fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.began = now;
         let at_once = match self.plan.fan_out {
             FanOut::R => usize::from(self.plan.r),
             FanOut::All => self.plan.candidates.len(),
@@ -97,17 +127,43 @@ impl ReadMachine {
         for _ in 0..at_once {
             self.ask_next(now, effects);
         }
+        if self.plan.probe {
+            let others = self.plan.candidates.iter().skip(self.next).map(|candidate| candidate.node.clone());
+            self.probes = others.map(|node| (node, Probe::Waiting)).collect();
+            effects.extend(self.probes.iter().map(|(node, _)| Effect::Probe { to: node.clone() }));
+        }
         self.give_up_if_hopeless(effects);
     }
 
     /// Takes an answer.
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
-        let Input::Replica { from, reply, .. } = input else { return };
+        let (from, reply) = match input {
+            Input::Replica { from, reply, .. } => (from, reply),
+            Input::Probed { from, result } => return self.probed(now, &from, result, effects),
+            Input::Coordinated(_) | Input::Forwarded { .. } => return,
+        };
         let Some(at) = self.asked.iter().position(|asked| asked.node == from) else { return };
         match reply {
             ReplicaReply::Fetched(object) => self.fetched(at, object, effects),
             ReplicaReply::Applied { .. } => self.set(at, AskedState::Confirmed),
             ReplicaReply::Refused(refusal) => self.refused(now, at, refusal, effects),
+            ReplicaReply::Probed(_) => {}
+        }
+        self.advance(now, effects);
+    }
+
+    fn probed(
+        &mut self,
+        now: Moment,
+        from: &NodeId,
+        result: Result<Box<Sighting>, Refusal>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some((_, probe)) = self.probes.iter_mut().find(|(node, _)| node == from) {
+            *probe = match result {
+                Ok(sighting) => Probe::Sighted(sighting),
+                Err(refusal) => Probe::Failed(refusal),
+            };
         }
         self.advance(now, effects);
     }
@@ -142,7 +198,11 @@ impl ReadMachine {
     #[must_use]
     pub fn finished(&self) -> bool {
         let waiting = |asked: &AskedHome| matches!(asked.state, AskedState::Fetching | AskedState::Repairing);
-        self.replied && !self.asked.iter().any(waiting)
+        self.replied && !self.asked.iter().any(waiting) && !self.probing()
+    }
+
+    fn probing(&self) -> bool {
+        self.probes.iter().any(|(_, probe)| matches!(probe, Probe::Waiting))
     }
 
     fn ask_next(&mut self, now: Moment, effects: &mut Vec<Effect>) -> bool {
@@ -150,7 +210,7 @@ impl ReadMachine {
         self.next += 1;
         let node = candidate.node.clone();
         effects.push(Effect::Fetch { to: node.clone() });
-        self.asked.push(AskedHome { node, at: now, hedged: false, state: AskedState::Fetching });
+        self.asked.push(AskedHome { node, at: now, hedged: false, state: AskedState::Fetching, late: None });
         true
     }
 
@@ -192,6 +252,13 @@ impl ReadMachine {
             self.answered_by.extend(self.asked.get(at).map(|asked| asked.node.clone()));
             self.set(at, AskedState::Holds(object));
             return;
+        }
+        let reply = self.merged.iter().flatten().next().map(Object::context);
+        let nothing = object.as_ref().is_none_or(|object| {
+            reply.is_some_and(|reply| reply.covers_all(object.context())) || object.context().is_empty()
+        });
+        if let Some(asked) = self.asked.get_mut(at) {
+            asked.late = Some(nothing);
         }
         self.compare(at, object.as_ref(), effects);
     }
@@ -255,6 +322,46 @@ impl ReadMachine {
                     self.set(at, AskedState::Refused(Refusal::NoAnswer));
                 }
             }
+            for (_, probe) in &mut self.probes {
+                if matches!(probe, Probe::Waiting) {
+                    *probe = Probe::Failed(Refusal::NoAnswer);
+                }
+            }
+        }
+        self.judge_if_all_is_known(effects);
+    }
+
+    fn judge_if_all_is_known(&mut self, effects: &mut Vec<Effect>) {
+        let fetching = self.asked.iter().any(|asked| asked.state == AskedState::Fetching);
+        if !self.to_judge || fetching || self.probing() {
+            return;
+        }
+        self.to_judge = false;
+        let homes = self.plan.candidates.iter().map(|home| (home.node.clone(), self.view_of(&home.node)));
+        let reply = self.merged.as_ref().and_then(Option::as_ref);
+        effects.push(Effect::Judge(Box::new(Question {
+            began: self.began,
+            reply: reply.map(|object| object.context().clone()).unwrap_or_default(),
+            returned: reply.and_then(Object::newest),
+            w_min: self.plan.w_min,
+            homes: homes.collect(),
+        })));
+    }
+
+    fn view_of(&self, home: &NodeId) -> HomeView {
+        if self.answered_by.contains(home) {
+            return HomeView::InReply;
+        }
+        let asked = self.asked.iter().find(|asked| asked.node == *home);
+        let probe = self.probes.iter().find(|(node, _)| node == home).map(|(_, probe)| probe);
+        match (probe, asked) {
+            (Some(Probe::Sighted(sighting)), _) => HomeView::Sighted((**sighting).clone()),
+            (_, Some(AskedHome { late: Some(true), .. })) => HomeView::InReply,
+            (Some(Probe::Failed(refusal)), _)
+            | (_, Some(AskedHome { state: AskedState::Refused(refusal), .. })) => {
+                HomeView::Unanswered(*refusal)
+            }
+            _ => HomeView::Unanswered(Refusal::NoAnswer),
         }
     }
 
@@ -339,6 +446,7 @@ impl ReadMachine {
     fn answer(&mut self, result: Result<ReadReply, OperationError>, effects: &mut Vec<Effect>) {
         if !self.replied {
             self.replied = true;
+            self.to_judge = self.plan.probe && result.is_ok();
             effects.push(Effect::ReplyRead(result));
         }
     }

@@ -9,13 +9,14 @@ use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::{Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
-use crate::protocol::causality::Object;
+use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::{
     Coordinate, CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
 };
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
+use crate::protocol::staleness::{ClockBounds, Judgement, Question, judge};
 use crate::protocol::time::{Moment, WallMicros};
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
@@ -110,8 +111,25 @@ pub enum CoordinatorEffect<C> {
         /// What.
         result: Box<Result<WriteReply, OperationError>>,
     },
+    /// All that can be known of a read is known.
+    Judged(Box<JudgedRead>),
     /// Something worth counting happened, so many times.
     Count(CoordinatorCount, u64),
+}
+
+/// A read, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedRead {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its key.
+    pub key: Key,
+    /// When the coordinator accepted it.
+    pub began: Moment,
+    /// All that the reply covers.
+    pub reply: CausalContext,
+    /// What is said.
+    pub judgement: Judgement,
 }
 
 /// What a coordinator counts.
@@ -181,7 +199,7 @@ struct Operation<C> {
     key: Key,
     version: SettingsVersion,
     details: Option<Box<WriteDetails>>,
-    asked: Vec<(NodeId, Moment)>,
+    asked: Vec<(NodeId, Kind, Moment)>,
     wake: Moment,
     deadline: Moment,
 }
@@ -195,6 +213,8 @@ pub struct Coordinator<C> {
     healing: BTreeSet<(BucketName, Key)>,
     next: u64,
     latencies: BTreeMap<NodeId, Latency>,
+    /// How the peers' clocks relate to this node's.
+    clocks: BTreeMap<NodeId, ClockBounds>,
     settings: CoordinatorSettings,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
@@ -212,6 +232,7 @@ impl<C> Coordinator<C> {
             healing: BTreeSet::new(),
             next: 0,
             latencies: BTreeMap::new(),
+            clocks: BTreeMap::new(),
             settings,
             wanted: Vec::new(),
         }
@@ -275,7 +296,8 @@ impl<C> Coordinator<C> {
     ) {
         let buckets = around.view.buckets;
         let (settings, version) = (buckets.settings(&read.bucket), buckets.version(&read.bucket).clone());
-        match self.planner(around, deadline).read(&read, settings) {
+        let probe = self.settings.probe.takes(self.next);
+        match self.planner(around, deadline).read(&read, settings, probe) {
             Ok(plan) => {
                 let machine = Machine::Read(Box::new(ReadMachine::new(plan)));
                 let place = (read.bucket, read.key, version);
@@ -346,12 +368,17 @@ impl<C> Coordinator<C> {
         effects: &mut Effects<C>,
     ) {
         let (id, kind) = untag(tag);
+        let mut sent = None;
         if let AnswerBody::Peer(answer) = &answer {
-            self.note_latency(around.now, id, &from, answer);
+            sent = self.note_latency(around.now, id, (&from, kind), answer);
         }
+        let input = match kind {
+            Kind::Probe => self.sighted(around.now, from, sent, answer),
+            Kind::Fetch | Kind::Apply | Kind::Forward => input(from, kind, answer),
+        };
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let mut wanted = std::mem::take(&mut self.wanted);
-        operation.machine.handle(around.now, input(from, kind, answer), &mut wanted);
+        operation.machine.handle(around.now, input, &mut wanted);
         self.carry_out(around, id, wanted, effects);
     }
 
@@ -414,16 +441,50 @@ impl<C> Coordinator<C> {
         self.wanted = wanted;
     }
 
-    fn note_latency(&mut self, now: Moment, id: OperationId, from: &NodeId, answer: &PeerAnswer) {
-        let Some(operation) = self.operations.get_mut(&id) else { return };
-        let Some(at) = operation.asked.iter().position(|(node, _)| node == from) else { return };
-        let (node, sent) = operation.asked.swap_remove(at);
+    /// An answer to a probe, by this node's clock. A question that is no longer remembered left at some time before.
+    fn sighted(&mut self, now: Moment, from: NodeId, sent: Option<Moment>, answer: AnswerBody) -> Input {
+        let result = match answer {
+            AnswerBody::Own(ReplicaReply::Probed(digest)) => {
+                let bounds = ClockBounds::of(digest.clock, digest.at, (digest.at, now));
+                Ok(Box::new(digest.sighted(&bounds)))
+            }
+            AnswerBody::Peer(PeerAnswer::Replica(ReplicaReply::Probed(digest))) => match sent {
+                None => Err(Refusal::NoAnswer),
+                Some(sent) => {
+                    let exchange = ClockBounds::of(digest.clock, digest.at, (sent, now));
+                    let known = self.clocks.get(&from).map(|known| known.and(exchange));
+                    let bounds = known.unwrap_or(exchange);
+                    self.clocks.insert(from.clone(), bounds);
+                    Ok(Box::new(digest.sighted(&bounds)))
+                }
+            },
+            AnswerBody::Own(ReplicaReply::Refused(refusal))
+            | AnswerBody::Peer(
+                PeerAnswer::Replica(ReplicaReply::Refused(refusal)) | PeerAnswer::Refused(refusal),
+            ) => Err(refusal),
+            AnswerBody::Own(_) | AnswerBody::Peer(_) | AnswerBody::Coordinated(_) => Err(Refusal::NoAnswer),
+        };
+        Input::Probed { from, result }
+    }
+
+    /// When the question that was answered had left.
+    fn note_latency(
+        &mut self,
+        now: Moment,
+        id: OperationId,
+        (from, kind): (&NodeId, Kind),
+        answer: &PeerAnswer,
+    ) -> Option<Moment> {
+        let operation = self.operations.get_mut(&id)?;
+        let at = operation.asked.iter().position(|(node, asked, _)| node == from && *asked == kind)?;
+        let (node, _, sent) = operation.asked.swap_remove(at);
         let served =
             matches!(answer, PeerAnswer::Replica(ReplicaReply::Fetched(_) | ReplicaReply::Applied { .. }));
         // Only reads are hedged; an acknowledgement waits for a sync and says little about them.
         if served && matches!(operation.machine, Machine::Read(_)) {
             self.latencies.entry(node).or_default().observe(now.micros_since(sent));
         }
+        Some(sent)
     }
 
     /// Makes room by following one answered operation no longer. False if all are still owed an answer.
@@ -470,6 +531,15 @@ impl<C> Operation<C> {
             Effect::Coordinate => self.coordinate(around.wall, id, effects),
             Effect::Fetch { to } => {
                 self.ask(around, (id, follow_us), to, Asked::Fetch, ReplicaRequest::Fetch, effects);
+            }
+            Effect::Probe { to } => {
+                self.ask(around, (id, follow_us), to, Asked::Probe, ReplicaRequest::Probe, effects);
+            }
+            Effect::Judge(question) => {
+                let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
+                let Question { began, reply, .. } = *question;
+                let judged = JudgedRead { bucket, key, began, reply, judgement };
+                effects.push(CoordinatorEffect::Judged(Box::new(judged)));
             }
             Effect::Apply { to, object, repair } => {
                 let count = match repair {
@@ -529,11 +599,16 @@ impl<C> Operation<C> {
         let target =
             Target { bucket: self.bucket.clone(), key: self.key.clone(), settings: self.version.clone() };
         let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
-        let tag = tag(id, if asked == Asked::Fetch { Kind::Fetch } else { Kind::Apply });
+        let kind = match asked {
+            Asked::Fetch => Kind::Fetch,
+            Asked::Probe => Kind::Probe,
+            Asked::Apply => Kind::Apply,
+        };
+        let tag = tag(id, kind);
         if to == *around.view.me {
             return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });
         }
-        self.asked.push((to.clone(), around.now));
+        self.asked.push((to.clone(), kind, around.now));
         let request = PeerRequest::Replica(target, request);
         effects.push(CoordinatorEffect::Send { to, request, deadline, tag });
     }
@@ -630,6 +705,7 @@ enum Kind {
     Fetch = 0,
     Apply = 1,
     Forward = 2,
+    Probe = 3,
 }
 
 fn tag(id: OperationId, kind: Kind) -> u64 {
@@ -640,7 +716,8 @@ fn untag(tag: u64) -> (OperationId, Kind) {
     let kind = match tag % 4 {
         0 => Kind::Fetch,
         1 => Kind::Apply,
-        _ => Kind::Forward,
+        2 => Kind::Forward,
+        _ => Kind::Probe,
     };
     (OperationId(tag / 4), kind)
 }

@@ -84,7 +84,9 @@ impl WriteMachine {
         match input {
             Input::Coordinated(reply) => self.coordinated(*reply, effects),
             Input::Replica { from, to: Asked::Apply, reply } => self.acknowledged(&from, reply, effects),
-            Input::Replica { to: Asked::Fetch, .. } | Input::Forwarded { .. } => {}
+            Input::Replica { to: Asked::Fetch | Asked::Probe, .. }
+            | Input::Probed { .. }
+            | Input::Forwarded { .. } => {}
         }
         self.settle(now, effects);
     }
@@ -169,7 +171,7 @@ impl WriteMachine {
                 let counts = planted::has(Bug::CountRefusals);
                 self.tally.add(from, if counts { Ok(()) } else { Err(refusal) });
             }
-            ReplicaReply::Fetched(_) => return,
+            ReplicaReply::Fetched(_) | ReplicaReply::Probed(_) => return,
         }
         if self.replied {
             return;

@@ -343,7 +343,7 @@ impl Backfill {
             // Not this node's by its own ring: it need not have it.
             ReplicaReply::Applied { .. } | ReplicaReply::Refused(Refusal::WrongRing) => {}
             ReplicaReply::Refused(refusal) => pull.failed = Some(*refusal),
-            ReplicaReply::Fetched(_) => pull.failed = Some(Refusal::NoAnswer),
+            ReplicaReply::Fetched(_) | ReplicaReply::Probed(_) => pull.failed = Some(Refusal::NoAnswer),
         }
         self.go_on(now, view, peer, effects);
     }

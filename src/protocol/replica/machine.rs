@@ -8,6 +8,7 @@ use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target};
+use crate::protocol::staleness::History;
 use crate::protocol::time::{Hlc, Moment};
 use crate::protocol::view::View;
 
@@ -103,16 +104,18 @@ pub struct Replica<W> {
     next_ticket: u64,
     parked: Vec<ReplicaAsk<W>>,
     keep_write_ids_us: u64,
+    history: History,
 }
 
 type Effects<W> = Vec<ReplicaEffect<W>>;
 
 impl<W> Replica<W> {
-    /// A replica with nothing under way, which remembers superseded write ids for `keep_write_ids_us`: twice
-    /// `limits.timeout`.
+    /// A replica with nothing under way, which remembers superseded write ids, and in memory recent states, for
+    /// `keep_write_ids_us`: twice `limits.timeout`. `clock` names the clock of its moments, which is another for each run.
     #[must_use]
-    pub fn new(keep_write_ids_us: u64) -> Self {
-        Self { waiting: BTreeMap::new(), next_ticket: 0, parked: Vec::new(), keep_write_ids_us }
+    pub fn new(keep_write_ids_us: u64, clock: u64) -> Self {
+        let history = History::new(clock, keep_write_ids_us);
+        Self { waiting: BTreeMap::new(), next_ticket: 0, parked: Vec::new(), keep_write_ids_us, history }
     }
 
     /// How many acknowledgements wait for a sync.
@@ -131,6 +134,7 @@ impl<W> Replica<W> {
     /// acknowledgement that follows it once the write is durable.
     pub fn coordinate<H: ReplicaHost>(
         &mut self,
+        now: Moment,
         view: View<'_>,
         host: &mut H,
         coordinate: Coordinate,
@@ -138,7 +142,7 @@ impl<W> Replica<W> {
         effects: &mut Effects<W>,
     ) {
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
-        let reply = self.stamp(view, host, coordinate).unwrap_or_else(CoordinateReply::Refused);
+        let reply = self.stamp(now, view, host, coordinate).unwrap_or_else(CoordinateReply::Refused);
         if reply == CoordinateReply::Refused(Refusal::Damaged) {
             effects.push(ReplicaEffect::Damaged { bucket, key });
         }
@@ -154,7 +158,8 @@ impl<W> Replica<W> {
 
     /// The atomic step: read the own object, take the next counter, stamp the clock, write it back.
     fn stamp<H: ReplicaHost>(
-        &self,
+        &mut self,
+        now: Moment,
         view: View<'_>,
         host: &mut H,
         coordinate: Coordinate,
@@ -183,8 +188,10 @@ impl<W> Replica<W> {
         if planted::has(Bug::RestartCounterOfDeletedKey) && deleted {
             dot.counter = 1;
         }
-        let Written { object, answered, created } = carry_out(held, coordinate, dot, hlc, horizon);
+        let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
+        let Written { object, answered, created } = carry_out(held.clone(), coordinate, dot, hlc, horizon);
         host.write(&slot, &object)?;
+        self.history.changed(now, &bucket, &key, &held, &object);
         Ok(CoordinateReply::Stamped { object, answered, created, again: false })
     }
 
@@ -225,7 +232,7 @@ impl<W> Replica<W> {
             return self.park(ask, from, effects);
         }
         let ReplicaAsk { target, request, to, .. } = ask;
-        match self.serve(view, host, &target, request, effects) {
+        match self.serve((now, view), host, &target, request, effects) {
             Ok(reply @ ReplicaReply::Applied { .. }) => self.when_durable(host, to, reply, effects),
             Ok(reply) => effects.push(ReplicaEffect::Answer { to, reply }),
             Err(refusal) => {
@@ -243,7 +250,7 @@ impl<W> Replica<W> {
 
     fn serve<H: ReplicaHost>(
         &mut self,
-        view: View<'_>,
+        (now, view): (Moment, View<'_>),
         host: &mut H,
         target: &Target,
         request: ReplicaRequest,
@@ -262,6 +269,16 @@ impl<W> Replica<W> {
                     Held::Damaged => Err(Refusal::Damaged),
                 }
             }
+            ReplicaRequest::Probe if !host.serves(partition) => Err(Refusal::Incomplete),
+            ReplicaRequest::Probe => {
+                let held = match host.read(&slot)? {
+                    Held::Object(object) => Some(object),
+                    Held::Nothing => None,
+                    Held::Damaged => return Err(Refusal::Damaged),
+                };
+                let digest = self.history.digest(now, &target.bucket, &target.key, held.as_ref());
+                Ok(ReplicaReply::Probed(Box::new(digest)))
+            }
             ReplicaRequest::Apply(incoming) => {
                 self.room_to_wait()?;
                 let held = match host.read(&slot)? {
@@ -272,11 +289,11 @@ impl<W> Replica<W> {
                     Held::Damaged if !host.serves(partition) => {
                         let Target { bucket, key, .. } = target.clone();
                         effects.push(ReplicaEffect::Damaged { bucket, key });
-                        return self.replace(host, &slot, &incoming);
+                        return self.replace(now, host, (&target.bucket, &target.key, &slot), &incoming);
                     }
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
-                self.join(host, &slot, &held, &incoming)
+                self.join(now, host, (&target.bucket, &target.key, &slot), &held, &incoming)
             }
         }
     }
@@ -284,6 +301,7 @@ impl<W> Replica<W> {
     /// Merges into the own object, damaged or not, what enough other homes hold of it.
     pub fn heal<H: ReplicaHost>(
         &mut self,
+        now: Moment,
         view: View<'_>,
         host: &mut H,
         (bucket, key): (&BucketName, &Key),
@@ -294,11 +312,11 @@ impl<W> Replica<W> {
         let healed = place(view, host, bucket, key).and_then(|(_, slot)| {
             self.room_to_wait()?;
             match host.read(&slot)? {
-                Held::Object(held) => self.join(host, &slot, &held, merged),
-                Held::Nothing => self.join(host, &slot, &Object::new(), merged),
+                Held::Object(held) => self.join(now, host, (bucket, key, &slot), &held, merged),
+                Held::Nothing => self.join(now, host, (bucket, key, &slot), &Object::new(), merged),
                 Held::Damaged => {
                     effects.push(ReplicaEffect::Count(ReplicaCount::DamagedHealed));
-                    self.replace(host, &slot, merged)
+                    self.replace(now, host, (bucket, key, &slot), merged)
                 }
             }
         });
@@ -309,16 +327,18 @@ impl<W> Replica<W> {
     }
 
     fn join<H: ReplicaHost>(
-        &self,
+        &mut self,
+        now: Moment,
         host: &mut H,
-        slot: &H::Slot,
+        (bucket, key, slot): (&BucketName, &Key, &H::Slot),
         held: &Object,
         incoming: &Object,
     ) -> Result<ReplicaReply, Refusal> {
-        let now = host.shown();
-        let merged = merge(held, incoming, now, now.minus_micros(self.keep_write_ids_us));
+        let clock = host.shown();
+        let merged = merge(held, incoming, clock, clock.minus_micros(self.keep_write_ids_us));
         if let Some(merged) = &merged {
             host.write(slot, merged)?;
+            self.history.changed(now, bucket, key, held, merged);
         }
         Ok(ReplicaReply::Applied { siblings: live_versions(merged.as_ref().unwrap_or(held)) })
     }
@@ -328,15 +348,17 @@ impl<W> Replica<W> {
     /// What this node wrote under the key and nobody else has is forgotten, so it must not say any more that it has
     /// seen "all of its dots" of the key: its next dots are another actor's.
     fn replace<H: ReplicaHost>(
-        &self,
+        &mut self,
+        now: Moment,
         host: &mut H,
-        slot: &H::Slot,
+        (bucket, key, slot): (&BucketName, &Key, &H::Slot),
         object: &Object,
     ) -> Result<ReplicaReply, Refusal> {
         if !planted::has(Bug::KeepActorOfDamagedRecord) {
             host.renew_actor()?;
         }
         host.write(slot, object)?;
+        self.history.replaced(now, bucket, key, object);
         Ok(ReplicaReply::Applied { siblings: live_versions(object) })
     }
 

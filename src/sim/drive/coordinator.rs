@@ -82,6 +82,7 @@ impl World {
                 };
                 self.answer_peer(at, request, answer);
             }
+            CoordinatorEffect::Judged(read) => self.judged(at, &read),
             CoordinatorEffect::Count(count, times) => self.count(count.name(), times),
         }
     }

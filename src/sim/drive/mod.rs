@@ -120,8 +120,8 @@ impl World {
                 Task::Heal { bucket, key, merged, tag } => {
                     let target = (self.names.key_index(&bucket, &key), merged.context().clone());
                     let way = Way { to: ReplyTo::Coordinator { tag }, key: target.0, promise: target.1 };
-                    self.replica(node, true, |core, _, view, host, effects| {
-                        core.heal(view, host, (&bucket, &key), &merged, way, effects);
+                    self.replica(node, true, |core, now, view, host, effects| {
+                        core.heal(now, view, host, (&bucket, &key), &merged, way, effects);
                     });
                 }
                 Task::Peer(event) => self.peer_event(node, event),

@@ -75,6 +75,6 @@ impl World {
 pub(super) fn leg_of(request: &ReplicaRequest) -> Leg {
     match request {
         ReplicaRequest::Apply(_) => Leg::Write,
-        ReplicaRequest::Fetch => Leg::Read,
+        ReplicaRequest::Fetch | ReplicaRequest::Probe => Leg::Read,
     }
 }

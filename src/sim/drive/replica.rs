@@ -86,8 +86,8 @@ impl World {
     pub(super) fn coordinate(&mut self, at: NodeIndex, coordinate: Coordinate, tag: u64) {
         let copy = Some(Box::new(coordinate.clone()));
         let way = Way { to: ReplyTo::Coordinator { tag }, key: None, promise: CausalContext::new() };
-        self.replica_with(at, true, copy, |core, _, view, host, effects| {
-            core.coordinate(view, host, coordinate, (tag, way), effects);
+        self.replica_with(at, true, copy, |core, now, view, host, effects| {
+            core.coordinate(now, view, host, coordinate, (tag, way), effects);
         });
     }
 
@@ -258,7 +258,7 @@ impl World {
         let key = self.names.key_index(&target.bucket, &target.key);
         let promise = match request {
             ReplicaRequest::Apply(object) => object.context().clone(),
-            ReplicaRequest::Fetch => CausalContext::new(),
+            ReplicaRequest::Fetch | ReplicaRequest::Probe => CausalContext::new(),
         };
         Way { to, key, promise }
     }

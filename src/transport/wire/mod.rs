@@ -2,6 +2,7 @@
 //!
 //! Names are checked and numbers narrowed when a message is read; what does not fit is refused whole.
 
+mod digest;
 mod object;
 mod operation;
 mod refusal;
@@ -10,6 +11,7 @@ mod settings;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use digest::WireDigest;
 pub use object::{WireContext, WireObject, WireSuperseded, WireValue, WireVersion};
 pub use operation::{WireError, WireOutcome, WireWrite, WireWriteReply};
 pub use refusal::WireRefusal;
@@ -29,6 +31,8 @@ pub enum WireRequest {
     Apply(WireTarget, WireObject),
     /// [`ReplicaRequest::Fetch`].
     Fetch(WireTarget),
+    /// [`ReplicaRequest::Probe`].
+    Probe(WireTarget),
     /// [`PeerRequest::Forward`].
     Forward(Box<WireWrite>, u128, WireSettingsVersion),
     /// [`PeerRequest::FetchSettings`].
@@ -57,6 +61,8 @@ pub enum WireAnswer {
     Applied(u16),
     /// [`ReplicaReply::Fetched`].
     Fetched(Option<WireObject>),
+    /// [`ReplicaReply::Probed`].
+    Probed(Box<WireDigest>),
     /// [`ReplicaReply::Refused`].
     ReplicaRefused(WireRefusal),
     /// [`PeerAnswer::Forwarded`].
@@ -132,6 +138,7 @@ impl From<&PeerRequest> for WireRequest {
                 Self::Apply(target.into(), object.into())
             }
             PeerRequest::Replica(target, ReplicaRequest::Fetch) => Self::Fetch(target.into()),
+            PeerRequest::Replica(target, ReplicaRequest::Probe) => Self::Probe(target.into()),
             PeerRequest::Forward(write, write_id, version) => {
                 Self::Forward(Box::new(write.into()), write_id.0, version.into())
             }
@@ -158,6 +165,7 @@ impl TryFrom<WireRequest> for PeerRequest {
                 Self::Replica(target.try_into()?, ReplicaRequest::Apply(object.into()))
             }
             WireRequest::Fetch(target) => Self::Replica(target.try_into()?, ReplicaRequest::Fetch),
+            WireRequest::Probe(target) => Self::Replica(target.try_into()?, ReplicaRequest::Probe),
             WireRequest::Forward(write, write_id, version) => {
                 Self::Forward((*write).try_into()?, WriteId(write_id), version.try_into()?)
             }
@@ -181,6 +189,7 @@ impl From<&PeerAnswer> for WireAnswer {
             PeerAnswer::Replica(ReplicaReply::Fetched(object)) => {
                 Self::Fetched(object.as_ref().map(WireObject::from))
             }
+            PeerAnswer::Replica(ReplicaReply::Probed(digest)) => Self::Probed(Box::new((&**digest).into())),
             PeerAnswer::Replica(ReplicaReply::Refused(refusal)) => Self::ReplicaRefused((*refusal).into()),
             PeerAnswer::Forwarded(result) => Self::Forwarded(Box::new(match &**result {
                 Ok(reply) => Ok(reply.into()),
@@ -215,6 +224,9 @@ impl TryFrom<WireAnswer> for PeerAnswer {
         Ok(match answer {
             WireAnswer::Applied(siblings) => Self::Replica(ReplicaReply::Applied { siblings }),
             WireAnswer::Fetched(object) => Self::Replica(ReplicaReply::Fetched(object.map(Object::from))),
+            WireAnswer::Probed(digest) => {
+                Self::Replica(ReplicaReply::Probed(Box::new((*digest).try_into()?)))
+            }
             WireAnswer::ReplicaRefused(refusal) => Self::Replica(ReplicaReply::Refused(refusal.into())),
             WireAnswer::Forwarded(result) => Self::Forwarded(Box::new(match *result {
                 Ok(reply) => Ok(reply.try_into()?),

@@ -1,0 +1,90 @@
+//! What a home says of the states of a key that it was in lately.
+
+use crate::protocol::causality::{CausalContext, Object};
+use crate::protocol::ids::Dot;
+use crate::protocol::staleness::bounds::{ClockBounds, Interval};
+use crate::protocol::time::{Hlc, Moment};
+
+/// How many states a digest holds at the most; the newest are kept.
+pub const STATES_MAX: usize = 16;
+
+/// A version that lived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenVersion {
+    /// Its name.
+    pub dot: Dot,
+    /// Its write time.
+    pub hlc: Hlc,
+    /// The W it was written with.
+    pub w: u8,
+}
+
+/// A state of a key at one home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenState {
+    /// When the home came to it, by its own monotonic clock; none if that was before its history begins.
+    pub applied_at: Option<Moment>,
+    /// All that the home had seen of the key by then.
+    pub context: CausalContext,
+    /// What lived.
+    pub versions: Vec<SeenVersion>,
+}
+
+impl SeenState {
+    /// The state that `object` is in.
+    #[must_use]
+    pub fn of(object: &Object, applied_at: Option<Moment>) -> Self {
+        let versions = object.versions().iter();
+        let versions = versions
+            .map(|version| SeenVersion { dot: version.dot, hlc: version.hlc, w: version.w })
+            .collect();
+        Self { applied_at, context: object.context().clone(), versions }
+    }
+}
+
+/// The answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// Which clock the moments are of: another run of the home has another.
+    pub clock: u64,
+    /// When the home answered.
+    pub at: Moment,
+    /// Since when nothing of the key's history is missing.
+    pub complete_since: Moment,
+    /// The states, the oldest first; never empty. The first holds since `complete_since` at the latest.
+    pub states: Vec<SeenState>,
+}
+
+/// A state, by the clock of whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SightedState {
+    /// When the home came to it; none if that was before its history begins.
+    pub applied: Option<Interval>,
+    /// All that the home had seen of the key by then.
+    pub context: CausalContext,
+    /// What lived.
+    pub versions: Vec<SeenVersion>,
+}
+
+/// A digest, by the clock of whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Since when nothing is missing.
+    pub complete_since: Interval,
+    /// The states, the oldest first.
+    pub states: Vec<SightedState>,
+}
+
+impl Digest {
+    /// Tells it by the clock that `bounds` relates the home's to.
+    #[must_use]
+    pub fn sighted(self, bounds: &ClockBounds) -> Sighting {
+        let local = |moment| bounds.local(moment);
+        let states = self.states.into_iter().map(|state| SightedState {
+            applied: state.applied_at.map(local),
+            context: state.context,
+            versions: state.versions,
+        });
+        Sighting { complete_since: local(self.complete_since), states: states.collect() }
+    }
+}

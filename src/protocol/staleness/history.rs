@@ -1,0 +1,195 @@
+//! The states that the keys of a replica were in lately, in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::digest::{Digest, STATES_MAX, SeenState};
+use crate::protocol::causality::Object;
+use crate::protocol::ids::{BucketName, Key};
+use crate::protocol::time::Moment;
+
+/// How many changes are remembered, of all keys together. The oldest goes first, and with it the claim to know what
+/// was before.
+pub const EVENTS_MAX: usize = 32_768;
+
+type Place = (BucketName, Key);
+
+#[derive(Debug)]
+struct KeyHistory {
+    /// The oldest is the state before all changes that are remembered.
+    states: VecDeque<SeenState>,
+}
+
+/// What changed lately.
+#[derive(Debug)]
+pub struct History {
+    /// Which clock its moments are of.
+    clock: u64,
+    window_us: u64,
+    /// Since when nothing is missing; none before the first look.
+    complete_since: Option<Moment>,
+    keys: BTreeMap<Place, KeyHistory>,
+    changes: VecDeque<(Moment, Place)>,
+}
+
+impl History {
+    /// An empty one, of at least the last `window_us` once so much has passed. `clock` names the clock of its moments.
+    #[must_use]
+    pub fn new(clock: u64, window_us: u64) -> Self {
+        Self { clock, window_us, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
+    }
+
+    /// A key has come from one state to another.
+    pub fn changed(&mut self, now: Moment, bucket: &BucketName, key: &Key, before: &Object, after: &Object) {
+        self.complete_since.get_or_insert(now);
+        self.forget(now);
+        let place = (bucket.clone(), key.clone());
+        let history = self
+            .keys
+            .entry(place.clone())
+            .or_insert_with(|| KeyHistory { states: VecDeque::from([SeenState::of(before, None)]) });
+        history.states.push_back(SeenState::of(after, Some(now)));
+        self.changes.push_back((now, place));
+    }
+
+    /// What a key held was lost, and is now `after`: what the home had before counts no more.
+    pub fn replaced(&mut self, now: Moment, bucket: &BucketName, key: &Key, after: &Object) {
+        self.keys.remove(&(bucket.clone(), key.clone()));
+        self.changed(now, bucket, key, &Object::new(), after);
+    }
+
+    /// What is known of a key that holds `object` now.
+    pub fn digest(&mut self, now: Moment, bucket: &BucketName, key: &Key, object: Option<&Object>) -> Digest {
+        let mut complete_since = *self.complete_since.get_or_insert(now);
+        let known = self.keys.get(&(bucket.clone(), key.clone()));
+        let states = match known {
+            None => {
+                vec![object.map_or_else(|| SeenState::of(&Object::new(), None), |o| SeenState::of(o, None))]
+            }
+            Some(history) => {
+                let skipped = history.states.len().saturating_sub(STATES_MAX);
+                let mut states: Vec<SeenState> = history.states.iter().skip(skipped).cloned().collect();
+                if let Some(oldest) = states.first_mut().filter(|_| skipped > 0) {
+                    complete_since = complete_since.max(oldest.applied_at.take().unwrap_or(complete_since));
+                }
+                states
+            }
+        };
+        Digest { clock: self.clock, at: now, complete_since, states }
+    }
+
+    /// How many changes are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Forgets what is too old, or too much.
+    fn forget(&mut self, now: Moment) {
+        while let Some((at, _)) = self.changes.front() {
+            if now.micros_since(*at) < self.window_us && self.changes.len() < EVENTS_MAX {
+                return;
+            }
+            let Some((at, place)) = self.changes.pop_front() else { return };
+            self.complete_since = self.complete_since.max(Some(at));
+            let Some(history) = self.keys.get_mut(&place) else { continue };
+            // Not if it is of a state that counts no more.
+            while history.states.get(1).is_some_and(|next| next.applied_at.is_some_and(|then| then <= at)) {
+                history.states.pop_front();
+            }
+            if history.states.len() <= 1 {
+                self.keys.remove(&place);
+            } else if let Some(oldest) = history.states.front_mut() {
+                oldest.applied_at = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::causality::CausalContext;
+    use crate::protocol::ids::ActorId;
+
+    const WINDOW_US: u64 = 1_000;
+
+    fn object(counter: u64) -> Object {
+        Object::from_parts(CausalContext::from_parts([(ActorId(1), counter)], []), Vec::new(), Vec::new())
+    }
+
+    fn place() -> (BucketName, Key) {
+        (BucketName::new("b").unwrap(), Key::new("k"))
+    }
+
+    fn changed(history: &mut History, now: u64, counter: u64) {
+        let (bucket, key) = place();
+        history.changed(Moment(now), &bucket, &key, &object(counter - 1), &object(counter));
+    }
+
+    fn digest(history: &mut History, now: u64, counter: u64) -> (u64, Vec<(Option<u64>, u64)>) {
+        let (bucket, key) = place();
+        let digest = history.digest(Moment(now), &bucket, &key, Some(&object(counter)));
+        let states = digest.states.iter();
+        let states = states.map(|state| (state.applied_at.map(|at| at.0), state.context.up_to(ActorId(1))));
+        (digest.complete_since.0, states.collect())
+    }
+
+    #[test]
+    fn a_digest_tells_the_states_of_the_window_and_the_one_before() {
+        let mut history = History::new(1, WINDOW_US);
+        changed(&mut history, 10, 1);
+        changed(&mut history, 600, 2);
+        changed(&mut history, 900, 3);
+        assert_eq!(
+            digest(&mut history, 950, 3),
+            (10, vec![(None, 0), (Some(10), 1), (Some(600), 2), (Some(900), 3)])
+        );
+        changed(&mut history, 1_700, 4);
+        assert_eq!(digest(&mut history, 1_700, 4), (600, vec![(None, 2), (Some(900), 3), (Some(1_700), 4)]));
+    }
+
+    #[test]
+    fn a_key_that_did_not_change_is_told_as_it_is() {
+        let mut history = History::new(1, WINDOW_US);
+        assert_eq!(digest(&mut history, 50, 7), (50, vec![(None, 7)]));
+        changed(&mut history, 60, 8);
+        history.changed(Moment(5_000), &BucketName::new("x").unwrap(), &place().1, &object(1), &object(2));
+        assert_eq!(history.len(), 1);
+        assert_eq!(digest(&mut history, 5_001, 8), (60, vec![(None, 8)]));
+    }
+
+    #[test]
+    fn the_newest_states_are_told_where_there_are_too_many() {
+        let mut history = History::new(1, 1_000_000);
+        (1..=40).for_each(|counter| changed(&mut history, counter * 10, counter));
+        let (complete_since, states) = digest(&mut history, 500, 40);
+        assert_eq!(
+            (states.len(), states.first().copied(), complete_since),
+            (STATES_MAX, Some((None, 25)), 250)
+        );
+    }
+
+    #[test]
+    fn what_was_lost_counts_no_more() {
+        let mut history = History::new(1, WINDOW_US);
+        changed(&mut history, 10, 5);
+        let (bucket, key) = place();
+        history.replaced(Moment(20), &bucket, &key, &object(2));
+        assert_eq!(digest(&mut history, 30, 2), (10, vec![(None, 0), (Some(20), 2)]));
+        changed(&mut history, 1_015, 3);
+        assert_eq!(digest(&mut history, 1_015, 3), (10, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut history = History::new(1, u64::MAX);
+        (1..=EVENTS_MAX as u64 + 10).for_each(|counter| changed(&mut history, counter, counter));
+        assert_eq!(history.len(), EVENTS_MAX);
+    }
+}

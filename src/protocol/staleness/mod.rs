@@ -1,0 +1,21 @@
+//! Whether a read was stale, and by how much: what homes say of their recent states, when that was by the
+//! coordinator's clock, and the verdict.
+//!
+//! ```text
+//! replica: History ── Digest ──> coordinator: ClockBounds ── Sighting ──> judge ──> Judgement
+//! ```
+//!
+//! A verdict is never better than the truth: what was not observed is unknown, what cannot be ordered is suspect, and
+//! neither counts as fresh.
+
+mod bounds;
+mod digest;
+mod history;
+mod sample;
+mod verdict;
+
+pub use bounds::{ClockBounds, DRIFT_PPM, Interval};
+pub use digest::{Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting};
+pub use history::{EVENTS_MAX, History};
+pub use sample::Sampling;
+pub use verdict::{HomeView, Judgement, Question, UnknownCause, Verdict, judge};

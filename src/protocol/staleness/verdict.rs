@@ -1,0 +1,325 @@
+//! The verdict on a read.
+
+use std::collections::BTreeMap;
+
+use super::digest::{SeenVersion, Sighting};
+use crate::planted::{self, Bug};
+use crate::protocol::causality::CausalContext;
+use crate::protocol::ids::{Dot, NodeId};
+use crate::protocol::message::Refusal;
+use crate::protocol::time::{Hlc, Moment};
+
+/// Exactly one of these is said of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// A committed version was missed.
+    Stale,
+    /// No miss is certain, but one is undecided.
+    Suspect,
+    /// Neither; but some home had a newer version that was not committed.
+    Behind,
+    /// None of these, and so few homes are unknown that none can have been missed. Whether all are known.
+    Fresh {
+        /// Whether every home is known.
+        all: bool,
+    },
+    /// Anything else.
+    Unknown(UnknownCause),
+}
+
+/// Why nothing can be said of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnknownCause {
+    /// Homes could not be asked, or refused.
+    ReplicaDown,
+    /// Homes did not answer in time.
+    Timeout,
+}
+
+impl Verdict {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Suspect => "suspect",
+            Self::Behind => "behind",
+            Self::Fresh { .. } => "fresh",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+/// What is known of a home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HomeView {
+    /// What it held, after the read began, is part of the reply.
+    InReply,
+    /// It has told its recent states.
+    Sighted(Sighting),
+    /// It has told nothing.
+    Unanswered(Refusal),
+}
+
+/// A read that was answered, and what is known of all homes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// When the coordinator accepted it.
+    pub began: Moment,
+    /// All that the reply covers.
+    pub reply: CausalContext,
+    /// The write time of the newest version in the reply.
+    pub returned: Option<Hlc>,
+    /// The lowest W that a write of the bucket may choose.
+    pub w_min: u8,
+    /// The homes.
+    pub homes: Vec<(NodeId, HomeView)>,
+}
+
+/// What is said of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// For how long what it returned had been superseded, in microseconds; 0 unless stale.
+    pub exposure_us: u64,
+    /// How much older what it returned was than the newest version it missed, by write times, in microseconds; never
+    /// less than the exposure.
+    pub age_us: u64,
+}
+
+/// Whether a home had a version when a read began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Had {
+    /// Clearly, since a moment that is known, or not.
+    Yes(Option<Moment>),
+    No,
+    Undecided,
+    Forgotten,
+}
+
+/// Says what is certain of a read.
+#[must_use]
+pub fn judge(question: &Question) -> Judgement {
+    let candidates = candidates(question);
+    let (mut suspect, mut behind) = (false, false);
+    let mut missed: Vec<(Option<SeenVersion>, Option<Moment>)> = Vec::new();
+    for (dot, version) in candidates {
+        let had = question.homes.iter().map(|(_, home)| home.had(dot, question.began));
+        let (mut since, mut possible) = (Vec::new(), 0_usize);
+        for had in had {
+            match had {
+                Had::Yes(at) => since.push(at),
+                Had::No => {}
+                Had::Undecided | Had::Forgotten => possible += 1,
+            }
+        }
+        behind |= !since.is_empty();
+        let w = usize::from(version.map_or(question.w_min, |version| version.w));
+        if since.len() < w || version.is_none() {
+            // What it replaced there long ago is not told any more, and may have been written with a lower W.
+            suspect |= since.len() + possible >= w.min(question.w_min.into());
+            continue;
+        }
+        // Those that came to it before the history begins came first.
+        since.sort_unstable();
+        missed.push((version, since.get(w.saturating_sub(1)).copied().flatten()));
+    }
+    let verdict = match (missed.is_empty(), suspect, behind) {
+        (false, ..) => Verdict::Stale,
+        (true, true, _) => Verdict::Suspect,
+        (true, false, true) => Verdict::Behind,
+        (true, false, false) => question.fresh_or_unknown(),
+    };
+    let (exposure_us, age_us) = question.ages(&missed);
+    Judgement { verdict, exposure_us, age_us }
+}
+
+/// The dots that some home has seen and the reply does not cover, with what is known of each.
+///
+/// A context names what it covers by its highest dots: whatever lies below one of them, and was missed as well, was had
+/// by all homes that had the one above.
+fn candidates(question: &Question) -> BTreeMap<Dot, Option<SeenVersion>> {
+    let mut candidates = BTreeMap::new();
+    let sightings = question.homes.iter().filter_map(|(_, home)| match home {
+        HomeView::Sighted(sighting) => Some(sighting),
+        HomeView::InReply | HomeView::Unanswered(_) => None,
+    });
+    for state in sightings.flat_map(|sighting| &sighting.states) {
+        for version in state.versions.iter().filter(|version| !question.reply.covers(version.dot)) {
+            candidates.insert(version.dot, Some(*version));
+        }
+        let vector = state.context.vector().iter().map(|&(actor, counter)| Dot { actor, counter });
+        for dot in vector.chain(state.context.cloud().iter().copied()) {
+            if !question.reply.covers(dot) {
+                candidates.entry(dot).or_insert(None);
+            }
+        }
+    }
+    candidates
+}
+
+impl HomeView {
+    fn had(&self, dot: Dot, began: Moment) -> Had {
+        let sighting = match self {
+            // Else the reply would cover it.
+            Self::InReply => return Had::No,
+            Self::Unanswered(_) => return Had::Forgotten,
+            Self::Sighted(sighting) => sighting,
+        };
+        let Some(state) = sighting.states.iter().find(|state| state.context.covers(dot)) else {
+            return Had::No;
+        };
+        if planted::has(Bug::ProbeIsThen) {
+            return Had::Yes(None);
+        }
+        if planted::has(Bug::SkewIsTolerance)
+            && state.applied.is_some_and(|applied| applied.to.plus_micros(500_000) > began)
+        {
+            return Had::No;
+        }
+        match state.applied {
+            Some(applied) if applied.before(began) => Had::Yes(Some(applied.to)),
+            Some(applied) if applied.after(began) => Had::No,
+            Some(_) => Had::Undecided,
+            None if sighting.complete_since.before(began) => Had::Yes(None),
+            None => Had::Forgotten,
+        }
+    }
+}
+
+impl Question {
+    /// No home is known to have had anything that the reply lacks.
+    fn fresh_or_unknown(&self) -> Verdict {
+        let unanswered = self.homes.iter().filter_map(|(_, home)| match home {
+            HomeView::Unanswered(refusal) => Some(*refusal),
+            HomeView::InReply | HomeView::Sighted(_) => None,
+        });
+        let unanswered: Vec<Refusal> = unanswered.collect();
+        if unanswered.len() < usize::from(self.w_min.max(1)) || planted::has(Bug::UnansweredIsFresh) {
+            return Verdict::Fresh { all: unanswered.is_empty() };
+        }
+        let late = |refusal: &Refusal| matches!(refusal, Refusal::NoAnswer | Refusal::Deadline);
+        Verdict::Unknown(if unanswered.iter().any(late) {
+            UnknownCause::Timeout
+        } else {
+            UnknownCause::ReplicaDown
+        })
+    }
+
+    fn ages(&self, missed: &[(Option<SeenVersion>, Option<Moment>)]) -> (u64, u64) {
+        let newest = missed.iter().filter_map(|(version, _)| version.map(|version| version.hlc)).max();
+        let Some(newest) = newest else { return (0, 0) };
+        let older = self.returned.map_or(0, |returned| newest.wall().0.saturating_sub(returned.wall().0));
+        let known = missed.iter().filter_map(|(_, since)| since.map(|since| self.began.micros_since(since)));
+        let exposure = known.max().unwrap_or(older);
+        (exposure, older.max(exposure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ids::ActorId;
+    use crate::protocol::staleness::{Interval, SightedState};
+
+    const BEGAN: Moment = Moment(1_000_000);
+
+    fn dot(counter: u64) -> Dot {
+        Dot { actor: ActorId(1), counter }
+    }
+
+    fn up_to(counter: u64) -> CausalContext {
+        CausalContext::from_parts([(ActorId(1), counter)], [])
+    }
+
+    fn at(from: u64, to: u64) -> Option<Interval> {
+        Some(Interval { from: Moment(from), to: Moment(to) })
+    }
+
+    /// A home that had version 1 for long, and came to version 2, of this W, at some time.
+    fn came(applied: Option<Interval>, w: u8) -> HomeView {
+        let state = |applied, counter| SightedState {
+            applied,
+            context: up_to(counter),
+            versions: vec![SeenVersion { dot: dot(counter), hlc: Hlc::from_wall(wall(counter * 10)), w }],
+        };
+        HomeView::Sighted(Sighting {
+            complete_since: Interval { from: Moment(10), to: Moment(20) },
+            states: vec![state(None, 1), state(applied, 2)],
+        })
+    }
+
+    fn wall(us: u64) -> crate::protocol::time::WallMicros {
+        crate::protocol::time::WallMicros(us)
+    }
+
+    /// A read at R = 1 that returned version 1.
+    fn verdict(others: Vec<HomeView>, w_min: u8) -> Judgement {
+        let homes = std::iter::once(HomeView::InReply).chain(others).enumerate();
+        judge(&Question {
+            began: BEGAN,
+            reply: up_to(1),
+            returned: Some(Hlc::from_wall(wall(10))),
+            w_min,
+            homes: homes.map(|(n, home)| (NodeId::new(&format!("n{n}")).unwrap(), home)).collect(),
+        })
+    }
+
+    const LONG_BEFORE: (u64, u64) = (500_000, 500_100);
+    const AROUND: (u64, u64) = (999_900, 1_000_100);
+    const AFTER: (u64, u64) = (1_000_001, 1_000_200);
+
+    fn of(times: [(u64, u64); 2], w: u8) -> Verdict {
+        let homes = times.map(|(from, to)| came(at(from, to), w));
+        verdict(homes.into(), w).verdict
+    }
+
+    #[test]
+    fn a_miss_is_what_w_homes_clearly_had_when_the_read_began() {
+        assert_eq!(of([LONG_BEFORE, LONG_BEFORE], 2), Verdict::Stale);
+        assert_eq!(of([LONG_BEFORE, AROUND], 2), Verdict::Suspect);
+        assert_eq!(of([LONG_BEFORE, AFTER], 2), Verdict::Behind);
+        assert_eq!(of([AFTER, AFTER], 2), Verdict::Fresh { all: true });
+        assert_eq!(of([LONG_BEFORE, AFTER], 1), Verdict::Stale);
+    }
+
+    #[test]
+    fn homes_that_say_nothing_are_not_taken_for_fresh_unless_they_are_too_few_to_matter() {
+        let down = || HomeView::Unanswered(Refusal::NotSent);
+        let fresh = || {
+            let mut home = came(None, 2);
+            if let HomeView::Sighted(sighting) = &mut home {
+                sighting.states.truncate(1);
+            }
+            home
+        };
+        assert_eq!(verdict(vec![fresh(), down()], 2).verdict, Verdict::Fresh { all: false });
+        assert_eq!(verdict(vec![fresh(), down()], 1).verdict, Verdict::Unknown(UnknownCause::ReplicaDown));
+        let late = HomeView::Unanswered(Refusal::NoAnswer);
+        assert_eq!(verdict(vec![late, down()], 2).verdict, Verdict::Unknown(UnknownCause::Timeout));
+        let had = came(at(LONG_BEFORE.0, LONG_BEFORE.1), 2);
+        assert_eq!(verdict(vec![had, down()], 2).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn what_was_replaced_long_ago_may_have_been_committed_with_a_lower_w() {
+        let mut home = came(at(LONG_BEFORE.0, LONG_BEFORE.1), 3);
+        assert_eq!(verdict(vec![home.clone(), came(at(AFTER.0, AFTER.1), 3)], 1).verdict, Verdict::Suspect);
+        // Its only trace is that the home's context has passed it.
+        if let HomeView::Sighted(sighting) = &mut home {
+            sighting.states.remove(0);
+            sighting.states[0].versions.clear();
+        }
+        assert_eq!(verdict(vec![home, came(at(AFTER.0, AFTER.1), 3)], 1).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn exposure_counts_from_the_commit_and_age_between_write_times() {
+        let homes = vec![came(at(500_000, 500_100), 2), came(at(700_000, 700_100), 2)];
+        let judgement = verdict(homes, 2);
+        assert_eq!((judgement.exposure_us, judgement.age_us), (299_900, 299_900));
+        let fresh = verdict(vec![came(at(AFTER.0, AFTER.1), 2), came(at(AFTER.0, AFTER.1), 2)], 2);
+        assert_eq!((fresh.exposure_us, fresh.age_us), (0, 0));
+    }
+}
