@@ -10,6 +10,7 @@ mod program;
 mod refusals;
 
 mod settings;
+mod staleness;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -1,9 +1,12 @@
 //! Reads.
 
 use neap::protocol::bucket::{ReadRepair, Resolution};
-use neap::protocol::coordinator::{Asked, Candidate, Effect, FanOut, ReadMachine, ReadPlan, RepairWhen};
+use neap::protocol::coordinator::{
+    Asked, Candidate, Effect, FanOut, Input, ReadMachine, ReadPlan, RepairWhen,
+};
 use neap::protocol::message::Refusal;
 use neap::protocol::operation::{OperationError, ReadReply};
+use neap::protocol::staleness::{HomeView, Interval, Question, SightedState, Sighting};
 use neap::protocol::time::{Hlc, Moment};
 
 use super::{applied, applies, fetched, fetches, node, nodes, object, refused};
@@ -13,6 +16,12 @@ const DEADLINE: Moment = Moment(2_000_000);
 const LATE: Moment = Moment(4_000_000);
 
 fn started(r: u8, repair: ReadRepair) -> (ReadMachine, Vec<Effect>) {
+    let (machine, mut effects) = started_as(r, repair, false);
+    effects.clear();
+    (machine, effects)
+}
+
+fn started_as(r: u8, repair: ReadRepair, probe: bool) -> (ReadMachine, Vec<Effect>) {
     let candidates = nodes(&["a", "b", "c"]);
     let mut machine = ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
@@ -23,14 +32,88 @@ fn started(r: u8, repair: ReadRepair) -> (ReadMachine, Vec<Effect>) {
         deadline: DEADLINE,
         follow_until: LATE,
         clock: Hlc(1),
-        probe: false,
+        probe,
         w_min: 1,
     });
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);
     assert_eq!(fetches(&effects).len(), usize::from(r));
-    effects.clear();
     (machine, effects)
+}
+
+/// A read at R = 1 of which the homes that are asked for no value are probed.
+fn probed() -> (ReadMachine, Vec<Effect>) {
+    let (machine, mut effects) = started_as(1, ReadRepair::Off, true);
+    let probes = effects.drain(..).filter_map(|effect| match effect {
+        Effect::Probe { to } => Some(to),
+        _ => None,
+    });
+    assert_eq!(probes.collect::<Vec<_>>(), nodes(&["b", "c"]));
+    (machine, effects)
+}
+
+fn question(effects: &[Effect]) -> Option<Question> {
+    let mut questions = effects.iter().filter_map(|effect| match effect {
+        Effect::Judge(question) => Some((**question).clone()),
+        _ => None,
+    });
+    let first = questions.next();
+    assert!(questions.next().is_none(), "judged twice");
+    first
+}
+
+fn sighted(from: &str, counter: u64) -> Input {
+    let state = SightedState {
+        applied: None,
+        context: object(1, 1..=counter).context().clone(),
+        versions: Vec::new(),
+    };
+    let complete_since = Interval { from: Moment(1), to: Moment(2) };
+    Input::Probed { from: node(from), result: Ok(Box::new(Sighting { complete_since, states: vec![state] })) }
+}
+
+#[test]
+fn a_read_is_judged_once_all_homes_have_told_what_they_had() {
+    let (mut machine, mut effects) = probed();
+    machine.handle(NOW, fetched("a", Some(object(1, 1..=1))), &mut effects);
+    assert!(reply(&effects).unwrap().is_ok(), "the client does not wait for probes");
+    machine.handle(NOW, sighted("b", 1), &mut effects);
+    assert_eq!((question(&effects), machine.finished()), (None, false));
+    let refused = Input::Probed { from: node("c"), result: Err(Refusal::NotSent) };
+    machine.handle(NOW, refused, &mut effects);
+    let question = question(&effects).unwrap();
+    assert!(machine.finished());
+    assert_eq!((question.began, question.w_min), (NOW, 1));
+    let homes: Vec<&HomeView> = question.homes.iter().map(|(_, home)| home).collect();
+    assert!(
+        matches!(
+            homes[..],
+            [HomeView::InReply, HomeView::Sighted(_), HomeView::Unanswered(Refusal::NotSent)]
+        ),
+        "{homes:?}"
+    );
+}
+
+#[test]
+fn probes_that_are_never_answered_end_with_the_read() {
+    let (mut machine, mut effects) = probed();
+    machine.handle(NOW, fetched("a", None), &mut effects);
+    machine.tick(LATE, &mut effects);
+    let homes = question(&effects).unwrap().homes;
+    assert!(homes[1..].iter().all(|(_, home)| *home == HomeView::Unanswered(Refusal::NoAnswer)));
+    assert!(machine.finished());
+}
+
+#[test]
+fn a_read_that_failed_gets_no_verdict() {
+    let (mut machine, mut effects) = probed();
+    for home in ["a", "b", "c"] {
+        machine.handle(NOW, refused(home, Asked::Fetch, Refusal::NotSent), &mut effects);
+    }
+    machine.handle(NOW, sighted("b", 1), &mut effects);
+    machine.handle(NOW, sighted("c", 1), &mut effects);
+    assert!(reply(&effects).unwrap().is_err());
+    assert_eq!((question(&effects), machine.finished()), (None, true));
 }
 
 fn reply(effects: &[Effect]) -> Option<Result<ReadReply, OperationError>> {

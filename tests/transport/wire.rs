@@ -7,7 +7,8 @@ use neap::protocol::message::{
 };
 use neap::protocol::operation::{OperationError, Outcome, Participation, Write, WriteBody, WriteReply};
 use neap::protocol::quorum::{Quorum, QuorumError};
-use neap::protocol::time::{Hlc, WallMicros};
+use neap::protocol::staleness::{Digest, SeenState};
+use neap::protocol::time::{Hlc, Moment, WallMicros};
 use neap::transport::codec;
 use neap::transport::wire::{WireAnswer, WireRequest};
 
@@ -78,6 +79,7 @@ fn every_request_comes_back_as_it_was() {
     for request in [
         PeerRequest::Replica(target(), ReplicaRequest::Apply(object())),
         PeerRequest::Replica(target(), ReplicaRequest::Fetch),
+        PeerRequest::Replica(target(), ReplicaRequest::Probe),
         PeerRequest::Forward(write(put), WriteId(3), SettingsVersion::DEFAULTS),
         PeerRequest::Forward(write(WriteBody::Delete), WriteId(3), version.clone()),
         PeerRequest::FetchSettings(bucket()),
@@ -132,10 +134,17 @@ fn every_answer_comes_back_as_it_was() {
         next: Some(ScanCursor(Bytes::from_static(b"n"))),
         incomplete: true,
     };
+    let digest = Digest {
+        clock: 5,
+        at: Moment(7),
+        complete_since: Moment(2),
+        states: vec![SeenState::of(&Object::new(), None), SeenState::of(&object(), Some(Moment(6)))],
+    };
     let mut answers = vec![
         PeerAnswer::Replica(ReplicaReply::Applied { siblings: 2 }),
         PeerAnswer::Replica(ReplicaReply::Fetched(Some(object()))),
         PeerAnswer::Replica(ReplicaReply::Fetched(None)),
+        PeerAnswer::Replica(ReplicaReply::Probed(Box::new(digest))),
         PeerAnswer::Replica(ReplicaReply::Refused(Refusal::Damaged)),
         PeerAnswer::Forwarded(Box::new(Ok(reply))),
         PeerAnswer::Settings(vec![settings()]),

@@ -1,0 +1,41 @@
+//! Verdicts on reads, between real nodes.
+
+use super::{cluster, get, put, run};
+use neap::client::Endpoint;
+
+async fn verdicts(node: &Endpoint) -> [u64; 5] {
+    let counters = get(node, "/healthz").await.json()["counters"].clone();
+    let count = |verdict: &str| counters[format!("reads_{verdict}")].as_u64().unwrap();
+    [count("fresh"), count("behind"), count("suspect"), count("stale"), count("unknown")]
+}
+
+#[test]
+fn a_read_that_misses_what_was_committed_is_known_to_be_stale() {
+    run(async {
+        let (mut cluster, _directory) = cluster(3, &[]).await;
+        let nodes = cluster.endpoints();
+        assert_eq!(put(&nodes[0], "/v1/kv/b/k?w=3", "all").await.status, 201);
+        for _ in 0..20 {
+            assert_eq!(get(&nodes[0], "/v1/kv/b/k?r=1").await.text(), "all");
+        }
+        super::eventually("all are judged", async || verdicts(&nodes[0]).await[0] == 20).await;
+
+        // n3 misses a write that the other two have, and then is asked alone; what it lacks comes to it later only by
+        // a repair, and a read at R = 1 repairs nothing before it is answered.
+        cluster.kill(2).unwrap();
+        assert_eq!(put(&nodes[0], "/v1/kv/b/k?w=2", "two").await.status, 204);
+        super::eventually("the write no longer waits for n3", async || {
+            get(&nodes[0], "/healthz").await.json()["counters"]["writes_unfollowed"].as_u64() > Some(0)
+        })
+        .await;
+        cluster.spawn(2).unwrap();
+        cluster.node_ready(2).await.unwrap();
+        super::eventually("its peers can be asked", async || {
+            get(&nodes[2], "/v1/kv/b/other?r=3").await.status == 404
+        })
+        .await;
+        let before = verdicts(&nodes[2]).await;
+        assert_eq!(get(&nodes[2], "/v1/kv/b/k?r=1").await.text(), "all");
+        super::eventually("it is judged", async || verdicts(&nodes[2]).await[3] == before[3] + 1).await;
+    });
+}
