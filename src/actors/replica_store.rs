@@ -295,7 +295,7 @@ impl Handler<ReplicaCommand> for ReplicaStore {
             ReplicaCommand::Heal { bucket, key, merged, tag } => {
                 let to = ReplyTo::Coordinator { tag };
                 self.step(|core, view, host, effects| {
-                    core.heal(moment(), view, host, (&bucket, &key), &merged, to, effects);
+                    core.heal(moment(), view, host, (&bucket, &key, &merged), to, effects);
                 });
             }
             ReplicaCommand::SettingsChanged => self.unpark(),

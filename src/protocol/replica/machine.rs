@@ -304,8 +304,7 @@ impl<W> Replica<W> {
         now: Moment,
         view: View<'_>,
         host: &mut H,
-        (bucket, key): (&BucketName, &Key),
-        merged: &Object,
+        (bucket, key, merged): (&BucketName, &Key, &Object),
         to: W,
         effects: &mut Effects<W>,
     ) {

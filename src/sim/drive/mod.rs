@@ -121,7 +121,7 @@ impl World {
                     let target = (self.names.key_index(&bucket, &key), merged.context().clone());
                     let way = Way { to: ReplyTo::Coordinator { tag }, key: target.0, promise: target.1 };
                     self.replica(node, true, |core, now, view, host, effects| {
-                        core.heal(now, view, host, (&bucket, &key), &merged, way, effects);
+                        core.heal(now, view, host, (&bucket, &key, &merged), way, effects);
                     });
                 }
                 Task::Peer(event) => self.peer_event(node, event),
