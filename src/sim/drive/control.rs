@@ -90,6 +90,9 @@ impl World {
         let nodes = &self.nodes;
         let Some(Node { process: Some(process), .. }) = nodes.get(at) else { return };
         let heard = process.keeper.heard();
+        if heard.len() >= process.transport.links.len() {
+            return;
+        }
         let up = process.transport.links.iter().filter(|(_, link)| link.connection.is_some());
         let up = up.filter_map(|(peer, _)| nodes.get(*peer).map(|node| &node.id));
         let up: BTreeSet<NodeId> = up.filter(|peer| !heard.contains(peer)).cloned().collect();
