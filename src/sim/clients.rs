@@ -58,6 +58,8 @@ pub struct Tally {
     /// How much older what they returned was than the newest version that they missed, by write times, in nanoseconds;
     /// never less than the exposure.
     pub ages: Vec<Time>,
+    /// What the coordinators said of reads, by verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
     /// How long reads took, in nanoseconds.
     pub read_took: Vec<Time>,
     /// How long writes took, in nanoseconds.

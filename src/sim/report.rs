@@ -74,6 +74,8 @@ pub struct Report {
     pub reads: u64,
     /// Reads that lacked a version that W homes had when they began.
     pub stale: u64,
+    /// What the coordinators said of reads, by verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
     /// Writes that succeeded.
     pub writes: u64,
     /// Operations that failed, by why.
@@ -104,6 +106,7 @@ impl Report {
         self.hash = (self.hash.rotate_left(7) ^ outcome.hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         sum(&mut self.faults, outcome.faults);
         sum(&mut self.failed, tally.failed);
+        sum(&mut self.verdicts, tally.verdicts);
         sum(&mut self.versions, outcome.versions);
         sum(&mut self.counts, outcome.counts);
         self.reads += tally.reads;
@@ -117,6 +120,17 @@ impl Report {
         if let Some((violation, operations)) = violation {
             self.found.push(Found { seed, operations, violation });
         }
+    }
+
+    /// Between which bounds the coordinators say the share of stale reads to be, of those with a verdict other than
+    /// unknown; none if there are none.
+    #[must_use]
+    pub fn reported_stale_rate(&self) -> Option<(f64, f64)> {
+        let of = |verdict| self.verdicts.get(verdict).copied().unwrap_or(0);
+        let (stale, suspect) = (of("stale"), of("suspect"));
+        let known = stale + suspect + of("behind") + of("fresh");
+        let share = |count: u64| count as f64 / known as f64;
+        (known > 0).then(|| (share(stale), share(stale + suspect)))
     }
 
     /// The share of reads that were stale; none if there were none.

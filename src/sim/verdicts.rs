@@ -26,7 +26,10 @@ impl World {
 
     /// A node has judged a read.
     pub(super) fn judged(&mut self, at: NodeIndex, read: &JudgedRead) {
-        self.count(read.judgement.verdict.name(), 1);
+        // What is read after everything was healed is no part of the workload.
+        if !self.healing {
+            *self.clients.tally.verdicts.entry(read.judgement.verdict.name()).or_default() += 1;
+        }
         let Some(key) = self.names.key_index(&read.bucket, &read.key) else { return };
         let Some(Some(committed)) = self.reads_begun.remove(&(at, key, read.began)) else { return };
         let homes = self.truth.key(key).map(|key| key.homes.clone()).unwrap_or_default();

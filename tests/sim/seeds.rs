@@ -75,6 +75,22 @@ fn nothing_fails_where_nothing_goes_wrong() {
 }
 
 #[test]
+fn the_true_share_of_stale_reads_lies_in_the_narrow_interval_that_is_reported() {
+    for (r, w) in [(1, 1), (2, 2)] {
+        let quorum = Quorum { n: 3, r, w };
+        let wanted = Wanted { nodes: 3, quorum, operations: 60_000, ..wanted(Level::None) };
+        let mut report = Report::default();
+        report.add(run(5, &wanted));
+        let (low, high) = report.reported_stale_rate().unwrap();
+        let truth = report.stale_rate().unwrap();
+        assert!((low..=high).contains(&truth), "R=W={r}: {truth} is not between {low} and {high}");
+        let unknown = report.verdicts.get("unknown").copied().unwrap_or(0) as f64 / report.reads as f64;
+        assert!(high - low + unknown <= 0.01, "R=W={r}: {low} to {high}, unknown {unknown}");
+        assert_eq!(truth > 0.0, r + w <= 3, "R=W={r}: {truth}");
+    }
+}
+
+#[test]
 fn another_seed_is_another_run() {
     let wanted = wanted(Level::Light);
     assert_ne!(run(1, &wanted).hash, run(2, &wanted).hash);

@@ -33,6 +33,11 @@ pub(super) fn summary(report: &Report, wall: Duration) {
         &format!("reads        {reads} answered, {stale} stale{rate}; took {}\n", times(&report.read_took));
     text += &format!("staleness    age {}\n", times(&report.age));
     text += &format!("             exposure {}\n", times(&report.exposure));
+    let reported = report.reported_stale_rate().map_or_else(String::new, |(low, high)| {
+        format!("; reported stale: {:.4} to {:.4} %", low * 100.0, high * 100.0)
+    });
+    let verdicts = listed(report.verdicts.iter().map(|(verdict, count)| (*verdict, *count)));
+    text += &format!("verdicts     {verdicts}{reported}\n");
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
     let lost = report.versions.get("lost_with_every_disk").copied().unwrap_or(0);
@@ -166,6 +171,8 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "reads": report.reads,
             "writes": report.writes,
             "failed": report.failed,
+            "verdicts": report.verdicts,
+            "stale_read_rate": report.reported_stale_rate().map(|(low, high)| json!({"low": low, "high": high})),
             "counts": report.counts,
             "read_ms": ms(&report.read_took),
             "write_ms": ms(&report.write_took),
