@@ -87,6 +87,7 @@ impl Coordinator {
                 now: moment(),
                 clock: self.parts.clock.borrow().read(),
                 wall: wall(),
+                settled: self.parts.settings.is_settled(),
                 is_up: &|peer| self.parts.lane.is_up(peer),
             };
             step(&mut self.core, around, &mut effects);

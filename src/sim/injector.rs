@@ -202,6 +202,9 @@ impl World {
             if self.truth.place(key, at).is_some() {
                 let object = self.stored_object(&store, key);
                 self.truth.set_back(key, at, object.as_ref(), unnoticed);
+                if let Some(object) = &object {
+                    self.truth.holds(self.now, key, at, object);
+                }
             }
         }
     }

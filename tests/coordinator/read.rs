@@ -34,6 +34,7 @@ fn started_as(r: u8, repair: ReadRepair, probe: bool) -> (ReadMachine, Vec<Effec
         clock: Hlc(1),
         probe,
         w_min: 1,
+        settled: true,
     });
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);
@@ -244,6 +245,7 @@ fn a_read_that_fans_out_to_all_answers_with_the_first_r_and_asks_nobody_twice() 
         clock: Hlc(1),
         probe: false,
         w_min: 1,
+        settled: true,
     });
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);

@@ -194,6 +194,7 @@ fn check() -> ReadMachine {
         clock: Hlc(1),
         probe: false,
         w_min: 1,
+        settled: true,
     })
 }
 

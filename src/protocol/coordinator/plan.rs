@@ -26,6 +26,8 @@ pub struct Surroundings<'a> {
     pub clock: Hlc,
     /// The wall clock.
     pub wall: WallMicros,
+    /// Whether this node knows the settings of all buckets.
+    pub settled: bool,
     /// Whether a peer can be asked now.
     pub is_up: &'a dyn Fn(&NodeId) -> bool,
 }
@@ -107,6 +109,7 @@ impl Planner<'_> {
             clock: self.around.clock,
             probe: false,
             w_min: settings.w_min,
+            settled: self.around.settled,
         }
     }
 

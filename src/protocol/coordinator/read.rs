@@ -53,6 +53,8 @@ pub struct ReadPlan {
     pub probe: bool,
     /// The lowest W that a write of the bucket may choose.
     pub w_min: u8,
+    /// Whether that, and the homes, are known for sure.
+    pub settled: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -344,6 +346,7 @@ impl ReadMachine {
             reply: reply.map(|object| object.context().clone()).unwrap_or_default(),
             returned: reply.and_then(Object::newest),
             w_min: self.plan.w_min,
+            settled: self.plan.settled,
             homes: homes.collect(),
         })));
     }

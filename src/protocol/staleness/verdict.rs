@@ -34,6 +34,8 @@ pub enum UnknownCause {
     ReplicaDown,
     /// Homes did not answer in time.
     Timeout,
+    /// The coordinator had not heard yet how many homes the bucket's keys have, and what its lowest W is.
+    Settings,
 }
 
 impl Verdict {
@@ -72,6 +74,8 @@ pub struct Question {
     pub returned: Option<Hlc>,
     /// The lowest W that a write of the bucket may choose.
     pub w_min: u8,
+    /// Whether that, and which homes there are, is known for sure.
+    pub settled: bool,
     /// The homes.
     pub homes: Vec<(NodeId, HomeView)>,
 }
@@ -128,6 +132,7 @@ pub fn judge(question: &Question) -> Judgement {
     let verdict = match (missed.is_empty(), suspect, behind) {
         (false, ..) => Verdict::Stale,
         (true, true, _) => Verdict::Suspect,
+        (true, false, _) if !question.settled => Verdict::Unknown(UnknownCause::Settings),
         (true, false, true) => Verdict::Behind,
         (true, false, false) => question.fresh_or_unknown(),
     };
@@ -262,6 +267,7 @@ mod tests {
             reply: up_to(1),
             returned: Some(Hlc::from_wall(wall(10))),
             w_min,
+            settled: true,
             homes: homes.map(|(n, home)| (NodeId::new(&format!("n{n}")).unwrap(), home)).collect(),
         })
     }
@@ -312,6 +318,22 @@ mod tests {
             sighting.states[0].versions.clear();
         }
         assert_eq!(verdict(vec![home, came(at(AFTER.0, AFTER.1), 3)], 1).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn a_coordinator_that_does_not_know_the_bucket_calls_nothing_fresh() {
+        let unsettled = |times: [(u64, u64); 2]| {
+            let homes =
+                std::iter::once(HomeView::InReply).chain(times.map(|(from, to)| came(at(from, to), 2)));
+            let homes = homes.enumerate().map(|(n, home)| (NodeId::new(&format!("n{n}")).unwrap(), home));
+            let (reply, returned) = (up_to(1), Some(Hlc::from_wall(wall(10))));
+            let question =
+                Question { began: BEGAN, reply, returned, w_min: 2, settled: false, homes: homes.collect() };
+            judge(&question).verdict
+        };
+        assert_eq!(unsettled([AFTER, AFTER]), Verdict::Unknown(UnknownCause::Settings));
+        assert_eq!(unsettled([LONG_BEFORE, AFTER]), Verdict::Unknown(UnknownCause::Settings));
+        assert_eq!(unsettled([LONG_BEFORE, LONG_BEFORE]), Verdict::Stale, "that W homes had it is certain");
     }
 
     #[test]

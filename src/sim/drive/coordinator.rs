@@ -27,11 +27,14 @@ impl World {
         let Some(process) = process else { return };
         let Process { coordinator, keeper, clock, transport, .. } = &mut **process;
         let mut effects = Vec::new();
+        let view = View { me: id, ring, buckets: keeper.table() };
+        let settled = keeper.is_settled(view);
         let around = Surroundings {
-            view: View { me: id, ring, buckets: keeper.table() },
+            view,
             now: moment,
             clock: clock.read(wall),
             wall,
+            settled,
             is_up: &|peer| names.node(peer).is_some_and(|peer| transport.is_up(peer)),
         };
         step(coordinator, around, &mut effects);
