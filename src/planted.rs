@@ -57,6 +57,8 @@ pub(crate) enum Bug {
     SettingsUnheard,
     /// One home fewer is pulled from than must be.
     PullFromOneFewer,
+    /// What is merged over a damaged record at a home that pulls is not pulled once more.
+    PullOnceOverDamage,
     /// A damaged record is healed from a single other home.
     HealFromOne,
     /// A damaged record reads as nothing.

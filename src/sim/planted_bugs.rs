@@ -64,7 +64,7 @@ const COMMON: [(Bug, Invariant); 30] = {
 };
 
 /// Bugs that need an unlikely story, and the story, under `tests/regressions` or `tests/planted`.
-const RARE: [(Bug, Invariant, &str); 6] = {
+const RARE: [(Bug, Invariant, &str); 7] = {
     use Invariant::Overlap;
     [
         (
@@ -78,6 +78,11 @@ const RARE: [(Bug, Invariant, &str); 6] = {
             "regressions/who_came_back_with_a_new_disk_vouches_for_nobody.toml",
         ),
         (Bug::ForgetRefusal, Overlap, "regressions/a_refused_backup_stays_refused.toml"),
+        (
+            Bug::PullOnceOverDamage,
+            Overlap,
+            "regressions/what_is_put_over_a_damaged_record_is_pulled_again.toml",
+        ),
         (Bug::LackingVouches, Overlap, "planted/lacking_vouches.toml"),
         (Bug::SettingsUnheard, Overlap, "planted/settings_unheard.toml"),
         (Bug::HealFromOne, Overlap, "planted/heal_from_one.toml"),

@@ -288,7 +288,9 @@ impl<W> Replica<W> {
                     // it is pulled once more: what was merged before is gone.
                     Held::Damaged if !host.serves(partition) => {
                         let Target { bucket, key, .. } = target.clone();
-                        effects.push(ReplicaEffect::Damaged { bucket, key });
+                        if !planted::has(Bug::PullOnceOverDamage) {
+                            effects.push(ReplicaEffect::Damaged { bucket, key });
+                        }
                         return self.replace(now, host, (&target.bucket, &target.key, &slot), &incoming);
                     }
                     Held::Damaged => return Err(Refusal::Damaged),
