@@ -339,7 +339,10 @@ impl ReadMachine {
             return;
         }
         self.to_judge = false;
-        let homes = self.plan.candidates.iter().map(|home| (home.node.clone(), self.view_of(&home.node)));
+        let mut probes = std::mem::take(&mut self.probes);
+        let homes = self.plan.candidates.iter();
+        let homes = homes.map(|home| (home.node.clone(), self.view_of(&home.node, &mut probes)));
+        let homes = homes.collect();
         let reply = self.merged.as_ref().and_then(Option::as_ref);
         effects.push(Effect::Judge(Box::new(Question {
             began: self.began,
@@ -347,21 +350,21 @@ impl ReadMachine {
             returned: reply.and_then(Object::newest),
             w_min: self.plan.w_min,
             settled: self.plan.settled,
-            homes: homes.collect(),
+            homes,
         })));
     }
 
-    fn view_of(&self, home: &NodeId) -> HomeView {
+    fn view_of(&self, home: &NodeId, probes: &mut Vec<(NodeId, Probe)>) -> HomeView {
         if self.answered_by.contains(home) {
             return HomeView::InReply;
         }
         let asked = self.asked.iter().find(|asked| asked.node == *home);
-        let probe = self.probes.iter().find(|(node, _)| node == home).map(|(_, probe)| probe);
+        let probe = probes.iter().position(|(node, _)| node == home).map(|at| probes.swap_remove(at).1);
         match (probe, asked) {
-            (Some(Probe::Sighted(sighting)), _) => HomeView::Sighted((**sighting).clone()),
+            (Some(Probe::Sighted(sighting)), _) => HomeView::Sighted(*sighting),
             (_, Some(AskedHome { late: Some(true), .. })) => HomeView::InReply,
-            (Some(Probe::Failed(refusal)), _)
-            | (_, Some(AskedHome { state: AskedState::Refused(refusal), .. })) => {
+            (Some(Probe::Failed(refusal)), _) => HomeView::Unanswered(refusal),
+            (_, Some(AskedHome { state: AskedState::Refused(refusal), .. })) => {
                 HomeView::Unanswered(*refusal)
             }
             _ => HomeView::Unanswered(Refusal::NoAnswer),

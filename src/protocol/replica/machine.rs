@@ -189,9 +189,10 @@ impl<W> Replica<W> {
             dot.counter = 1;
         }
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
-        let Written { object, answered, created } = carry_out(held.clone(), coordinate, dot, hlc, horizon);
+        let before = self.history.before(&bucket, &key, &held);
+        let Written { object, answered, created } = carry_out(held, coordinate, dot, hlc, horizon);
         host.write(&slot, &object)?;
-        self.history.changed(now, &bucket, &key, &held, &object);
+        self.history.changed(now, &bucket, &key, before, &object);
         Ok(CoordinateReply::Stamped { object, answered, created, again: false })
     }
 
@@ -339,7 +340,8 @@ impl<W> Replica<W> {
         let merged = merge(held, incoming, clock, clock.minus_micros(self.keep_write_ids_us));
         if let Some(merged) = &merged {
             host.write(slot, merged)?;
-            self.history.changed(now, bucket, key, held, merged);
+            let before = self.history.before(bucket, key, held);
+            self.history.changed(now, bucket, key, before, merged);
         }
         Ok(ReplicaReply::Applied { siblings: live_versions(merged.as_ref().unwrap_or(held)) })
     }

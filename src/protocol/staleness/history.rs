@@ -38,23 +38,38 @@ impl History {
         Self { clock, window_us, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
     }
 
-    /// A key has come from one state to another.
-    pub fn changed(&mut self, now: Moment, bucket: &BucketName, key: &Key, before: &Object, after: &Object) {
+    /// The state that a key is in before it changes, for [`History::changed`]; none if it is known already.
+    #[must_use]
+    pub fn before(&self, bucket: &BucketName, key: &Key, held: &Object) -> Option<SeenState> {
+        let known = self.keys.contains_key(&(bucket.clone(), key.clone()));
+        (!known).then(|| SeenState::of(held, None))
+    }
+
+    /// A key has come from the state `before` to that of `after`.
+    pub fn changed(
+        &mut self,
+        now: Moment,
+        bucket: &BucketName,
+        key: &Key,
+        before: Option<SeenState>,
+        after: &Object,
+    ) {
         self.complete_since.get_or_insert(now);
-        self.forget(now);
         let place = (bucket.clone(), key.clone());
-        let history = self
-            .keys
-            .entry(place.clone())
-            .or_insert_with(|| KeyHistory { states: VecDeque::from([SeenState::of(before, None)]) });
+        let history =
+            self.keys.entry(place.clone()).or_insert_with(|| KeyHistory { states: VecDeque::new() });
+        if history.states.is_empty() {
+            history.states.extend(before);
+        }
         history.states.push_back(SeenState::of(after, Some(now)));
         self.changes.push_back((now, place));
+        self.forget(now);
     }
 
     /// What a key held was lost, and is now `after`: what the home had before counts no more.
     pub fn replaced(&mut self, now: Moment, bucket: &BucketName, key: &Key, after: &Object) {
         self.keys.remove(&(bucket.clone(), key.clone()));
-        self.changed(now, bucket, key, &Object::new(), after);
+        self.changed(now, bucket, key, Some(SeenState::of(&Object::new(), None)), after);
     }
 
     /// What is known of a key that holds `object` now.
@@ -92,7 +107,7 @@ impl History {
     /// Forgets what is too old, or too much.
     fn forget(&mut self, now: Moment) {
         while let Some((at, _)) = self.changes.front() {
-            if now.micros_since(*at) < self.window_us && self.changes.len() < EVENTS_MAX {
+            if now.micros_since(*at) < self.window_us && self.changes.len() <= EVENTS_MAX {
                 return;
             }
             let Some((at, place)) = self.changes.pop_front() else { return };
@@ -129,7 +144,8 @@ mod tests {
 
     fn changed(history: &mut History, now: u64, counter: u64) {
         let (bucket, key) = place();
-        history.changed(Moment(now), &bucket, &key, &object(counter - 1), &object(counter));
+        let before = history.before(&bucket, &key, &object(counter - 1));
+        history.changed(Moment(now), &bucket, &key, before, &object(counter));
     }
 
     fn digest(history: &mut History, now: u64, counter: u64) -> (u64, Vec<(Option<u64>, u64)>) {
@@ -159,7 +175,9 @@ mod tests {
         let mut history = History::new(1, WINDOW_US);
         assert_eq!(digest(&mut history, 50, 7), (50, vec![(None, 7)]));
         changed(&mut history, 60, 8);
-        history.changed(Moment(5_000), &BucketName::new("x").unwrap(), &place().1, &object(1), &object(2));
+        let other = BucketName::new("x").unwrap();
+        let before = history.before(&other, &place().1, &object(1));
+        history.changed(Moment(5_000), &other, &place().1, before, &object(2));
         assert_eq!(history.len(), 1);
         assert_eq!(digest(&mut history, 5_001, 8), (60, vec![(None, 8)]));
     }
