@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bytes::Bytes;
 
 use super::checkers::causality::shown;
-use super::checkers::{durability, endings, overlap};
+
+use super::checkers::overlap::{self, Acknowledged};
+use super::checkers::{durability, endings};
 use super::network::NodeIndex;
 use super::process::Client;
 use super::queue::{MICROS, Time};
 use super::random::Random;
-use super::truth::{KeyIndex, NEVER, VersionIndex};
+use super::truth::{KeyIndex, NEVER};
 use super::workload::{Operation, Step};
 use super::world::{Event, World};
 use crate::protocol::bucket::BucketSettings;
@@ -35,7 +37,7 @@ struct InFlight {
 
 #[derive(Debug)]
 enum What {
-    Read { r: u8, acked: Vec<VersionIndex> },
+    Read { r: u8, acked: Vec<Acknowledged> },
     Write(Box<Write>),
     Settings,
 }

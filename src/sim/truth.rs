@@ -266,38 +266,34 @@ impl Truth {
         let Some(key) = keys.get_mut(key as usize) else { return };
         let live = object.into_iter().flat_map(Object::versions);
         // What lives there again may have been replaced everywhere else, and by what was written while no disk held it.
-        for live in live.filter_map(|live| by_dot.get(&live.dot).copied()) {
-            if !key.recent.contains(&live) {
-                key.recent.push(live);
-                find_successors(versions, &key.written, live);
+        let mut again: Vec<VersionIndex> = live.filter_map(|live| by_dot.get(&live.dot).copied()).collect();
+        let bit = 1 << place;
+        for &index in &key.written {
+            let version = versions.get_mut(index as usize);
+            let kept = |dot| object.is_some_and(|object| object.context().covers(dot));
+            let Some(version) = version.filter(|version| !kept(version.dot)) else { continue };
+            version.promised &= !bit;
+            version.set_back |= if unnoticed { bit } else { 0 };
+            let Some(applied) = version.applied_at.get_mut(place).filter(|at| **at != NEVER) else {
+                continue;
+            };
+            // What it answered while it had it may still be under way.
+            version.ever_promised |= bit;
+            *applied = NEVER;
+            version.lost |= nowhere(version);
+            key.loses |= version.lost;
+            // That it was everywhere, and what replaced it too, is true no more.
+            again.push(index);
+        }
+        for index in again {
+            if !key.recent.contains(&index) {
+                key.recent.push(index);
+                find_successors(versions, &key.written, index);
             }
         }
         key.recent.extend(key.acked.iter());
         key.recent.sort_unstable();
         key.recent.dedup();
-        let bit = 1 << place;
-        // Of all that was ever written: any of it may come to life again, from a backup.
-        for &index in &key.written {
-            let version = versions.get_mut(index as usize);
-            let kept = |dot| object.is_some_and(|object| object.context().covers(dot));
-            if let Some(version) = version.filter(|version| !kept(version.dot)) {
-                version.promised &= !bit;
-                version.set_back |= if unnoticed { bit } else { 0 };
-            }
-        }
-        for &index in &key.recent {
-            let Some(version) = versions.get_mut(index as usize) else { continue };
-            if object.is_some_and(|object| object.context().covers(version.dot)) {
-                continue;
-            }
-            if let Some(applied) = version.applied_at.get_mut(place) {
-                // What it answered while it had it may still be under way.
-                version.ever_promised |= if *applied == NEVER { 0 } else { bit };
-                *applied = NEVER;
-            }
-            version.lost |= nowhere(version);
-            key.loses |= version.lost;
-        }
     }
 
     /// A home acknowledged that it has all that `promise` covers, and what was written as `written`; or a second node of its name did, which is

@@ -6,12 +6,18 @@ use super::{Invariant, Violation};
 use crate::protocol::causality::CausalContext;
 use crate::sim::truth::{KeyIndex, NEVER, Truth, VersionIndex};
 
+/// A write, and the homes that its client was told of by then, as bits by place.
+pub type Acknowledged = (VersionIndex, u32);
+
 /// What a read that starts now may have to return: the writes that are acknowledged already.
 #[must_use]
-pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<VersionIndex> {
-    let acked = truth.key(key).map(|key| key.acked.clone()).unwrap_or_default();
-    debug_assert!(acked.iter().all(|index| truth.version(*index).is_some_and(|v| v.acked_at != NEVER)));
+pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<Acknowledged> {
+    let acked = truth.key(key).into_iter().flat_map(|key| key.acked.iter());
+    let acked = acked.filter_map(|index| Some((*index, truth.version(*index)?)));
     acked
+        .inspect(|(_, v)| debug_assert_ne!(v.acked_at, NEVER))
+        .map(|(index, v)| (index, v.acked_by))
+        .collect()
 }
 
 /// A read of `r` homes was answered with what `seen` covers.
@@ -21,13 +27,14 @@ pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<VersionIndex> {
 pub fn answered(
     truth: &Truth,
     key: KeyIndex,
-    before: &[VersionIndex],
+    before: &[Acknowledged],
     r: u8,
     seen: Option<&CausalContext>,
 ) -> Result<(), Violation> {
     let n = truth.key(key).map_or(0, |key| key.homes.len());
-    for (index, version) in before.iter().filter_map(|index| Some((*index, truth.version(*index)?))) {
-        let homes = (version.acked_by & !version.set_back & !version.by_ghost).count_ones() as usize;
+    for &(index, acked_by) in before {
+        let Some(version) = truth.version(index) else { continue };
+        let homes = (acked_by & !version.set_back & !version.by_ghost).count_ones() as usize;
         let overlaps = usize::from(r) + homes > n;
         if overlaps && !truth.is_lost(index) && !seen.is_some_and(|seen| seen.covers(version.dot)) {
             let what = format!(
