@@ -13,6 +13,7 @@
 //! and `tick` when `wake_at` has come, and carries out what it finds in the effects, in order. A machine
 //! answers its client exactly once, at its deadline at the latest.
 
+mod answer;
 mod forward;
 mod heal;
 mod plan;
@@ -21,13 +22,12 @@ mod table;
 mod tally;
 mod write;
 
+pub use answer::AnswerBody;
 pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
-pub use table::{
-    AnswerBody, Ask, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX,
-};
+pub use table::{Ask, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX};
 pub use tally::Tally;
 pub use write::{WriteMachine, WritePlan};
 

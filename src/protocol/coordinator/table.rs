@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::answer::{AnswerBody, Kind, input, sighted, tag, untag};
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::{Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen};
 use crate::planted::{self, Bug};
@@ -13,10 +14,10 @@ use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::{
-    Coordinate, CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
+    Coordinate, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
 };
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
-use crate::protocol::staleness::{ClockBounds, Judgement, Question, judge};
+use crate::protocol::staleness::{Judgement, PeerClocks, Question, judge};
 use crate::protocol::time::{Moment, WallMicros};
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
@@ -54,7 +55,7 @@ pub enum CoordinatorEffect<C> {
     Coordinate {
         /// The write.
         coordinate: Box<Coordinate>,
-        /// Handed back with its [`CoordinateReply`], and with the acknowledgement after it.
+        /// Handed back with its [`CoordinateReply`](crate::protocol::message::CoordinateReply), and with the acknowledgement after it.
         tag: u64,
     },
     /// Ask this node's own replica.
@@ -164,17 +165,6 @@ impl CoordinatorCount {
     }
 }
 
-/// What answers an operation's question.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnswerBody {
-    /// This node's own replica, to a coordinated write.
-    Coordinated(Box<CoordinateReply>),
-    /// This node's own replica.
-    Own(ReplicaReply),
-    /// A peer, or the transport in its place.
-    Peer(PeerAnswer),
-}
-
 #[derive(Debug)]
 enum Machine {
     Read(Box<ReadMachine>),
@@ -214,7 +204,7 @@ pub struct Coordinator<C> {
     next: u64,
     latencies: BTreeMap<NodeId, Latency>,
     /// How the peers' clocks relate to this node's.
-    clocks: BTreeMap<NodeId, ClockBounds>,
+    clocks: PeerClocks,
     settings: CoordinatorSettings,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
@@ -232,7 +222,7 @@ impl<C> Coordinator<C> {
             healing: BTreeSet::new(),
             next: 0,
             latencies: BTreeMap::new(),
-            clocks: BTreeMap::new(),
+            clocks: PeerClocks::default(),
             settings,
             wanted: Vec::new(),
         }
@@ -373,7 +363,7 @@ impl<C> Coordinator<C> {
             sent = self.note_latency(around.now, id, (&from, kind), answer);
         }
         let input = match kind {
-            Kind::Probe => self.sighted(around.now, from, sent, answer),
+            Kind::Probe => sighted(&mut self.clocks, from, (sent, around.now), answer),
             Kind::Fetch | Kind::Apply | Kind::Forward => input(from, kind, answer),
         };
         let Some(operation) = self.operations.get_mut(&id) else { return };
@@ -439,32 +429,6 @@ impl<C> Coordinator<C> {
         }
         wanted.clear();
         self.wanted = wanted;
-    }
-
-    /// An answer to a probe, by this node's clock. A question that is no longer remembered left at some time before.
-    fn sighted(&mut self, now: Moment, from: NodeId, sent: Option<Moment>, answer: AnswerBody) -> Input {
-        let result = match answer {
-            AnswerBody::Own(ReplicaReply::Probed(digest)) => {
-                let bounds = ClockBounds::of(digest.clock, digest.at, (digest.at, now));
-                Ok(Box::new(digest.sighted(&bounds)))
-            }
-            AnswerBody::Peer(PeerAnswer::Replica(ReplicaReply::Probed(digest))) => match sent {
-                None => Err(Refusal::NoAnswer),
-                Some(sent) => {
-                    let exchange = ClockBounds::of(digest.clock, digest.at, (sent, now));
-                    let known = self.clocks.get(&from).map(|known| known.and(exchange));
-                    let bounds = known.unwrap_or(exchange);
-                    self.clocks.insert(from.clone(), bounds);
-                    Ok(Box::new(digest.sighted(&bounds)))
-                }
-            },
-            AnswerBody::Own(ReplicaReply::Refused(refusal))
-            | AnswerBody::Peer(
-                PeerAnswer::Replica(ReplicaReply::Refused(refusal)) | PeerAnswer::Refused(refusal),
-            ) => Err(refusal),
-            AnswerBody::Own(_) | AnswerBody::Peer(_) | AnswerBody::Coordinated(_) => Err(Refusal::NoAnswer),
-        };
-        Input::Probed { from, result }
     }
 
     /// When the question that was answered had left.
@@ -599,11 +563,7 @@ impl<C> Operation<C> {
         let target =
             Target { bucket: self.bucket.clone(), key: self.key.clone(), settings: self.version.clone() };
         let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
-        let kind = match asked {
-            Asked::Fetch => Kind::Fetch,
-            Asked::Probe => Kind::Probe,
-            Asked::Apply => Kind::Apply,
-        };
+        let kind = Kind::of(asked);
         let tag = tag(id, kind);
         if to == *around.view.me {
             return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });
@@ -666,30 +626,6 @@ impl Machine {
     }
 }
 
-fn input(from: NodeId, kind: Kind, answer: AnswerBody) -> Input {
-    let asked = if kind == Kind::Fetch { Asked::Fetch } else { Asked::Apply };
-    match answer {
-        AnswerBody::Coordinated(reply) => Input::Coordinated(reply),
-        AnswerBody::Own(reply) => Input::Replica { from, to: asked, reply },
-        AnswerBody::Peer(answer) if kind == Kind::Forward => {
-            let result = Box::new(match answer {
-                PeerAnswer::Forwarded(result) => Ok(*result),
-                PeerAnswer::Refused(refusal) => Err(refusal),
-                _ => Err(Refusal::NoAnswer),
-            });
-            Input::Forwarded { from, result }
-        }
-        AnswerBody::Peer(answer) => {
-            let reply = match answer {
-                PeerAnswer::Replica(reply) => reply,
-                PeerAnswer::Refused(refusal) => ReplicaReply::Refused(refusal),
-                _ => ReplicaReply::Refused(Refusal::NoAnswer),
-            };
-            Input::Replica { from, to: asked, reply }
-        }
-    }
-}
-
 /// Answers a client whose operation never began.
 pub fn refuse<C>(ask: &Ask, client: C, error: OperationError, effects: &mut Effects<C>) {
     effects.push(match ask {
@@ -698,26 +634,4 @@ pub fn refuse<C>(ask: &Ask, client: C, error: OperationError, effects: &mut Effe
             CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) }
         }
     });
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Fetch = 0,
-    Apply = 1,
-    Forward = 2,
-    Probe = 3,
-}
-
-fn tag(id: OperationId, kind: Kind) -> u64 {
-    id.0 * 4 + kind as u64
-}
-
-fn untag(tag: u64) -> (OperationId, Kind) {
-    let kind = match tag % 4 {
-        0 => Kind::Fetch,
-        1 => Kind::Apply,
-        2 => Kind::Forward,
-        _ => Kind::Probe,
-    };
-    (OperationId(tag / 4), kind)
 }

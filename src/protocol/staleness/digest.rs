@@ -76,6 +76,13 @@ pub struct Sighting {
 }
 
 impl Digest {
+    /// Tells one's own, which is answered at `now`.
+    #[must_use]
+    pub fn own(self, now: Moment) -> Sighting {
+        let bounds = ClockBounds::of(self.clock, self.at, (self.at, now));
+        self.sighted(&bounds)
+    }
+
     /// Tells it by the clock that `bounds` relates the home's to.
     #[must_use]
     pub fn sighted(self, bounds: &ClockBounds) -> Sighting {

@@ -2,19 +2,21 @@
 //! coordinator's clock, and the verdict.
 //!
 //! ```text
-//! replica: History ── Digest ──> coordinator: ClockBounds ── Sighting ──> judge ──> Judgement
+//! replica: History ── Digest ──> coordinator: PeerClocks ── Sighting ──> judge ──> Judgement
 //! ```
 //!
 //! A verdict is never better than the truth: what was not observed is unknown, what cannot be ordered is suspect, and
 //! neither counts as fresh.
 
 mod bounds;
+mod clocks;
 mod digest;
 mod history;
 mod sample;
 mod verdict;
 
 pub use bounds::{ClockBounds, DRIFT_PPM, Interval};
+pub use clocks::PeerClocks;
 pub use digest::{Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting};
 pub use history::{EVENTS_MAX, History};
 pub use sample::Sampling;
