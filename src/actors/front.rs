@@ -219,9 +219,7 @@ impl Backend for Front {
             Confirmation::Awaited => {
                 Some("fewer than a majority of the members have admitted this node yet".to_owned())
             }
-            Confirmation::Confirmed if missing > 0 => {
-                Some(format!("{missing} partitions are not yet pulled from, or confirmed by, other members"))
-            }
+            Confirmation::Confirmed if missing > 0 => Some(self.still_incomplete(missing)),
             Confirmation::Confirmed => None,
         }
     }
@@ -234,6 +232,24 @@ impl Backend for Front {
         let mut counters = self.parts.counters.snapshot();
         counters.extend(self.parts.transport.snapshot());
         counters
+    }
+}
+
+impl Front {
+    /// Names those who are not there, as it may be they who are waited for: a new directory counts as its node's
+    /// first only once all have been asked.
+    fn still_incomplete(&self, missing: u32) -> String {
+        let ring = self.parts.ring.current();
+        let away = ring.members().iter().map(|member| &member.id);
+        let away: Vec<&str> = away.filter(|id| !self.parts.gate.is_up(id)).map(NodeId::as_str).collect();
+        let mut why = format!(
+            "{missing} partitions are not yet pulled from, or confirmed by, other members; a new node waits until \
+             each of them has been there once"
+        );
+        if !away.is_empty() {
+            why += &format!("; not connected now: {}", away.join(", "));
+        }
+        why
     }
 }
 

@@ -126,3 +126,26 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+#[test]
+fn a_new_cluster_waits_for_all_its_founders_and_names_who_is_missing() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut cluster = LocalCluster::start(options(directory.path().to_owned(), 3, &[])).unwrap();
+        let nodes = cluster.endpoints();
+        for node in 0..3 {
+            cluster.kill(node).unwrap();
+            // It may have had no time to make one.
+            let _ = std::fs::remove_dir_all(&cluster.nodes()[node].data);
+        }
+        cluster.spawn(0).unwrap();
+        cluster.spawn(1).unwrap();
+        eventually("n1 says for whom it waits", async || {
+            let ready = call(&nodes[0], "GET", "/readyz", &[], &[]).await;
+            ready.is_ok_and(|ready| ready.status == 503 && ready.text().contains("not connected now: n3"))
+        })
+        .await;
+        cluster.spawn(2).unwrap();
+        cluster.ready().await.unwrap();
+    });
+}

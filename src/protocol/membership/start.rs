@@ -44,8 +44,9 @@ pub enum Memory {
 }
 
 impl Holding {
-    /// What the directory remembers of others. A new one is taken for its node's first: were it not, whoever asks
-    /// would have to hear the same from every other member at the same time, which then all have new disks.
+    /// What the directory remembers of others. A new one is taken for its node's first, as no cluster could begin
+    /// otherwise. That misleads only whoever hears the same from all other members within one round: a majority of
+    /// them has then lost its disks at once.
     #[must_use]
     pub fn memory(self) -> Memory {
         match self {
