@@ -17,6 +17,7 @@ pub mod quorum;
 pub mod replica;
 pub mod ring;
 pub mod settings;
+pub mod sli;
 pub mod staleness;
 pub mod time;
 pub mod view;

@@ -1,4 +1,8 @@
-//! What is counted, and how.
+//! What is counted, and how; and spans.
+
+mod span;
+
+pub use span::{Span, SpanKind, SpanValue, TraceContext};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

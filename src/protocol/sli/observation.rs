@@ -1,0 +1,194 @@
+//! What coordinators and replicas tell the recorder, one at a time.
+
+use crate::protocol::bucket::Resolution;
+use crate::protocol::ids::{BucketName, NodeId};
+use crate::protocol::operation::{OperationError, Outcome};
+use crate::protocol::staleness::Verdict;
+
+/// Something that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// A client's read was answered.
+    Read(ReadObserved),
+    /// All that can be known of a read is known. Its [`Observation::Read`] came before.
+    Verdict(VerdictObserved),
+    /// A write was answered.
+    Write(WriteObserved),
+    /// The last home of a key has a write.
+    Converged(ConvergedObserved),
+    /// A replica has merged a state into what it held.
+    Merged(MergeObserved),
+    /// How the followed writes of one shard stand. Takes the place of what the same shard said before.
+    Unconverged(UnconvergedObserved),
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OperationOutcome {
+    /// As its client wished, or as the condition that its client gave asks.
+    Ok,
+    /// Too few homes could be had.
+    QuorumFailed,
+    /// The deadline passed first.
+    Deadline,
+    /// It was not taken: a limit was reached, the request did not fit, or the node does not serve.
+    Refused,
+}
+
+impl OperationOutcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::QuorumFailed, Self::Deadline, Self::Refused];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::QuorumFailed => "quorum_failed",
+            Self::Deadline => "deadline",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Of an operation's result.
+    #[must_use]
+    pub fn of<T>(result: &Result<T, OperationError>) -> Self {
+        match result {
+            Ok(_) | Err(OperationError::Exists) => Self::Ok,
+            Err(OperationError::Deadline { .. }) => Self::Deadline,
+            Err(OperationError::NotReached { .. }) => Self::QuorumFailed,
+            Err(
+                OperationError::Quorum(_)
+                | OperationError::TooFewMembers { .. }
+                | OperationError::Overloaded
+                | OperationError::NotServing(_),
+            ) => Self::Refused,
+        }
+    }
+
+    /// Whether nobody else can have counted a write that ended so at the node that handed it on.
+    #[must_use]
+    pub fn not_taken_elsewhere<T>(result: &Result<T, OperationError>) -> bool {
+        match result {
+            Ok(_) | Err(OperationError::Exists) => false,
+            Err(OperationError::Deadline { outcome, .. } | OperationError::NotReached { outcome, .. }) => {
+                *outcome == Outcome::NotApplied
+            }
+            Err(_) => true,
+        }
+    }
+}
+
+/// A client's read that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadObserved {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// The R it was asked with.
+    pub r: u8,
+    /// How it ended.
+    pub outcome: OperationOutcome,
+    /// From when the coordinator took it to the answer, in microseconds.
+    pub duration_us: u64,
+    /// How long before it the newest version that it returned was written, in microseconds; none if it returned none.
+    pub value_age_us: Option<u64>,
+    /// Live versions in the reply.
+    pub siblings: u16,
+    /// Whether a verdict follows.
+    pub sampled: bool,
+}
+
+/// What is said of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictObserved {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// The R it was asked with.
+    pub r: u8,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// For how long what it returned had been superseded, in microseconds; 0 unless stale.
+    pub exposure_us: u64,
+    /// The staleness age, in microseconds; 0 unless stale.
+    pub age_us: u64,
+    /// The homes among the R that lacked what was missed; empty unless stale.
+    pub missed_by: Vec<NodeId>,
+}
+
+/// A write that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteObserved {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// How it ended.
+    pub outcome: OperationOutcome,
+    /// Whether this node counts it in `neap.writes`: it coordinated the write, or nobody did.
+    pub counted: bool,
+    /// From when this node took it to the answer, in microseconds; none if another node handed it on, whose client's
+    /// duration is counted there.
+    pub duration_us: Option<u64>,
+    /// Homes that had not acknowledged it; known only to the node that coordinates it.
+    pub lagging: Vec<NodeId>,
+    /// Whether it left more than one live version at the coordinator.
+    pub conflict: bool,
+    /// How its bucket resolves them.
+    pub resolution: Resolution,
+}
+
+/// By which way the last home came to have a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Path {
+    /// From its coordinator.
+    Direct,
+    /// By a read that found it behind.
+    ReadRepair,
+}
+
+impl Path {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Direct, Self::ReadRepair];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::ReadRepair => "read_repair",
+        }
+    }
+}
+
+/// A write that all homes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvergedObserved {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// By which way the last home came to have it.
+    pub path: Path,
+    /// From its commit to the last home having applied it or something that covers it, in microseconds.
+    pub convergence_us: u64,
+}
+
+/// A replica has merged a state into what it held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeObserved {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Whether it left more than one live version.
+    pub conflict: bool,
+    /// How its bucket resolves them.
+    pub resolution: Resolution,
+}
+
+/// How the committed writes that some home lacks stand, at one shard's coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnconvergedObserved {
+    /// Which shard says so.
+    pub shard: u16,
+    /// How long ago they were committed, in microseconds, the oldest first, with how many of about that age; few.
+    pub ages: Vec<(u64, u64)>,
+    /// The greatest number of homes that lack one of them.
+    pub max_lagging: u8,
+    /// Writes of which it is no more known whether all homes have them.
+    pub untracked: u64,
+}
