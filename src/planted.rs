@@ -73,6 +73,10 @@ pub(crate) enum Bug {
     ProbeIsThen,
     /// A version that came less than `clock.max_skew` before a read is taken for one that came after it.
     SkewIsTolerance,
+    /// What is followed of writes is lost with their coordinator, and nobody says so.
+    ForgetLostTracking,
+    /// A home is taken to have a write when its acknowledgement comes.
+    ReturnLegConverges,
     /// A read that no quorum answers in time is answered late.
     ForgetDeadline,
     /// Operations stay in the table after they are over.

@@ -19,7 +19,7 @@ use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership as core;
 use crate::protocol::membership::{BackfillEffect, Holding, PeerEvent};
-use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, RingStamp, Target};
+use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, RingStamp, Target, Via};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::view::View;
 use crate::transport::{Lane, Outgoing};
@@ -96,7 +96,7 @@ impl Backfill {
                 let ring = self.parts.ring.current();
                 let shard = self.parts.shards.of(&ring, &target.bucket, &target.key);
                 let to = ReplyTo::Backfill { peer: peer.clone() };
-                let request = ReplicaRequest::Apply(object);
+                let request = ReplicaRequest::Apply(object, Via::Transfer);
                 let ask = ReplicaAsk { target, request, deadline, asker: None, to };
                 let command = ReplicaCommand::Ask(Box::new(ask));
                 if hand_over(&shard.replica, command, &self.parts.counters.mailbox_refused).is_err() {

@@ -137,6 +137,7 @@ impl Coordinator {
             // A reader's way back is that of a reader.
             CoordinatorEffect::AnswerRead { .. } => {}
             CoordinatorEffect::Judged(read) => self.verdict(read.judgement.verdict).add(),
+            CoordinatorEffect::Converged(_) | CoordinatorEffect::Observed(_) => {}
             CoordinatorEffect::Count(count, times) => self.counter(count).add_many(times),
         }
     }

@@ -215,6 +215,7 @@ impl ReplicaStore {
                 }
                 let _ = hand_over(&self.parts.damaged_pull, heal, refused);
             }
+            ReplicaEffect::Merged { .. } => {}
             ReplicaEffect::Count(count) => self.counter(count).add(),
         }
     }
@@ -290,7 +291,8 @@ impl Handler<ReplicaCommand> for ReplicaStore {
                 self.step(|core, view, host, effects| core.ask(moment(), view, host, *ask, effects));
             }
             ReplicaCommand::Durable(tickets) => self.step(|core, _, _, effects| {
-                tickets.into_iter().for_each(|ticket| core.durable(ticket, effects));
+                let now = moment();
+                tickets.into_iter().for_each(|ticket| core.durable(now, ticket, effects));
             }),
             ReplicaCommand::Heal { bucket, key, merged, tag } => {
                 let to = ReplyTo::Coordinator { tag };

@@ -4,7 +4,8 @@ use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
 use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
 use crate::protocol::ids::{BucketName, Dot, Epoch, Key, WriteId};
 use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
-use crate::protocol::staleness::Digest;
+use crate::protocol::sli::Path;
+use crate::protocol::staleness::{AppliedAt, Digest};
 use crate::protocol::time::{Hlc, WallMicros};
 
 /// The key that a request is about, with the settings version that its sender goes by.
@@ -36,12 +37,36 @@ pub struct Coordinate {
 /// What a coordinator asks of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplicaRequest {
-    /// Merge this state into what is held, and say so when it is as durable as `storage.commit` asks.
-    Apply(Object),
+    /// Merge this state, which comes by this way, into what is held, and say so when it is as durable as
+    /// `storage.commit` asks.
+    Apply(Object, Via),
     /// Send what is held.
     Fetch,
     /// Say which states the key was in lately: for the verdict on a read.
     Probe,
+}
+
+/// By which way a state comes to a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// From the coordinator of this version, which asks when the home came to have it.
+    Write(Dot),
+    /// From a read that found the home behind.
+    ReadRepair,
+    /// With what the home pulls from others, or instead of a damaged record.
+    Transfer,
+}
+
+impl Via {
+    /// Its name among the paths of convergence.
+    #[must_use]
+    pub fn path(self) -> Path {
+        match self {
+            Self::Write(_) => Path::Direct,
+            Self::ReadRepair => Path::ReadRepair,
+            Self::Transfer => Path::Transfer,
+        }
+    }
 }
 
 /// What a replica answers.
@@ -51,6 +76,8 @@ pub enum ReplicaReply {
     Applied {
         /// Live versions after the merge.
         siblings: u16,
+        /// When this home came to have it.
+        when: AppliedAt,
     },
     /// What is held; none if nothing ever was.
     Fetched(Option<Object>),

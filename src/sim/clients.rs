@@ -62,6 +62,13 @@ pub struct Tally {
     pub ages: Vec<Time>,
     /// What the coordinators said of reads, by verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
+    /// What the coordinators said of the exposure of stale reads, of their ages, and of the time that writes took to
+    /// reach all homes, in nanoseconds.
+    pub reported_exposures: Vec<Time>,
+    /// See above.
+    pub reported_ages: Vec<Time>,
+    /// See above.
+    pub reported_convergence: Vec<Time>,
     /// How long reads took, in nanoseconds.
     pub read_took: Vec<Time>,
     /// How long writes took, in nanoseconds.

@@ -85,13 +85,16 @@ impl World {
         let defaults = self.buckets.first().map(|bucket| bucket.settings.clone());
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
         let Some(defaults) = defaults.filter(|_| node.process.is_none()) else { return };
-        let Begun { run: RunRecord { number, history, refused, .. }, ceiling, holding, .. } = begun;
+        let Begun { run: RunRecord { number, history, refused, .. }, ceiling, holding, clean } = begun;
+        let untracked = node.untracked.take();
         let directory = node.disk.directory;
         let actor = if planted::has(Bug::ReuseCounters) { ActorId(directory.0) } else { drawn };
         let started = Process::start(ProcessParts {
             id: node.id.clone(),
             ring: &node.ring,
             disk: &node.disk,
+            clean,
+            untracked,
             bookkeeping: Rc::new(bookkeeping),
             presented: Presented { directory, number, history, found_ceiling: ceiling },
             refused,
@@ -143,6 +146,9 @@ impl World {
         {
             // A disk that fails leaves no mark.
             let _ = process.bookkeeping.mark_clean_stop();
+            let observed = process.coordinator.unconverged(node.clock.moment(now));
+            let unconverged: u64 = observed.ages.iter().map(|(_, count)| count).sum();
+            node.untracked = Some(unconverged + process.untracked);
         }
         let id = node.id.clone();
         self.note(None, || format!("{id} ends: {ending:?}"));
@@ -393,6 +399,7 @@ impl World {
             paused_at: 0,
             ghost_of: Some(node),
             kept_down: 0,
+            untracked: None,
             clock_runs_wrong: None,
             refused_since: None,
             is_backup: false,

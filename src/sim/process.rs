@@ -22,6 +22,7 @@ use crate::protocol::message::{Coordinate, Refusal, ScanCursor};
 use crate::protocol::replica::{Held, Replica, ReplicaHost, ScanHost, ScannedRecord};
 use crate::protocol::ring::Ring;
 use crate::protocol::settings::{BucketTable, SettingsHost, SettingsKeeper, StoredSettings};
+use crate::protocol::sli::untracked_at_start;
 use crate::protocol::time::{
     CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros, ceiling_ahead,
 };
@@ -161,6 +162,8 @@ pub struct Process {
     pub transport: Transport,
     /// The syncs.
     pub commit: GroupCommit,
+    /// Of how many writes of earlier runs it is not known whether all homes have them.
+    pub untracked: u64,
     /// When the world was last asked to wake the coordinator and the transport.
     pub armed: Option<Moment>,
     /// What acknowledgements of coordinated writes promise, by their tags.
@@ -176,6 +179,10 @@ pub struct ProcessParts<'a> {
     pub ring: &'a Ring,
     /// The disk.
     pub disk: &'a Disk,
+    /// Whether the last run stopped cleanly.
+    pub clean: bool,
+    /// Of how many writes it was not known then whether all homes have them.
+    pub untracked: Option<u64>,
     /// The bookkeeping that the start has begun.
     pub bookkeeping: Rc<Bookkeeping>,
     /// What the run presents.
@@ -219,6 +226,7 @@ impl Process {
             bookkeeping,
             transport: Transport::default(),
             commit: GroupCommit::new(parts.commit),
+            untracked: untracked_at_start(parts.clean, parts.untracked),
             armed: None,
             stamped: BTreeMap::new(),
         })

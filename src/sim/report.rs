@@ -86,6 +86,12 @@ pub struct Report {
     pub age: Times,
     /// How long writes took from their commit until every home had them.
     pub convergence: Times,
+    /// What the coordinators said of the exposure of stale reads.
+    pub reported_exposure: Times,
+    /// And of their age.
+    pub reported_age: Times,
+    /// And of the convergence of writes.
+    pub reported_convergence: Times,
     /// How long reads took.
     pub read_took: Times,
     /// How long writes took.
@@ -115,6 +121,9 @@ impl Report {
         self.exposure.add(&tally.exposures);
         self.age.add(&tally.ages);
         self.convergence.add(&outcome.convergence);
+        self.reported_exposure.add(&tally.reported_exposures);
+        self.reported_age.add(&tally.reported_ages);
+        self.reported_convergence.add(&tally.reported_convergence);
         self.read_took.add(&tally.read_took);
         self.write_took.add(&tally.write_took);
         if let Some((violation, operations)) = violation {

@@ -68,6 +68,9 @@ pub fn run(
     world.begin();
     let operations = work(&mut world, steps);
     if world.violation.is_none() {
+        world.look_at_unconverged();
+    }
+    if world.violation.is_none() {
         inspect(&mut world);
     }
     let World { events, hash, fault_counts, clients, mut truth, counts, violation, trace, .. } = world;
@@ -213,9 +216,13 @@ fn queues(world: &World) -> Vec<(&'static str, usize, usize)> {
 }
 
 fn look_at_queues(world: &mut World) {
+    use crate::protocol::coordinator::TRACKED_MAX;
     for (name, entries, bound) in queues(world) {
         world.check(endings::within(name, entries, bound));
     }
+    let processes = world.nodes.iter().filter_map(|node| node.process.as_ref());
+    let tracked = processes.map(|process| process.coordinator.tracked()).max().unwrap_or(0);
+    world.check(endings::within("the writes that some home lacks", tracked, TRACKED_MAX));
 }
 
 fn look_whether_drained(world: &mut World) {

@@ -33,6 +33,8 @@ pub struct Version {
     pub named: bool,
     /// The W it was written with.
     pub w: u8,
+    /// Which run of which node coordinated it.
+    pub by: (NodeIndex, u64),
     /// What it replaced.
     pub past: CausalContext,
     /// Versions that replaced it, none of which replaced another of them.
@@ -57,6 +59,8 @@ pub struct Version {
     pub by_ghost: u32,
     /// The homes whose disk was set back unnoticed to before it.
     pub set_back: u32,
+    /// Whether a home that had applied it lost it again, with its disk or what that had not synced.
+    pub unapplied: bool,
     /// Whether no disk holds it any more, nor anything that covers it.
     pub lost: bool,
 }
@@ -103,6 +107,8 @@ pub struct Written<'a> {
     pub version: &'a crate::protocol::causality::Version,
     /// The W it was asked with.
     pub w: u8,
+    /// Which run of which node coordinates it.
+    pub by: (NodeIndex, u64),
     /// The id of the write.
     pub write_id: WriteId,
     /// Whether its client named it.
@@ -182,7 +188,7 @@ impl Truth {
 
     /// Records a version that was just written.
     pub fn write(&mut self, now: Time, written: Written<'_>) -> VersionIndex {
-        let Written { key, before, past, version, w, write_id, named, .. } = written;
+        let Written { key, before, past, version, w, by, write_id, named, .. } = written;
         let index = VersionIndex::try_from(self.versions.len()).unwrap_or(VersionIndex::MAX);
         let homes = self.key(key).map_or(0, |key| key.homes.len());
         let live = before.versions().iter().filter_map(|live| self.by_dot.get(&live.dot).copied());
@@ -209,6 +215,7 @@ impl Truth {
             write_id,
             named,
             w,
+            by,
             past,
             superseded_by: Vec::new(),
             written_at: now,
@@ -221,6 +228,7 @@ impl Truth {
             acked_by: 0,
             by_ghost: 0,
             set_back: 0,
+            unapplied: false,
             lost: false,
         });
         if let Some(key) = self.keys.get_mut(key as usize) {
@@ -280,6 +288,7 @@ impl Truth {
             // What it answered while it had it may still be under way.
             version.ever_promised |= bit;
             *applied = NEVER;
+            version.unapplied = true;
             version.lost |= nowhere(version);
             key.loses |= version.lost;
             // That it was everywhere, and what replaced it too, is true no more.
@@ -374,6 +383,7 @@ impl Truth {
         let Some(version) = self.version_mut(index) else { return };
         for (place, applied) in version.applied_at.iter_mut().enumerate() {
             if ends.iter().all(|end| end.get(place).is_none_or(|at| *at == NEVER)) {
+                version.unapplied |= *applied != NEVER;
                 *applied = NEVER;
             }
         }

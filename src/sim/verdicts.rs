@@ -1,11 +1,12 @@
-//! Verdicts on reads, held against the truth.
+//! What nodes say of reads and writes, held against the truth.
 
 use super::checkers::sli;
 use super::network::NodeIndex;
-use super::queue::{SECONDS, Time};
+use super::queue::{MICROS, SECONDS, Time};
 use super::truth::{KeyIndex, VersionIndex};
 use super::world::World;
-use crate::protocol::coordinator::JudgedRead;
+use crate::protocol::coordinator::{ConvergedWrite, JudgedRead};
+use crate::protocol::staleness::Verdict;
 use crate::protocol::time::Moment;
 
 /// How long the history of a node's clock matters after it kept its rate again.
@@ -32,17 +33,51 @@ impl World {
         }
         let Some(key) = self.names.key_index(&read.bucket, &read.key) else { return };
         let Some(Some(committed)) = self.reads_begun.remove(&(at, key, read.began)) else { return };
-        let homes = self.truth.key(key).map(|key| key.homes.clone()).unwrap_or_default();
-        let now = self.now;
-        let keeps_time = |node: &NodeIndex| {
-            self.nodes.get(*node).is_some_and(|node| node.clock_runs_wrong.is_none_or(|until| until < now))
-        };
-        if !std::iter::once(&at).chain(&homes).all(keeps_time) {
+        if !self.keep_time(at, key, self.now) {
             return;
+        }
+        if read.judgement.verdict == Verdict::Stale && !self.healing {
+            self.clients.tally.reported_exposures.push(read.judgement.exposure_us * MICROS);
+            self.clients.tally.reported_ages.push(read.judgement.age_us * MICROS);
         }
         let checked = sli::verdict(&self.truth, key, &committed, &read.reply, read.judgement.verdict);
         self.note(Some(key), || format!("the read is {}", read.judgement.verdict.name()));
         self.check(checked);
+    }
+
+    /// Whether the clocks of a coordinator and of a key's homes have kept their rate since then, and some time before.
+    fn keep_time(&self, at: NodeIndex, key: KeyIndex, since: Time) -> bool {
+        let homes = self.truth.key(key).map(|key| key.homes.as_slice()).unwrap_or_default();
+        let keeps_time = |node: &NodeIndex| {
+            let node = self.nodes.get(*node);
+            node.is_some_and(|node| node.clock_runs_wrong.is_none_or(|until| until < since))
+        };
+        std::iter::once(&at).chain(homes).all(keeps_time)
+    }
+
+    /// A node says how long a write took to reach all homes.
+    pub(super) fn converged(&mut self, at: NodeIndex, write: &ConvergedWrite) {
+        let Some(key) = self.names.key_index(&write.bucket, &write.key) else { return };
+        if !self.healing {
+            self.clients.tally.reported_convergence.push(write.convergence.us * MICROS);
+        }
+        let since = self.truth.named(write.dot).map_or(self.now, |(_, version)| version.written_at);
+        if self.keep_time(at, key, since) {
+            let checked = sli::convergence(&self.truth, write);
+            self.check(checked);
+        }
+    }
+
+    /// Holds what nodes say of writes that some home lacks against the truth.
+    pub(super) fn look_at_unconverged(&mut self) {
+        for at in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get(at).filter(|node| node.ghost_of.is_none()) else { continue };
+            let Some(process) = &node.process else { continue };
+            let observed = process.coordinator.unconverged(node.clock.moment(self.now));
+            let reported = observed.ages.iter().map(|(_, count)| count).sum();
+            let checked = sli::unconverged(&self.truth, (at, node.run), reported, process.untracked);
+            self.check(checked);
+        }
     }
 
     /// A node's clocks begin to run at a rate of their own, or keep time again.

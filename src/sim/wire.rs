@@ -136,7 +136,7 @@ impl World {
         time_left_us: u64,
     ) {
         let leg = match &request {
-            PeerRequest::Replica(_, ReplicaRequest::Apply(_)) => Leg::Write,
+            PeerRequest::Replica(_, ReplicaRequest::Apply(..)) => Leg::Write,
             _ => Leg::Read,
         };
         // TCP delivers a byte once. What may be asked twice without harm may come twice, to be sure of it.
@@ -424,7 +424,7 @@ fn size_of(body: &Body) -> usize {
     const VERSION: usize = 120;
     let object = |object: &crate::protocol::causality::Object| object.versions().len() * VERSION;
     HEAD + match body {
-        Body::Request { request: PeerRequest::Replica(_, ReplicaRequest::Apply(applied)), .. } => {
+        Body::Request { request: PeerRequest::Replica(_, ReplicaRequest::Apply(applied, _)), .. } => {
             object(applied)
         }
         Body::Answer(PeerAnswer::Replica(ReplicaReply::Fetched(Some(fetched)))) => object(fetched),

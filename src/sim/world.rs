@@ -62,6 +62,8 @@ pub struct Node {
     pub ghost_of: Option<NodeIndex>,
     /// How many faults keep it from being started.
     pub kept_down: u32,
+    /// What its last run said, when it stopped cleanly, of writes that some home may lack.
+    pub untracked: Option<u64>,
     /// Until when its clocks are not to be relied on, as they ran at a rate of their own.
     pub clock_runs_wrong: Option<Time>,
     /// Whether an operator has been called to it, and when.
@@ -229,6 +231,7 @@ impl World {
                 paused_at: 0,
                 ghost_of: None,
                 kept_down: 0,
+                untracked: None,
                 clock_runs_wrong: None,
                 refused_since: None,
                 is_backup: false,

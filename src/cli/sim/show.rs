@@ -38,6 +38,9 @@ pub(super) fn summary(report: &Report, wall: Duration) {
     });
     let verdicts = listed(report.verdicts.iter().map(|(verdict, count)| (*verdict, *count)));
     text += &format!("verdicts     {verdicts}{reported}\n");
+    text += &format!("             age {}\n", times(&report.reported_age));
+    text += &format!("             exposure {}\n", times(&report.reported_exposure));
+    text += &format!("             convergence {}\n", times(&report.reported_convergence));
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
     let lost = report.versions.get("lost_with_every_disk").copied().unwrap_or(0);
@@ -174,6 +177,9 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "verdicts": report.verdicts,
             "stale_read_rate": report.reported_stale_rate().map(|(low, high)| json!({"low": low, "high": high})),
             "counts": report.counts,
+            "staleness_age_ms": ms(&report.reported_age),
+            "exposure_ms": ms(&report.reported_exposure),
+            "convergence_ms": ms(&report.reported_convergence),
             "read_ms": ms(&report.read_took),
             "write_ms": ms(&report.write_took),
         },

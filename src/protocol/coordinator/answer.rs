@@ -3,7 +3,7 @@
 use super::{Asked, Input};
 use crate::protocol::ids::{NodeId, OperationId};
 use crate::protocol::message::{CoordinateReply, PeerAnswer, Refusal, ReplicaReply};
-use crate::protocol::staleness::PeerClocks;
+use crate::protocol::staleness::{Came, Interval, PeerClocks};
 use crate::protocol::time::Moment;
 
 /// What answers an operation's question.
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// An answer to any question but a probe.
+/// An answer that tells no time.
 pub(super) fn input(from: NodeId, kind: Kind, answer: AnswerBody) -> Input {
     let asked = if kind == Kind::Fetch { Asked::Fetch } else { Asked::Apply };
     match answer {
@@ -74,6 +74,27 @@ pub(super) fn input(from: NodeId, kind: Kind, answer: AnswerBody) -> Input {
             };
             Input::Replica { from, to: asked, reply }
         }
+    }
+}
+
+/// An acknowledgement, by this node's clock; another answer to the same question as it is.
+pub(super) fn acknowledged(
+    clocks: &mut PeerClocks,
+    from: NodeId,
+    (sent, now): (Option<Moment>, Moment),
+    answer: AnswerBody,
+) -> Input {
+    match answer {
+        AnswerBody::Own(ReplicaReply::Applied { siblings, when }) => {
+            let earliest = if when.exactly { when.applied } else { Moment(0) };
+            let at = Interval { from: earliest, to: when.applied };
+            Input::Applied { from, siblings, came: Came { at, path: when.path } }
+        }
+        AnswerBody::Peer(PeerAnswer::Replica(ReplicaReply::Applied { siblings, when })) => {
+            let came = clocks.came(&from, (sent.unwrap_or(Moment(0)), now), when);
+            Input::Applied { from, siblings, came }
+        }
+        answer => input(from, Kind::Apply, answer),
     }
 }
 

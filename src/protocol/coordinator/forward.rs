@@ -45,7 +45,7 @@ pub struct ForwardPlan {
 impl ClientWrite {
     /// A write that this node coordinates as a home, handing it on only if it must.
     #[must_use]
-    pub fn here(machine: WriteMachine, plan: ForwardPlan) -> Self {
+    pub fn at_home(machine: WriteMachine, plan: ForwardPlan) -> Self {
         Self::new(Stage::Here(Box::new(machine)), plan)
     }
 
@@ -59,6 +59,15 @@ impl ClientWrite {
         let ForwardPlan { mut others, total, needed, deadline } = plan;
         others.reverse();
         Self { stage, others, refusals: Vec::new(), total, needed, deadline }
+    }
+
+    /// The write, if this node coordinates it.
+    #[must_use]
+    pub fn here(&self) -> Option<&WriteMachine> {
+        match &self.stage {
+            Stage::Here(machine) => Some(machine),
+            Stage::At(_) | Stage::Over => None,
+        }
     }
 
     /// Begins.

@@ -59,7 +59,17 @@ impl HealMachine {
 
     /// Takes an answer.
     pub fn handle(&mut self, input: Input, effects: &mut Vec<Effect>) {
-        let Input::Replica { from, reply, .. } = input else { return };
+        let (from, reply) = match input {
+            Input::Replica { from, reply, .. } => (from, reply),
+            Input::Applied { .. } if self.stage == Stage::Healing => {
+                self.stage = Stage::Over;
+                return;
+            }
+            Input::Applied { .. }
+            | Input::Probed { .. }
+            | Input::Coordinated(_)
+            | Input::Forwarded { .. } => return,
+        };
         match (self.stage, reply) {
             (Stage::Fetching, reply) => {
                 let Some(at) = self.waiting.iter().position(|waiting| *waiting == from) else { return };
@@ -76,7 +86,7 @@ impl HealMachine {
                 }
                 self.go_on(effects);
             }
-            (Stage::Healing, ReplicaReply::Applied { .. } | ReplicaReply::Refused(_)) => {
+            (Stage::Healing, ReplicaReply::Refused(_)) => {
                 self.stage = Stage::Over;
             }
             (Stage::Healing | Stage::Over, _) => {}

@@ -16,10 +16,13 @@
 mod answer;
 mod forward;
 mod heal;
+mod observe;
 mod plan;
 mod read;
 mod table;
 mod tally;
+mod track;
+mod unconverged;
 mod write;
 
 pub use answer::AnswerBody;
@@ -27,15 +30,20 @@ pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
-pub use table::{Ask, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX};
+pub use table::{
+    Ask, ConvergedWrite, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX,
+};
 pub use tally::Tally;
+pub use track::TrackMachine;
+pub use unconverged::{SECONDS_MAX, TRACKED_MAX};
 pub use write::{WriteMachine, WritePlan};
 
 use crate::protocol::causality::Object;
-use crate::protocol::ids::NodeId;
-use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
+use crate::protocol::ids::{Dot, NodeId};
+use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply, Via};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
-use crate::protocol::staleness::{Question, Sighting};
+use crate::protocol::staleness::{Came, Convergence, Question, Sighting};
+use crate::protocol::time::{Hlc, Moment};
 
 /// What a machine wants done. Effects are carried out in the order they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +67,8 @@ pub enum Effect {
         to: NodeId,
         /// The state.
         object: Object,
-        /// Whether this repairs a home that was behind, and whether the client waits for it.
-        repair: Option<RepairWhen>,
+        /// Why.
+        why: ApplyWhy,
     },
     /// Ask this node's own replica to put `merged` in the place of its damaged record.
     Heal {
@@ -78,8 +86,45 @@ pub enum Effect {
     ReplyWrite(Box<Result<WriteReply, OperationError>>),
     /// All that can be known of a read that was answered is known.
     Judge(Box<Question>),
-    /// The operation is over. These homes are not known to have the write.
-    Unfollowed(Vec<NodeId>),
+    /// All homes have the write.
+    Converged(Dot, Convergence),
+    /// The write is over, committed, and not known to be everywhere.
+    Unfollowed(Box<Unfollowed>),
+}
+
+/// A committed write that some homes are not known to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfollowed {
+    /// The write.
+    pub dot: Dot,
+    /// Its write time.
+    pub hlc: Hlc,
+    /// The W it was written with.
+    pub w: u8,
+    /// When it was written, or a little later.
+    pub written: Moment,
+    /// The homes that have it.
+    pub came: Vec<Came>,
+    /// Those that may lack it.
+    pub lacking: Vec<NodeId>,
+}
+
+/// Why a home is asked to merge a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyWhy {
+    /// This version was written.
+    Write(Dot),
+    /// A read found the home behind.
+    Repair(RepairWhen),
+}
+
+impl ApplyWhy {
+    fn via(self) -> Via {
+        match self {
+            Self::Write(dot) => Via::Write(dot),
+            Self::Repair(_) => Via::ReadRepair,
+        }
+    }
 }
 
 /// Whether a read's client waits for a repair.
@@ -107,7 +152,16 @@ pub enum Asked {
 pub enum Input {
     /// To [`Effect::Coordinate`].
     Coordinated(Box<CoordinateReply>),
-    /// To [`Effect::Fetch`] and [`Effect::Apply`].
+    /// To [`Effect::Apply`], and after [`Effect::Coordinate`]: the home has it, and it is durable there.
+    Applied {
+        /// Who acknowledges.
+        from: NodeId,
+        /// Live versions there.
+        siblings: u16,
+        /// When it came to have it, by this node's clock.
+        came: Came,
+    },
+    /// To [`Effect::Fetch`], or a refusal of that or of [`Effect::Apply`].
     Replica {
         /// Who answers.
         from: NodeId,

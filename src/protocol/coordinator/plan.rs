@@ -167,7 +167,7 @@ impl Planner<'_> {
         } else {
             WriteMachine::new(write_plan)
         };
-        Ok((ClientWrite::here(machine, plan), w))
+        Ok((ClientWrite::at_home(machine, plan), w))
     }
 
     fn first_live<'a>(&self, homes: &'a [NodeId]) -> Option<&'a NodeId> {

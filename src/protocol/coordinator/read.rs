@@ -1,6 +1,6 @@
 //! A read, coordinated by the node that was asked, home or not.
 
-use super::{Effect, Input, RepairWhen};
+use super::{ApplyWhy, Effect, Input, RepairWhen};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::{ReadRepair, Resolution};
 use crate::protocol::causality::Object;
@@ -119,6 +119,18 @@ impl ReadMachine {
         }
     }
 
+    /// How many homes must answer.
+    #[must_use]
+    pub fn r(&self) -> u8 {
+        self.plan.r
+    }
+
+    /// Whether a verdict is to come once it is answered.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.plan.probe
+    }
+
     /// Begins.
     pub fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.began = now;
@@ -140,16 +152,17 @@ impl ReadMachine {
     /// Takes an answer.
     pub fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
         let (from, reply) = match input {
-            Input::Replica { from, reply, .. } => (from, reply),
+            Input::Replica { from, reply, .. } => (from, Some(reply)),
+            Input::Applied { from, .. } => (from, None),
             Input::Probed { from, result } => return self.probed(now, &from, result, effects),
             Input::Coordinated(_) | Input::Forwarded { .. } => return,
         };
         let Some(at) = self.asked.iter().position(|asked| asked.node == from) else { return };
         match reply {
-            ReplicaReply::Fetched(object) => self.fetched(at, object, effects),
-            ReplicaReply::Applied { .. } => self.set(at, AskedState::Confirmed),
-            ReplicaReply::Refused(refusal) => self.refused(now, at, refusal, effects),
-            ReplicaReply::Probed(_) => {}
+            Some(ReplicaReply::Fetched(object)) => self.fetched(at, object, effects),
+            None => self.set(at, AskedState::Confirmed),
+            Some(ReplicaReply::Refused(refusal)) => self.refused(now, at, refusal, effects),
+            Some(ReplicaReply::Applied { .. } | ReplicaReply::Probed(_)) => {}
         }
         self.advance(now, effects);
     }
@@ -296,7 +309,7 @@ impl ReadMachine {
             return;
         };
         asked.state = AskedState::Repairing;
-        effects.push(Effect::Apply { to: asked.node.clone(), object, repair: Some(when) });
+        effects.push(Effect::Apply { to: asked.node.clone(), object, why: ApplyWhy::Repair(when) });
     }
 
     fn advance(&mut self, now: Moment, effects: &mut Vec<Effect>) {
@@ -350,6 +363,7 @@ impl ReadMachine {
             returned: reply.and_then(Object::newest),
             w_min: self.plan.w_min,
             settled: self.plan.settled,
+            answered_by: self.answered_by.clone(),
             homes,
         })));
     }

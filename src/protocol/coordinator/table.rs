@@ -5,19 +5,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::answer::{AnswerBody, Kind, input, sighted, tag, untag};
+use super::answer::{AnswerBody, Kind, acknowledged, input, sighted, tag, untag};
+use super::observe::{read_observed, refused, write_observed};
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
-use super::{Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen};
+use super::unconverged::{Ages, Folded, TRACKED_MAX};
+use super::{
+    ApplyWhy, Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen, TrackMachine,
+    Unfollowed, WriteMachine,
+};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::causality::{CausalContext, Object};
-use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
+use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::{
     Coordinate, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
 };
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
-use crate::protocol::staleness::{Judgement, PeerClocks, Question, judge};
+use crate::protocol::sli::{Observation, UnconvergedObserved};
+use crate::protocol::staleness::{Convergence, Judgement, PeerClocks, Question, judge};
 use crate::protocol::time::{Moment, WallMicros};
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
@@ -114,6 +120,10 @@ pub enum CoordinatorEffect<C> {
     },
     /// All that can be known of a read is known.
     Judged(Box<JudgedRead>),
+    /// All homes of a write have it.
+    Converged(Box<ConvergedWrite>),
+    /// An operation was answered.
+    Observed(Observation),
     /// Something worth counting happened, so many times.
     Count(CoordinatorCount, u64),
 }
@@ -129,8 +139,25 @@ pub struct JudgedRead {
     pub began: Moment,
     /// All that the reply covers.
     pub reply: CausalContext,
+    /// The R it was asked with.
+    pub r: u8,
+    /// The homes whose answers the reply was made of.
+    pub answered_by: Vec<NodeId>,
     /// What is said.
     pub judgement: Judgement,
+}
+
+/// A write that all homes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvergedWrite {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its key.
+    pub key: Key,
+    /// Its version.
+    pub dot: Dot,
+    /// How long that took.
+    pub convergence: Convergence,
 }
 
 /// What a coordinator counts.
@@ -170,6 +197,7 @@ enum Machine {
     Read(Box<ReadMachine>),
     Write(Box<ClientWrite>),
     Heal(Box<HealMachine>),
+    Track(Box<TrackMachine>),
 }
 
 /// What a write needs again when it is stamped or handed on.
@@ -179,6 +207,8 @@ struct WriteDetails {
     write_id: WriteId,
     w: u8,
     settings: BucketSettings,
+    /// Whether another node handed it on.
+    forwarded: bool,
 }
 
 #[derive(Debug)]
@@ -190,6 +220,7 @@ struct Operation<C> {
     version: SettingsVersion,
     details: Option<Box<WriteDetails>>,
     asked: Vec<(NodeId, Kind, Moment)>,
+    began: Moment,
     wake: Moment,
     deadline: Moment,
 }
@@ -206,6 +237,10 @@ pub struct Coordinator<C> {
     /// How the peers' clocks relate to this node's.
     clocks: PeerClocks,
     settings: CoordinatorSettings,
+    /// How many writes are followed one by one after their coordination is over.
+    tracked: usize,
+    /// How many others there are.
+    folded: Folded,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
 }
@@ -224,14 +259,22 @@ impl<C> Coordinator<C> {
             latencies: BTreeMap::new(),
             clocks: PeerClocks::default(),
             settings,
+            tracked: 0,
+            folded: Folded::default(),
             wanted: Vec::new(),
         }
     }
 
-    /// How many operations are in flight or followed.
+    /// How many operations are in flight, or followed for late answers.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.operations.len()
+        self.operations.len().saturating_sub(self.tracked)
+    }
+
+    /// How many writes are followed after that, until all homes have them; [`TRACKED_MAX`] at the most.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.tracked
     }
 
     /// When [`Coordinator::tick`] is wanted next; none while nothing is in flight.
@@ -251,6 +294,7 @@ impl<C> Coordinator<C> {
     ) {
         if self.operations.len() >= OPERATIONS_MAX && !self.drop_a_follow_up(effects) {
             effects.push(CoordinatorEffect::Count(CoordinatorCount::OperationsRefused, 1));
+            effects.extend(refused(around.view.buckets, &ask).map(CoordinatorEffect::Observed));
             return refuse(&ask, client, OperationError::Overloaded, effects);
         }
         match ask {
@@ -291,9 +335,14 @@ impl<C> Coordinator<C> {
             Ok(plan) => {
                 let machine = Machine::Read(Box::new(ReadMachine::new(plan)));
                 let place = (read.bucket, read.key, version);
-                self.insert(around, Operation::new(machine, Some(client), place, None, deadline), effects);
+                let times = (around.now, deadline);
+                self.insert(around, Operation::new(machine, Some(client), place, None, times), effects);
             }
-            Err(error) => effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) }),
+            Err(error) => {
+                let observed = refused(buckets, &Ask::Read(read));
+                effects.extend(observed.map(CoordinatorEffect::Observed));
+                effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) });
+            }
         }
     }
 
@@ -311,11 +360,17 @@ impl<C> Coordinator<C> {
             Ok((machine, w)) => {
                 let place = (write.bucket.clone(), write.key.clone(), version);
                 let machine = Machine::Write(Box::new(machine));
-                let details = Some(Box::new(WriteDetails { write, write_id, w, settings: settings.clone() }));
-                let operation = Operation::new(machine, Some(client), place, details, deadline);
+                let settings = settings.clone();
+                let details = Some(Box::new(WriteDetails { write, write_id, w, settings, forwarded }));
+                let times = (around.now, deadline);
+                let operation = Operation::new(machine, Some(client), place, details, times);
                 self.insert(around, operation, effects);
             }
             Err(error) => {
+                if !forwarded {
+                    let observed = refused(buckets, &Ask::Write(write, write_id));
+                    effects.extend(observed.map(CoordinatorEffect::Observed));
+                }
                 effects.push(CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) });
             }
         }
@@ -333,7 +388,8 @@ impl<C> Coordinator<C> {
         let (settings, version) = (buckets.settings(bucket), buckets.version(bucket).clone());
         let Some(plan) = self.planner(around, deadline).heal(bucket, key, settings) else { return };
         let machine = Machine::Heal(Box::new(HealMachine::new(plan)));
-        let operation = Operation::new(machine, None, (bucket.clone(), key.clone(), version), None, deadline);
+        let (times, at) = ((around.now, deadline), (bucket.clone(), key.clone(), version));
+        let operation = Operation::new(machine, None, at, None, times);
         self.healing.insert(place);
         self.insert(around, operation, effects);
     }
@@ -364,7 +420,8 @@ impl<C> Coordinator<C> {
         }
         let input = match kind {
             Kind::Probe => sighted(&mut self.clocks, from, (sent, around.now), answer),
-            Kind::Fetch | Kind::Apply | Kind::Forward => input(from, kind, answer),
+            Kind::Apply => acknowledged(&mut self.clocks, from, (sent, around.now), answer),
+            Kind::Fetch | Kind::Forward => input(from, kind, answer),
         };
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let mut wanted = std::mem::take(&mut self.wanted);
@@ -412,13 +469,20 @@ impl<C> Coordinator<C> {
         mut wanted: Vec<Effect>,
         effects: &mut Effects<C>,
     ) {
+        let mut unfollowed = None;
         if let Some(operation) = self.operations.get_mut(&id) {
             for effect in wanted.drain(..) {
-                operation.turn(around, (id, self.settings.follow_us), effect, effects);
+                match effect {
+                    Effect::Unfollowed(write) => unfollowed = Some(write),
+                    effect => operation.turn(around, (id, self.settings.follow_us), effect, effects),
+                }
             }
             let (finished, wake) = (operation.machine.finished(), operation.machine.wake_at());
             let before = operation.wake;
-            if finished {
+            if let Some(write) = unfollowed {
+                effects.push(CoordinatorEffect::Count(CoordinatorCount::WritesUnfollowed, 1));
+                self.track(around.now, id, *write);
+            } else if finished {
                 self.wakes.remove(&(before, id));
                 if !planted::has(Bug::LeakOperations) {
                     self.remove(id);
@@ -429,6 +493,44 @@ impl<C> Coordinator<C> {
         }
         wanted.clear();
         self.wanted = wanted;
+    }
+
+    /// From now on an operation is that of looking who has its write.
+    fn track(&mut self, now: Moment, id: OperationId, write: Unfollowed) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        if self.tracked < TRACKED_MAX {
+            self.tracked += 1;
+            let mut machine = TrackMachine::new(write);
+            machine.start(now);
+            let (before, wake) = (operation.wake, machine.wake_at());
+            operation.machine = Machine::Track(Box::new(machine));
+            operation.details = None;
+            return self.wake_later(id, before, wake);
+        }
+        self.wakes.remove(&(operation.wake, id));
+        self.remove(id);
+        self.folded.add(&write);
+    }
+
+    /// How the writes stand that some home has and another lacks, or may lack.
+    #[must_use]
+    pub fn unconverged(&self, now: Moment) -> UnconvergedObserved {
+        let mut ages = Ages::default();
+        for operation in self.operations.values() {
+            let Some(write) = operation.machine.unfollowed() else { continue };
+            let lagging = u8::try_from(write.lacking.len()).unwrap_or(u8::MAX);
+            if lagging > 0 {
+                ages.add(now, write.since(), 1, lagging);
+            }
+        }
+        ages.add_folded(now, &self.folded);
+        ages.observed()
+    }
+
+    /// How the clocks of the peers relate to this node's: less this one's, and by how much that may be off, in
+    /// microseconds.
+    pub fn clock_offsets(&self) -> impl Iterator<Item = (&NodeId, i64, u64)> {
+        self.clocks.offsets()
     }
 
     /// When the question that was answered had left.
@@ -459,14 +561,22 @@ impl<C> Coordinator<C> {
             .find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
         let Some(&(wake, id)) = answered else { return false };
         self.wakes.remove(&(wake, id));
+        let write = self.operations.get(&id).and_then(|operation| operation.machine.unfollowed());
         self.remove(id);
+        if let Some(write) = write {
+            self.folded.add(&write);
+        }
         effects.push(CoordinatorEffect::Count(CoordinatorCount::FollowUpsDropped, 1));
         true
     }
 
     fn remove(&mut self, id: OperationId) {
-        if let Some(Operation { machine: Machine::Heal(_), bucket, key, .. }) = self.operations.remove(&id) {
-            self.healing.remove(&(bucket, key));
+        match self.operations.remove(&id) {
+            Some(Operation { machine: Machine::Heal(_), bucket, key, .. }) => {
+                self.healing.remove(&(bucket, key));
+            }
+            Some(Operation { machine: Machine::Track(_), .. }) => self.tracked -= 1,
+            Some(_) | None => {}
         }
     }
 }
@@ -477,10 +587,10 @@ impl<C> Operation<C> {
         client: Option<C>,
         (bucket, key, version): (BucketName, Key, SettingsVersion),
         details: Option<Box<WriteDetails>>,
-        deadline: Moment,
+        (began, deadline): (Moment, Moment),
     ) -> Self {
         let (asked, wake) = (Vec::new(), deadline);
-        Self { machine, client, bucket, key, version, details, asked, wake, deadline }
+        Self { machine, client, bucket, key, version, details, asked, began, wake, deadline }
     }
 
     /// Turns what the machine wants into what the node is to do.
@@ -501,18 +611,20 @@ impl<C> Operation<C> {
             }
             Effect::Judge(question) => {
                 let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
-                let Question { began, reply, .. } = *question;
-                let judged = JudgedRead { bucket, key, began, reply, judgement };
+                let Question { began, reply, answered_by, .. } = *question;
+                let r = self.machine.r();
+                let judged = JudgedRead { bucket, key, began, reply, r, answered_by, judgement };
                 effects.push(CoordinatorEffect::Judged(Box::new(judged)));
             }
-            Effect::Apply { to, object, repair } => {
-                let count = match repair {
-                    Some(RepairWhen::Blocking) => Some(CoordinatorCount::ReadRepairsBlocking),
-                    Some(RepairWhen::Async) => Some(CoordinatorCount::ReadRepairsAsync),
-                    None => None,
+            Effect::Apply { to, object, why } => {
+                let via = why.via();
+                let count = match why {
+                    ApplyWhy::Repair(RepairWhen::Blocking) => Some(CoordinatorCount::ReadRepairsBlocking),
+                    ApplyWhy::Repair(RepairWhen::Async) => Some(CoordinatorCount::ReadRepairsAsync),
+                    ApplyWhy::Write(_) => None,
                 };
                 effects.extend(count.map(|count| CoordinatorEffect::Count(count, 1)));
-                let request = ReplicaRequest::Apply(object);
+                let request = ReplicaRequest::Apply(object, via);
                 self.ask(around, (id, follow_us), to, Asked::Apply, request, effects);
             }
             Effect::Heal { merged } => {
@@ -521,20 +633,30 @@ impl<C> Operation<C> {
             }
             Effect::Forward { to } => self.forward(around.now, id, to, effects),
             Effect::ReplyRead(result) => {
-                let answer =
-                    self.client.take().map(|client| CoordinatorEffect::AnswerRead { client, result });
-                effects.extend(answer);
+                let Some(client) = self.client.take() else { return };
+                if let Machine::Read(read) = &self.machine {
+                    let observed = read_observed(around, &self.bucket, (read, self.began), &result);
+                    effects.push(CoordinatorEffect::Observed(observed));
+                }
+                effects.push(CoordinatorEffect::AnswerRead { client, result });
             }
             Effect::ReplyWrite(result) => {
-                let answer =
-                    self.client.take().map(|client| CoordinatorEffect::AnswerWrite { client, result });
-                effects.extend(answer);
-            }
-            Effect::Unfollowed(homes) => {
-                if !homes.is_empty() {
-                    effects.push(CoordinatorEffect::Count(CoordinatorCount::WritesUnfollowed, 1));
+                let Some(client) = self.client.take() else { return };
+                if let (Machine::Write(write), Some(details)) = (&self.machine, &self.details) {
+                    let duration_us = (!details.forwarded).then(|| around.now.micros_since(self.began));
+                    let resolution = details.settings.resolution;
+                    let observed = write_observed(&self.bucket, write, (duration_us, resolution), &result);
+                    effects.push(CoordinatorEffect::Observed(observed));
                 }
+                effects.push(CoordinatorEffect::AnswerWrite { client, result });
             }
+            Effect::Converged(dot, convergence) => {
+                let (bucket, key) = (self.bucket.clone(), self.key.clone());
+                let write = ConvergedWrite { bucket, key, dot, convergence };
+                effects.push(CoordinatorEffect::Converged(Box::new(write)));
+            }
+            // The table sees to it.
+            Effect::Unfollowed(_) => {}
         }
     }
 
@@ -590,6 +712,7 @@ impl Machine {
             Self::Read(read) => read.start(now, effects),
             Self::Write(write) => write.start(now, effects),
             Self::Heal(heal) => heal.start(effects),
+            Self::Track(track) => track.start(now),
         }
     }
 
@@ -598,6 +721,7 @@ impl Machine {
             Self::Read(read) => read.handle(now, input, effects),
             Self::Write(write) => write.handle(now, input, effects),
             Self::Heal(heal) => heal.handle(input, effects),
+            Self::Track(track) => track.handle(input, effects),
         }
     }
 
@@ -606,6 +730,7 @@ impl Machine {
             Self::Read(read) => read.tick(now, effects),
             Self::Write(write) => write.tick(now, effects),
             Self::Heal(heal) => heal.tick(now),
+            Self::Track(track) => track.tick(now, effects),
         }
     }
 
@@ -614,6 +739,7 @@ impl Machine {
             Self::Read(read) => read.finished(),
             Self::Write(write) => write.finished(),
             Self::Heal(heal) => heal.finished(),
+            Self::Track(track) => track.finished(),
         }
     }
 
@@ -622,6 +748,24 @@ impl Machine {
             Self::Read(read) => read.wake_at(),
             Self::Write(write) => write.wake_at(),
             Self::Heal(heal) => heal.wake_at(),
+            Self::Track(track) => track.wake_at(),
+        }
+    }
+
+    /// The R of a read; 0 of anything else.
+    fn r(&self) -> u8 {
+        match self {
+            Self::Read(read) => read.r(),
+            Self::Write(_) | Self::Heal(_) | Self::Track(_) => 0,
+        }
+    }
+
+    /// The write that was stamped here, and who lacks it.
+    fn unfollowed(&self) -> Option<Unfollowed> {
+        match self {
+            Self::Write(write) => write.here().and_then(WriteMachine::unfollowed),
+            Self::Track(track) => Some(track.write().clone()),
+            Self::Read(_) | Self::Heal(_) => None,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! A write, as the home that coordinates it sees it.
 
 use super::tally::Tally;
-use super::{Asked, Effect, Input, ReadMachine};
+use super::{ApplyWhy, Asked, Effect, Input, ReadMachine, Unfollowed};
 use crate::planted::{self, Bug};
 use crate::protocol::causality::Answered;
 use crate::protocol::ids::{NodeId, WriteId};
 use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Outcome, Participation, WriteReply};
+use crate::protocol::staleness::{Came, converged};
 use crate::protocol::time::Moment;
 
 /// What a write needs to know.
@@ -30,6 +31,8 @@ pub struct WritePlan {
 struct Stamp {
     answered: Answered,
     created: bool,
+    /// Whether this write had been carried out before.
+    again: bool,
 }
 
 /// Stamps the write at this home, sends the new state to all others at once, and answers at W
@@ -41,6 +44,12 @@ pub struct WriteMachine {
     check: Option<Box<ReadMachine>>,
     stamp: Option<Stamp>,
     sibling: bool,
+    /// Whether the write left more than one live version here.
+    conflict: bool,
+    /// When this home was asked to stamp it.
+    begun: Moment,
+    /// Since when the homes that acknowledged have it.
+    came: Vec<Came>,
     replied: bool,
     finished: bool,
 }
@@ -50,7 +59,18 @@ impl WriteMachine {
     #[must_use]
     pub fn new(plan: WritePlan) -> Self {
         let tally = Tally::new(plan.homes.iter().cloned(), plan.w);
-        Self { plan, tally, check: None, stamp: None, sibling: false, replied: false, finished: false }
+        Self {
+            plan,
+            tally,
+            check: None,
+            stamp: None,
+            sibling: false,
+            conflict: false,
+            begun: Moment(0),
+            came: Vec::new(),
+            replied: false,
+            finished: false,
+        }
     }
 
     /// A write of `If-None-Match: *`: `check` reads R homes first, and a value that it finds ends the write.
@@ -64,10 +84,10 @@ impl WriteMachine {
     /// Begins.
     pub fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         match &mut self.check {
-            None => effects.push(Effect::Coordinate),
+            None => self.begin(now, effects),
             Some(check) => {
                 check.start(now, effects);
-                self.checked(effects);
+                self.checked(now, effects);
             }
         }
     }
@@ -78,15 +98,24 @@ impl WriteMachine {
             if let Some(check) = &mut self.check {
                 check.handle(now, input, effects);
             }
-            self.checked(effects);
+            self.checked(now, effects);
             return;
         }
         match input {
             Input::Coordinated(reply) => self.coordinated(*reply, effects),
-            Input::Replica { from, to: Asked::Apply, reply } => self.acknowledged(&from, reply, effects),
-            Input::Replica { to: Asked::Fetch | Asked::Probe, .. }
-            | Input::Probed { .. }
-            | Input::Forwarded { .. } => {}
+            Input::Applied { from, siblings, came } => {
+                self.sibling |= siblings > 1;
+                if self.tally.add(&from, Ok(())) {
+                    self.came.push(came.not_before(self.begun));
+                }
+                self.reply_if_enough(effects);
+            }
+            Input::Replica { from, to: Asked::Apply, reply: ReplicaReply::Refused(refusal) } => {
+                let counts = planted::has(Bug::CountRefusals);
+                self.tally.add(&from, if counts { Ok(()) } else { Err(refusal) });
+                self.reply_if_enough(effects);
+            }
+            Input::Replica { .. } | Input::Probed { .. } | Input::Forwarded { .. } => {}
         }
         self.settle(now, effects);
     }
@@ -95,7 +124,7 @@ impl WriteMachine {
     pub fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         if let Some(check) = &mut self.check {
             check.tick(now, effects);
-            self.checked(effects);
+            self.checked(now, effects);
             return;
         }
         self.settle(now, effects);
@@ -123,8 +152,13 @@ impl WriteMachine {
         self.stamp.is_some()
     }
 
+    fn begin(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        self.begun = now;
+        effects.push(Effect::Coordinate);
+    }
+
     /// Turns the end of the check into the beginning of the write, or into its end.
-    fn checked(&mut self, effects: &mut Vec<Effect>) {
+    fn checked(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let Some(at) = effects.iter().position(|effect| matches!(effect, Effect::ReplyRead(_))) else {
             return;
         };
@@ -136,7 +170,7 @@ impl WriteMachine {
                 if object.versions().iter().any(|version| !version.is_tombstone()) {
                     self.end(OperationError::Exists, effects);
                 } else {
-                    effects.push(Effect::Coordinate);
+                    self.begin(now, effects);
                 }
             }
             Err(error) => self.end(error, effects),
@@ -145,11 +179,13 @@ impl WriteMachine {
 
     fn coordinated(&mut self, reply: CoordinateReply, effects: &mut Vec<Effect>) {
         match reply {
-            CoordinateReply::Stamped { object, answered, created, again: _ } => {
-                self.stamp = Some(Stamp { answered, created });
-                self.sibling |= object.siblings().len() > 1;
+            CoordinateReply::Stamped { object, answered, created, again } => {
+                let why = ApplyWhy::Write(answered.dot);
+                self.stamp = Some(Stamp { answered, created, again });
+                self.conflict = object.siblings().len() > 1;
+                self.sibling |= self.conflict;
                 for home in self.plan.homes.iter().filter(|&home| *home != self.plan.me) {
-                    effects.push(Effect::Apply { to: home.clone(), object: object.clone(), repair: None });
+                    effects.push(Effect::Apply { to: home.clone(), object: object.clone(), why });
                 }
             }
             CoordinateReply::Exists => self.end(OperationError::Exists, effects),
@@ -161,18 +197,7 @@ impl WriteMachine {
         }
     }
 
-    fn acknowledged(&mut self, from: &NodeId, reply: ReplicaReply, effects: &mut Vec<Effect>) {
-        match reply {
-            ReplicaReply::Applied { siblings } => {
-                self.sibling |= siblings > 1;
-                self.tally.add(from, Ok(()));
-            }
-            ReplicaReply::Refused(refusal) => {
-                let counts = planted::has(Bug::CountRefusals);
-                self.tally.add(from, if counts { Ok(()) } else { Err(refusal) });
-            }
-            ReplicaReply::Fetched(_) | ReplicaReply::Probed(_) => return,
-        }
+    fn reply_if_enough(&mut self, effects: &mut Vec<Effect>) {
         if self.replied {
             return;
         }
@@ -186,7 +211,7 @@ impl WriteMachine {
     }
 
     fn reply(&mut self, effects: &mut Vec<Effect>) {
-        let Some(Stamp { answered, created }) = self.stamp.clone() else { return };
+        let Some(Stamp { answered, created, .. }) = self.stamp.clone() else { return };
         let reply = WriteReply {
             answered,
             write_id: self.plan.write_id,
@@ -214,8 +239,41 @@ impl WriteMachine {
         let over = self.tally.complete() || now >= self.plan.follow_until;
         if self.replied && over && !self.finished {
             self.finished = true;
-            effects.push(Effect::Unfollowed(self.tally.lacking()));
+            let Some(write) = self.unfollowed() else { return };
+            if !write.lacking.is_empty() {
+                effects.push(Effect::Unfollowed(Box::new(write)));
+            } else if let Some(convergence) = converged(&write.came, write.w) {
+                effects.push(Effect::Converged(write.dot, convergence));
+            }
         }
+    }
+
+    /// The write and who lacks it; none before it is stamped, or if it was carried out before and is only answered
+    /// again.
+    #[must_use]
+    pub fn unfollowed(&self) -> Option<Unfollowed> {
+        let Stamp { answered, .. } = self.stamp.as_ref().filter(|stamp| !stamp.again)?;
+        let (dot, hlc) = (answered.dot, answered.hlc);
+        Some(Unfollowed {
+            dot,
+            hlc,
+            w: self.plan.w,
+            written: self.begun,
+            came: self.came.clone(),
+            lacking: self.tally.lacking(),
+        })
+    }
+
+    /// Homes that have not acknowledged.
+    #[must_use]
+    pub fn lagging(&self) -> Vec<NodeId> {
+        self.tally.lacking()
+    }
+
+    /// Whether the write left more than one live version here.
+    #[must_use]
+    pub fn conflict(&self) -> bool {
+        self.conflict
     }
 
     fn not_reached(&self) -> OperationError {

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use super::host::{Held, ReplicaHost};
 use super::step::{Decision, Written, carry_out, decide, merge};
 use crate::planted::{self, Bug};
+use crate::protocol::bucket::Resolution;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
-use crate::protocol::message::{Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target};
-use crate::protocol::staleness::History;
+use crate::protocol::message::{
+    Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
+};
+use crate::protocol::sli::Path;
+use crate::protocol::staleness::{AppliedAt, History, Since};
 use crate::protocol::time::{Hlc, Moment};
 use crate::protocol::view::View;
 
@@ -63,6 +67,15 @@ pub enum ReplicaEffect<W> {
         bucket: BucketName,
         /// The key.
         key: Key,
+    },
+    /// A state that came was merged into what was held, and changed it.
+    Merged {
+        /// The bucket.
+        bucket: BucketName,
+        /// Whether it left more than one live version.
+        conflict: bool,
+        /// How the bucket resolves them.
+        resolution: Resolution,
     },
     /// Something worth counting happened.
     Count(ReplicaCount),
@@ -142,17 +155,20 @@ impl<W> Replica<W> {
         effects: &mut Effects<W>,
     ) {
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
-        let reply = self.stamp(now, view, host, coordinate).unwrap_or_else(CoordinateReply::Refused);
+        let stamped = self.stamp(now, view, host, coordinate);
+        let (reply, when) = stamped.unwrap_or_else(|refusal| (CoordinateReply::Refused(refusal), None));
         if reply == CoordinateReply::Refused(Refusal::Damaged) {
             effects.push(ReplicaEffect::Damaged { bucket, key });
         }
-        let siblings = match &reply {
-            CoordinateReply::Stamped { object, .. } => Some(live_versions(object)),
+        let applied = match &reply {
+            CoordinateReply::Stamped { object, .. } => {
+                when.map(|when| ReplicaReply::Applied { siblings: live_versions(object), when })
+            }
             CoordinateReply::Exists | CoordinateReply::Refused(_) => None,
         };
         effects.push(ReplicaEffect::Coordinated { tag, reply: Box::new(reply) });
-        if let Some(siblings) = siblings {
-            self.when_durable(host, to, ReplicaReply::Applied { siblings }, effects);
+        if let Some(applied) = applied {
+            self.when_durable(host, to, applied, effects);
         }
     }
 
@@ -163,7 +179,7 @@ impl<W> Replica<W> {
         view: View<'_>,
         host: &mut H,
         coordinate: Coordinate,
-    ) -> Result<CoordinateReply, Refusal> {
+    ) -> Result<(CoordinateReply, Option<AppliedAt>), Refusal> {
         let (partition, slot) = place(view, host, &coordinate.write.bucket, &coordinate.write.key)?;
         if !host.serves(partition) {
             return Err(Refusal::Incomplete);
@@ -175,9 +191,12 @@ impl<W> Replica<W> {
             Held::Damaged => return Err(Refusal::Damaged),
         };
         match decide(&held, &coordinate, host.shown().wall()) {
-            Decision::Exists => return Ok(CoordinateReply::Exists),
+            Decision::Exists => return Ok((CoordinateReply::Exists, None)),
             Decision::Again(answered) => {
-                return Ok(CoordinateReply::Stamped { object: held, answered, created: false, again: true });
+                let (bucket, key) = (&coordinate.write.bucket, &coordinate.write.key);
+                let since = self.history.since(now, bucket, key, answered.dot);
+                let reply = CoordinateReply::Stamped { object: held, answered, created: false, again: true };
+                return Ok((reply, Some(self.when(now, since))));
             }
             Decision::Write => {}
         }
@@ -192,8 +211,9 @@ impl<W> Replica<W> {
         let before = self.history.before(&bucket, &key, &held);
         let Written { object, answered, created } = carry_out(held, coordinate, dot, hlc, horizon);
         host.write(&slot, &object)?;
-        self.history.changed(now, &bucket, &key, before, &object);
-        Ok(CoordinateReply::Stamped { object, answered, created, again: false })
+        self.history.changed(now, &bucket, &key, before, (&object, Path::Direct));
+        let reply = CoordinateReply::Stamped { object, answered, created, again: false };
+        Ok((reply, Some(self.when(now, Since { at: now, exactly: true, path: Path::Direct }))))
     }
 
     /// Serves a request to merge or fetch.
@@ -280,7 +300,7 @@ impl<W> Replica<W> {
                 let digest = self.history.digest(now, &target.bucket, &target.key, held.as_ref());
                 Ok(ReplicaReply::Probed(Box::new(digest)))
             }
-            ReplicaRequest::Apply(incoming) => {
+            ReplicaRequest::Apply(incoming, via) => {
                 self.room_to_wait()?;
                 let held = match host.read(&slot)? {
                     Held::Object(object) => object,
@@ -296,7 +316,8 @@ impl<W> Replica<W> {
                     }
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
-                self.join(now, host, (&target.bucket, &target.key, &slot), &held, &incoming)
+                let place = (&target.bucket, &target.key, &slot);
+                self.join(now, view, host, place, (&held, &incoming, via), effects)
             }
         }
     }
@@ -314,8 +335,14 @@ impl<W> Replica<W> {
         let healed = place(view, host, bucket, key).and_then(|(_, slot)| {
             self.room_to_wait()?;
             match host.read(&slot)? {
-                Held::Object(held) => self.join(now, host, (bucket, key, &slot), &held, merged),
-                Held::Nothing => self.join(now, host, (bucket, key, &slot), &Object::new(), merged),
+                Held::Object(held) => {
+                    let merge = (&held, merged, Via::Transfer);
+                    self.join(now, view, host, (bucket, key, &slot), merge, effects)
+                }
+                Held::Nothing => {
+                    let merge = (&Object::new(), merged, Via::Transfer);
+                    self.join(now, view, host, (bucket, key, &slot), merge, effects)
+                }
                 Held::Damaged => {
                     effects.push(ReplicaEffect::Count(ReplicaCount::DamagedHealed));
                     self.replace(now, host, (bucket, key, &slot), merged)
@@ -331,19 +358,30 @@ impl<W> Replica<W> {
     fn join<H: ReplicaHost>(
         &mut self,
         now: Moment,
+        view: View<'_>,
         host: &mut H,
         (bucket, key, slot): (&BucketName, &Key, &H::Slot),
-        held: &Object,
-        incoming: &Object,
+        (held, incoming, via): (&Object, &Object, Via),
+        effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let clock = host.shown();
         let merged = merge(held, incoming, clock, clock.minus_micros(self.keep_write_ids_us));
-        if let Some(merged) = &merged {
-            host.write(slot, merged)?;
-            let before = self.history.before(bucket, key, held);
-            self.history.changed(now, bucket, key, before, merged);
-        }
-        Ok(ReplicaReply::Applied { siblings: live_versions(merged.as_ref().unwrap_or(held)) })
+        // What it covers already it has had since then, whatever else is new to it.
+        let known = match via {
+            Via::Write(dot) if held.context().covers(dot) => Some(self.history.since(now, bucket, key, dot)),
+            Via::Write(_) | Via::ReadRepair | Via::Transfer => None,
+        };
+        let since = known.unwrap_or(Since { at: now, exactly: true, path: via.path() });
+        let Some(merged) = &merged else {
+            return Ok(ReplicaReply::Applied { siblings: live_versions(held), when: self.when(now, since) });
+        };
+        host.write(slot, merged)?;
+        let before = self.history.before(bucket, key, held);
+        self.history.changed(now, bucket, key, before, (merged, via.path()));
+        let siblings = live_versions(merged);
+        let resolution = view.buckets.settings(bucket).resolution;
+        effects.push(ReplicaEffect::Merged { bucket: bucket.clone(), conflict: siblings > 1, resolution });
+        Ok(ReplicaReply::Applied { siblings, when: self.when(now, since) })
     }
 
     /// Puts `object` in the place of a damaged record.
@@ -362,7 +400,13 @@ impl<W> Replica<W> {
         }
         host.write(slot, object)?;
         self.history.replaced(now, bucket, key, object);
-        Ok(ReplicaReply::Applied { siblings: live_versions(object) })
+        let when = self.when(now, Since { at: now, exactly: true, path: Path::Transfer });
+        Ok(ReplicaReply::Applied { siblings: live_versions(object), when })
+    }
+
+    fn when(&self, now: Moment, Since { at: applied, exactly, path }: Since) -> AppliedAt {
+        let clock = self.history.clock();
+        AppliedAt { clock, arrived: now, applied, exactly, answered: now, path }
     }
 
     fn room_to_wait(&self) -> Result<(), Refusal> {
@@ -386,8 +430,11 @@ impl<W> Replica<W> {
     }
 
     /// Everything written before `ticket` was handed out is durable.
-    pub fn durable(&mut self, ticket: u64, effects: &mut Effects<W>) {
-        if let Some((to, reply)) = self.waiting.remove(&ticket) {
+    pub fn durable(&mut self, now: Moment, ticket: u64, effects: &mut Effects<W>) {
+        if let Some((to, mut reply)) = self.waiting.remove(&ticket) {
+            if let ReplicaReply::Applied { when, .. } = &mut reply {
+                when.answered = now;
+            }
             effects.push(ReplicaEffect::Answer { to, reply });
         }
     }

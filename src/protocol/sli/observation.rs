@@ -142,11 +142,13 @@ pub enum Path {
     Direct,
     /// By a read that found it behind.
     ReadRepair,
+    /// With what it pulled from other homes, as its directory might have lacked it, or its record was damaged.
+    Transfer,
 }
 
 impl Path {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Direct, Self::ReadRepair];
+    pub const ALL: [Self; 3] = [Self::Direct, Self::ReadRepair, Self::Transfer];
 
     /// Its name.
     #[must_use]
@@ -154,6 +156,7 @@ impl Path {
         match self {
             Self::Direct => "direct",
             Self::ReadRepair => "read_repair",
+            Self::Transfer => "transfer",
         }
     }
 }

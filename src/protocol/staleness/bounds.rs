@@ -1,8 +1,8 @@
 //! How a peer's monotonic clock relates to one's own: an interval that cannot be wrong.
 //!
-//! A request that left at `sent` and whose answer came at `received` was answered in between. So the answer's moment
-//! `at`, by the peer's clock, bounds the difference of the clocks from both sides (Cristian, "Probabilistic Clock
-//! Synchronization", 1989; Marzullo and Owicki, 1983, intersect such bounds).
+//! A request came after it left, and its answer after that left. So what the peer's clock showed at both bounds the
+//! difference of the clocks from both sides (Cristian, "Probabilistic Clock Synchronization", 1989; Marzullo and Owicki,
+//! 1983, intersect such bounds).
 
 use crate::protocol::time::Moment;
 
@@ -25,6 +25,18 @@ impl Interval {
         self.to < moment
     }
 
+    /// Its middle.
+    #[must_use]
+    pub fn middle(self) -> Moment {
+        self.from.plus_micros(self.to.micros_since(self.from) / 2)
+    }
+
+    /// How far its ends are from its middle, in microseconds.
+    #[must_use]
+    pub fn half_width_us(self) -> u64 {
+        self.to.micros_since(self.from).div_ceil(2)
+    }
+
     /// Whether all of it is after `moment`.
     #[must_use]
     pub fn after(self, moment: Moment) -> bool {
@@ -44,12 +56,13 @@ pub struct ClockBounds {
 }
 
 impl ClockBounds {
-    /// From one exchange: the peer's `clock` showed `shown` between `sent` and `received`.
+    /// From one exchange: a request left at `sent`, came when the peer's `clock` showed `arrived`, and was answered when
+    /// it showed `answered`; the answer came at `received`.
     #[must_use]
-    pub fn of(clock: u64, shown: Moment, (sent, received): (Moment, Moment)) -> Self {
+    pub fn of(clock: u64, (arrived, answered): (Moment, Moment), (sent, received): (Moment, Moment)) -> Self {
         // Clocks show whole microseconds: each may be up to one further.
-        let least = difference(shown, received).saturating_sub(1);
-        let most = difference(shown, sent).saturating_add(1);
+        let least = difference(answered, received).saturating_sub(1);
+        let most = difference(arrived, sent).saturating_add(1);
         Self { clock, least, most, at: received }
     }
 
@@ -69,6 +82,12 @@ impl ClockBounds {
         let (from, to) = (shifted(moment, self.most), shifted(moment, self.least));
         let apart = |local: Moment| drift(local.micros_since(self.at).max(self.at.micros_since(local)));
         Interval { from: shifted(from, apart(from)), to: shifted(to, -apart(to)) }
+    }
+
+    /// The peer's clock less one's own, about, in microseconds.
+    #[must_use]
+    pub fn offset_us(&self) -> i64 {
+        self.least.saturating_add(self.most) / 2
     }
 
     /// How far apart the bounds are, in microseconds.
@@ -97,7 +116,8 @@ mod tests {
 
     #[test]
     fn an_exchange_bounds_the_clock_from_both_sides() {
-        let bounds = ClockBounds::of(1, Moment(5_000_500), (Moment(1_000), Moment(2_000)));
+        let bounds =
+            ClockBounds::of(1, (Moment(5_000_500), Moment(5_000_500)), (Moment(1_000), Moment(2_000)));
         let interval = bounds.local(Moment(5_000_500));
         assert!(interval.from <= Moment(1_000) && Moment(2_000) <= interval.to, "{interval:?}");
         assert!(bounds.width_us() <= 1_002);
@@ -106,19 +126,24 @@ mod tests {
 
     #[test]
     fn exchanges_are_intersected_and_time_widens_them() {
-        let wide = ClockBounds::of(1, Moment(5_000_000), (Moment(1_000), Moment(9_000)));
-        let narrow = ClockBounds::of(1, Moment(5_010_000), (Moment(14_000), Moment(14_200)));
+        let wide = ClockBounds::of(1, (Moment(5_000_000), Moment(5_000_000)), (Moment(1_000), Moment(9_000)));
+        let narrow =
+            ClockBounds::of(1, (Moment(5_010_000), Moment(5_010_000)), (Moment(14_000), Moment(14_200)));
         let both = wide.and(narrow);
         assert!(both.width_us() <= narrow.width_us());
-        let much_later = ClockBounds::of(1, Moment(65_010_000), (Moment(60_013_000), Moment(60_019_000)));
+        let much_later = ClockBounds::of(
+            1,
+            (Moment(65_010_000), Moment(65_010_000)),
+            (Moment(60_013_000), Moment(60_019_000)),
+        );
         let later = narrow.and(much_later);
         assert!(later.width_us() > narrow.width_us() && later.width_us() <= much_later.width_us());
     }
 
     #[test]
     fn another_clock_begins_anew() {
-        let old = ClockBounds::of(1, Moment(5_000_000), (Moment(1_000), Moment(1_100)));
-        let new = ClockBounds::of(2, Moment(1_000_000), (Moment(9_000), Moment(9_900)));
+        let old = ClockBounds::of(1, (Moment(5_000_000), Moment(5_000_000)), (Moment(1_000), Moment(1_100)));
+        let new = ClockBounds::of(2, (Moment(1_000_000), Moment(1_000_000)), (Moment(9_000), Moment(9_900)));
         assert_eq!(old.and(new), new);
     }
 }

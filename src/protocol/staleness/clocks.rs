@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::bounds::ClockBounds;
+use super::applied::{AppliedAt, Came};
+use super::bounds::{ClockBounds, Interval};
 use super::digest::{Digest, Sighting};
+use crate::planted::{self, Bug};
 use crate::protocol::ids::NodeId;
 use crate::protocol::time::Moment;
 
@@ -14,9 +16,33 @@ pub struct PeerClocks(BTreeMap<NodeId, ClockBounds>);
 impl PeerClocks {
     /// Tells a peer's digest by one's own clock. It was asked for and came at these moments.
     pub fn sighted(&mut self, from: &NodeId, exchange: (Moment, Moment), digest: Digest) -> Sighting {
-        let exchange = ClockBounds::of(digest.clock, digest.at, exchange);
+        let exchange = ClockBounds::of(digest.clock, (digest.at, digest.at), exchange);
+        digest.sighted(&self.narrowed(from, exchange))
+    }
+
+    /// Tells by one's own clock when a peer came to have what it acknowledges. `exchange` is when it was asked and when
+    /// its answer came.
+    pub fn came(&mut self, from: &NodeId, exchange: (Moment, Moment), when: AppliedAt) -> Came {
+        let bounds = self.narrowed(from, when.bounds(exchange));
+        if planted::has(Bug::ReturnLegConverges) {
+            return Came { at: Interval { from: exchange.1, to: exchange.1 }, path: when.path };
+        }
+        let at = bounds.local(when.applied);
+        let from = if when.exactly { at.from } else { Moment(0) };
+        Came { at: Interval { from, ..at }, path: when.path }
+    }
+
+    /// The peers' clocks less one's own, and by how much that may be off, in microseconds.
+    pub fn offsets(&self) -> impl Iterator<Item = (&NodeId, i64, u64)> {
+        self.0.iter().map(|(peer, bounds)| (peer, bounds.offset_us(), bounds.width_us().div_ceil(2)))
+    }
+
+    fn narrowed(&mut self, from: &NodeId, exchange: ClockBounds) -> ClockBounds {
         let bounds = self.0.get(from).map_or(exchange, |known| known.and(exchange));
-        self.0.insert(from.clone(), bounds);
-        digest.sighted(&bounds)
+        match self.0.get_mut(from) {
+            Some(known) => *known = bounds,
+            None => drop(self.0.insert(from.clone(), bounds)),
+        }
+        bounds
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::ids::Dot;
+use crate::protocol::sli::Path;
 use crate::protocol::staleness::bounds::{ClockBounds, Interval};
 use crate::protocol::time::{Hlc, Moment};
 
@@ -24,6 +25,8 @@ pub struct SeenVersion {
 pub struct SeenState {
     /// When the home came to it, by its own monotonic clock; none if that was before its history begins.
     pub applied_at: Option<Moment>,
+    /// By which way it came to it.
+    pub path: Path,
     /// All that the home had seen of the key by then.
     pub context: CausalContext,
     /// What lived.
@@ -33,12 +36,12 @@ pub struct SeenState {
 impl SeenState {
     /// The state that `object` is in.
     #[must_use]
-    pub fn of(object: &Object, applied_at: Option<Moment>) -> Self {
+    pub fn of(object: &Object, applied_at: Option<Moment>, path: Path) -> Self {
         let versions = object.versions().iter();
         let versions = versions
             .map(|version| SeenVersion { dot: version.dot, hlc: version.hlc, w: version.w })
             .collect();
-        Self { applied_at, context: object.context().clone(), versions }
+        Self { applied_at, path, context: object.context().clone(), versions }
     }
 }
 
@@ -60,6 +63,8 @@ pub struct Digest {
 pub struct SightedState {
     /// When the home came to it; none if that was before its history begins.
     pub applied: Option<Interval>,
+    /// By which way it came to it.
+    pub path: Path,
     /// All that the home had seen of the key by then.
     pub context: CausalContext,
     /// What lived.
@@ -79,7 +84,7 @@ impl Digest {
     /// Tells one's own, which is answered at `now`.
     #[must_use]
     pub fn own(self, now: Moment) -> Sighting {
-        let bounds = ClockBounds::of(self.clock, self.at, (self.at, now));
+        let bounds = ClockBounds::of(self.clock, (self.at, self.at), (self.at, now));
         self.sighted(&bounds)
     }
 
@@ -89,6 +94,7 @@ impl Digest {
         let local = |moment| bounds.local(moment);
         let states = self.states.into_iter().map(|state| SightedState {
             applied: state.applied_at.map(local),
+            path: state.path,
             context: state.context,
             versions: state.versions,
         });

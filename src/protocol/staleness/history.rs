@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::digest::{Digest, STATES_MAX, SeenState};
 use crate::protocol::causality::Object;
-use crate::protocol::ids::{BucketName, Key};
+use crate::protocol::ids::{BucketName, Dot, Key};
+use crate::protocol::sli::Path;
 use crate::protocol::time::Moment;
 
 /// How many changes are remembered, of all keys together. The oldest goes first, and with it the claim to know what
@@ -17,6 +18,17 @@ type Place = (BucketName, Key);
 struct KeyHistory {
     /// The oldest is the state before all changes that are remembered.
     states: VecDeque<SeenState>,
+}
+
+/// Since when a key covers something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// Since then, at the latest.
+    pub at: Moment,
+    /// Whether since exactly then.
+    pub exactly: bool,
+    /// By which way it came.
+    pub path: Path,
 }
 
 /// What changed lately.
@@ -42,7 +54,7 @@ impl History {
     #[must_use]
     pub fn before(&self, bucket: &BucketName, key: &Key, held: &Object) -> Option<SeenState> {
         let known = self.keys.contains_key(&(bucket.clone(), key.clone()));
-        (!known).then(|| SeenState::of(held, None))
+        (!known).then(|| SeenState::of(held, None, Path::Direct))
     }
 
     /// A key has come from the state `before` to that of `after`.
@@ -52,7 +64,7 @@ impl History {
         bucket: &BucketName,
         key: &Key,
         before: Option<SeenState>,
-        after: &Object,
+        (after, path): (&Object, Path),
     ) {
         self.complete_since.get_or_insert(now);
         let place = (bucket.clone(), key.clone());
@@ -61,7 +73,7 @@ impl History {
         if history.states.is_empty() {
             history.states.extend(before);
         }
-        history.states.push_back(SeenState::of(after, Some(now)));
+        history.states.push_back(SeenState::of(after, Some(now), path));
         self.changes.push_back((now, place));
         self.forget(now);
     }
@@ -69,7 +81,19 @@ impl History {
     /// What a key held was lost, and is now `after`: what the home had before counts no more.
     pub fn replaced(&mut self, now: Moment, bucket: &BucketName, key: &Key, after: &Object) {
         self.keys.remove(&(bucket.clone(), key.clone()));
-        self.changed(now, bucket, key, Some(SeenState::of(&Object::new(), None)), after);
+        let nothing = SeenState::of(&Object::new(), None, Path::Direct);
+        self.changed(now, bucket, key, Some(nothing), (after, Path::Transfer));
+    }
+
+    /// Since when a key whose state covers a version has done so.
+    pub fn since(&mut self, now: Moment, bucket: &BucketName, key: &Key, dot: Dot) -> Since {
+        let complete_since = *self.complete_since.get_or_insert(now);
+        let known = self.keys.get(&(bucket.clone(), key.clone()));
+        let mut states = known.into_iter().flat_map(|history| &history.states);
+        let first = states.find(|state| state.context.covers(dot));
+        let path = first.map_or(Path::Direct, |state| state.path);
+        let applied = first.and_then(|state| state.applied_at);
+        Since { at: applied.unwrap_or(complete_since), exactly: applied.is_some(), path }
     }
 
     /// What is known of a key that holds `object` now.
@@ -78,7 +102,8 @@ impl History {
         let known = self.keys.get(&(bucket.clone(), key.clone()));
         let states = match known {
             None => {
-                vec![object.map_or_else(|| SeenState::of(&Object::new(), None), |o| SeenState::of(o, None))]
+                let nothing = Object::new();
+                vec![SeenState::of(object.unwrap_or(&nothing), None, Path::Direct)]
             }
             Some(history) => {
                 let skipped = history.states.len().saturating_sub(STATES_MAX);
@@ -90,6 +115,12 @@ impl History {
             }
         };
         Digest { clock: self.clock, at: now, complete_since, states }
+    }
+
+    /// Which clock its moments are of.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
     }
 
     /// How many changes are remembered.

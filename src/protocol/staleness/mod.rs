@@ -8,6 +8,7 @@
 //! A verdict is never better than the truth: what was not observed is unknown, what cannot be ordered is suspect, and
 //! neither counts as fresh.
 
+mod applied;
 mod bounds;
 mod clocks;
 mod digest;
@@ -15,9 +16,10 @@ mod history;
 mod sample;
 mod verdict;
 
+pub use applied::{AppliedAt, Came, Convergence, committed_at, converged};
 pub use bounds::{ClockBounds, DRIFT_PPM, Interval};
 pub use clocks::PeerClocks;
 pub use digest::{Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting};
-pub use history::{EVENTS_MAX, History};
+pub use history::{EVENTS_MAX, History, Since};
 pub use sample::Sampling;
 pub use verdict::{HomeView, Judgement, Question, UnknownCause, Verdict, judge};

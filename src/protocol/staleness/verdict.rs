@@ -76,6 +76,8 @@ pub struct Question {
     pub w_min: u8,
     /// Whether that, and which homes there are, is known for sure.
     pub settled: bool,
+    /// The homes whose answers the reply was made of.
+    pub answered_by: Vec<NodeId>,
     /// The homes.
     pub homes: Vec<(NodeId, HomeView)>,
 }

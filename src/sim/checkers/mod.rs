@@ -7,7 +7,7 @@
 //! | 3 | a version is dropped only if another's context covers it; no dot is used twice | [`causality`] |
 //! | 4 | with R + W > N a read returns every acknowledged write, or one that covers it | [`overlap`] |
 //! | 5 | a freshness bound is never wrong | [`freshness`], which comes with bounded staleness |
-//! | 6 | an SLI is never better than the truth | [`sli`]: verdicts on reads |
+//! | 6 | an SLI is never better than the truth | [`sli`]: verdicts on reads, convergence of writes |
 //! | 7 | every request ends; every queue is bounded | [`endings`] |
 //! | 8 | the same seed gives the same run | [`determinism`] |
 

@@ -1,4 +1,5 @@
-//! Invariant 6: an SLI is never better than the truth: every `stale`, `behind` and `fresh` verdict is right.
+//! Invariant 6: an SLI is never better than the truth: every `stale`, `behind` and `fresh` verdict is right, and so is
+//! every convergence time, within its stated error; no committed write that some home lacks is forgotten.
 //!
 //! `suspect` and `unknown` claim nothing. Verdicts rest on monotonic clocks that keep their rate within
 //! [`crate::protocol::staleness::DRIFT_PPM`] of each other; nothing is asked of reads among nodes whose clocks do not.
@@ -6,8 +7,11 @@
 use super::causality::shown;
 use super::{Invariant, Violation};
 use crate::protocol::causality::CausalContext;
-use crate::protocol::staleness::Verdict;
-use crate::sim::truth::{KeyIndex, NEVER, Truth, VersionIndex};
+use crate::protocol::coordinator::ConvergedWrite;
+use crate::protocol::staleness::{Convergence, DRIFT_PPM, Verdict};
+use crate::sim::network::NodeIndex;
+use crate::sim::queue::MICROS;
+use crate::sim::truth::{KeyIndex, NEVER, Truth, Version, VersionIndex};
 
 /// What a read that begins now has to return in order not to be stale: what W homes have, and kept.
 #[must_use]
@@ -20,6 +24,66 @@ pub fn committed_now(truth: &Truth, key: KeyIndex) -> Vec<VersionIndex> {
         })
     };
     recent.filter(committed).collect()
+}
+
+/// This was said of how long a write took to reach all homes. Time is told by clocks that may be off by
+/// [`DRIFT_PPM`].
+pub fn convergence(truth: &Truth, write: &ConvergedWrite) -> Result<(), Violation> {
+    let Some((_, version)) = truth.named(write.dot) else { return Ok(()) };
+    if !stays_applied(version) {
+        return Ok(());
+    }
+    let Convergence { us, error_us, .. } = write.convergence;
+    let broken = |what: String| Err(Violation::at(Invariant::Sli, version.key, what));
+    if version.converged_at == NEVER {
+        return broken(format!("{} was called converged, and some home lacks it", shown(write.dot)));
+    }
+    let took = version.converged_at.saturating_sub(version.committed_at) / MICROS;
+    let slack = took * DRIFT_PPM / 1_000_000 + 2;
+    if us + slack < took || us > took + error_us + slack {
+        let what = format!(
+            "{} was said to converge in {us} us, less up to {error_us} us, and took {took} us",
+            shown(write.dot)
+        );
+        return broken(what);
+    }
+    Ok(())
+}
+
+/// Whether what a home once had it has still. Nobody can know of a home that lost it again or was set back, or of what a
+/// second node of its name did.
+fn stays_applied(version: &Version) -> bool {
+    !version.lost && !version.unapplied && version.set_back == 0 && version.by_ghost == 0
+}
+
+/// So many committed writes of a run are said not to have reached all homes, and of so many of earlier runs it is said
+/// not to be known.
+pub fn unconverged(
+    truth: &Truth,
+    (node, run): (NodeIndex, u64),
+    reported: u64,
+    untracked: u64,
+) -> Result<(), Violation> {
+    let counts = |version: &&Version| {
+        stays_applied(version)
+            && version.committed_at != NEVER
+            && version.converged_at == NEVER
+            && version.by.0 == node
+    };
+    let (own, former): (Vec<_>, Vec<_>) =
+        truth.versions().iter().filter(counts).partition(|version| version.by.1 == run);
+    let what = match (own.first(), former.first()) {
+        (Some(version), _) if reported < own.len() as u64 => format!(
+            "{reported} writes were said to be unconverged of {} that are, among them {}",
+            own.len(),
+            shown(version.dot)
+        ),
+        (_, Some(version)) if untracked == 0 => {
+            format!("nobody said that the tracking of {} was lost", shown(version.dot))
+        }
+        _ => return Ok(()),
+    };
+    Err(Violation::of(Invariant::Sli, what))
 }
 
 /// This was said of a read whose reply covers `seen`, and that began when `committed` was committed.

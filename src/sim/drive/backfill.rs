@@ -3,7 +3,7 @@
 use super::Task;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::{Backfill, BackfillEffect, Holding};
-use crate::protocol::message::{ReplicaRequest, Target};
+use crate::protocol::message::{ReplicaRequest, Target, Via};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
@@ -42,7 +42,7 @@ impl World {
                 let Some(process) = self.process_mut(at) else { return };
                 let settings = process.keeper.table().version(&bucket).clone();
                 let target = Target { bucket, key, settings };
-                let request = ReplicaRequest::Apply(object);
+                let request = ReplicaRequest::Apply(object, Via::Transfer);
                 let to = self.way(&target, &request, ReplyTo::Backfill { peer });
                 let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to });
                 self.tasks.push_back((at, Task::Ask(ask)));

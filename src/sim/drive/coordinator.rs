@@ -86,6 +86,9 @@ impl World {
                 self.answer_peer(at, request, answer);
             }
             CoordinatorEffect::Judged(read) => self.judged(at, &read),
+            CoordinatorEffect::Converged(write) => self.converged(at, &write),
+            // What the recorder is told is what was told to clients.
+            CoordinatorEffect::Observed(_) => {}
             CoordinatorEffect::Count(count, times) => self.count(count.name(), times),
         }
     }

@@ -3,7 +3,7 @@
 use super::Task;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
-use crate::protocol::message::{ReplicaReply, ReplicaRequest, Target};
+use crate::protocol::message::{ReplicaReply, ReplicaRequest, Target, Via};
 use crate::protocol::replica::ReplicaAsk;
 use crate::sim::network::{Leg, NodeIndex};
 use crate::sim::process::{ReplyTo, Way};
@@ -43,7 +43,9 @@ impl World {
         let Some(process) = &node.process else { return };
         let settings = process.keeper.table().version(&bucket).clone();
         let target = Target { bucket, key: self.names.key(key), settings };
-        let request = ReplicaRequest::Apply(object.clone());
+        let newest = object.versions().iter().max_by_key(|version| (version.hlc, version.dot));
+        let via = newest.map_or(Via::Transfer, |version| Via::Write(version.dot));
+        let request = ReplicaRequest::Apply(object.clone(), via);
         let to = self.way(&target, &request, ReplyTo::Own { ticket });
         let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to });
         self.cross_own_leg(at, Leg::Write, OwnLeg::Ask(ask));
@@ -61,7 +63,7 @@ impl World {
         }
         match leg {
             OwnLeg::Ack { ticket } => {
-                self.replica(at, false, |core, _, _, _, effects| core.durable(ticket, effects));
+                self.replica(at, false, |core, now, _, _, effects| core.durable(now, ticket, effects));
             }
             OwnLeg::Ask(ask) => self.tasks.push_back((at, Task::Ask(ask))),
             OwnLeg::Answer { tag, reply } => {
@@ -74,7 +76,7 @@ impl World {
 
 pub(super) fn leg_of(request: &ReplicaRequest) -> Leg {
     match request {
-        ReplicaRequest::Apply(_) => Leg::Write,
+        ReplicaRequest::Apply(..) => Leg::Write,
         ReplicaRequest::Fetch | ReplicaRequest::Probe => Leg::Read,
     }
 }

@@ -92,7 +92,7 @@ impl World {
     }
 
     pub(super) fn ask_replica(&mut self, at: NodeIndex, ask: ReplicaAsk<Way>) {
-        let writes = matches!(ask.request, ReplicaRequest::Apply(_));
+        let writes = matches!(ask.request, ReplicaRequest::Apply(..));
         if let (Some(watch), Some(key), false) = (&mut self.watch, ask.to.key, writes) {
             watch.fetched(self.now, at, key);
         }
@@ -125,6 +125,9 @@ impl World {
             }
             ReplicaEffect::Damaged { bucket, key } => {
                 self.tasks.push_back((at, Task::Damaged { bucket, key }));
+            }
+            ReplicaEffect::Merged { conflict, .. } => {
+                self.count(if conflict { "merges_with_siblings" } else { "merges" }, 1);
             }
             ReplicaEffect::Count(count) => self.count(count.name(), 1),
         }
@@ -219,6 +222,7 @@ impl World {
             past,
             version,
             w: coordinate.w,
+            by: (at, self.nodes.get(at).map_or(0, |node| node.run)),
             write_id: coordinate.write_id,
             named: coordinate.write.write_id.is_some(),
         };
@@ -249,15 +253,15 @@ impl World {
             return self.sync_failed(at);
         }
         let tickets = process.commit.end(&node.disk);
-        self.replica(at, false, |core, _, _, _, effects| {
-            tickets.into_iter().for_each(|ticket| core.durable(ticket, effects));
+        self.replica(at, false, |core, now, _, _, effects| {
+            tickets.into_iter().for_each(|ticket| core.durable(now, ticket, effects));
         });
     }
 
     pub(super) fn way(&self, target: &Target, request: &ReplicaRequest, to: ReplyTo) -> Way {
         let key = self.names.key_index(&target.bucket, &target.key);
         let promise = match request {
-            ReplicaRequest::Apply(object) => object.context().clone(),
+            ReplicaRequest::Apply(object, _) => object.context().clone(),
             ReplicaRequest::Fetch | ReplicaRequest::Probe => CausalContext::new(),
         };
         Way { to, key, promise }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::WireMeaning;
+use super::applied::WirePath;
 use super::object::{WireContext, WireDot, dot_of, wire_dot};
 use crate::protocol::staleness::{Digest, STATES_MAX, SeenState, SeenVersion};
 use crate::protocol::time::{Hlc, Moment};
@@ -19,6 +20,7 @@ pub struct WireDigest {
 #[derive(Debug, Serialize, Deserialize)]
 struct WireState {
     applied_at: Option<u64>,
+    path: WirePath,
     context: WireContext,
     /// Name, write time and W of each.
     versions: Vec<(WireDot, u64, u8)>,
@@ -28,6 +30,7 @@ impl From<&Digest> for WireDigest {
     fn from(digest: &Digest) -> Self {
         let states = digest.states.iter().map(|state| WireState {
             applied_at: state.applied_at.map(|at| at.0),
+            path: state.path.into(),
             context: (&state.context).into(),
             versions: state.versions.iter().map(|seen| (wire_dot(seen.dot), seen.hlc.0, seen.w)).collect(),
         });
@@ -50,6 +53,7 @@ impl TryFrom<WireDigest> for Digest {
         }
         let states = digest.states.into_iter().map(|state| SeenState {
             applied_at: state.applied_at.map(Moment),
+            path: state.path.into(),
             context: state.context.into(),
             versions: state
                 .versions

@@ -2,6 +2,7 @@
 //!
 //! Names are checked and numbers narrowed when a message is read; what does not fit is refused whole.
 
+mod applied;
 mod digest;
 mod object;
 mod operation;
@@ -11,6 +12,7 @@ mod settings;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use applied::{WireAppliedAt, WirePath, WireVia};
 pub use digest::WireDigest;
 pub use object::{WireContext, WireObject, WireSuperseded, WireValue, WireVersion};
 pub use operation::{WireError, WireOutcome, WireWrite, WireWriteReply};
@@ -28,7 +30,7 @@ use settings::{bucket_of, wire_bucket};
 #[derive(Debug, Serialize, Deserialize)]
 pub enum WireRequest {
     /// [`ReplicaRequest::Apply`].
-    Apply(WireTarget, WireObject),
+    Apply(WireTarget, WireObject, WireVia),
     /// [`ReplicaRequest::Fetch`].
     Fetch(WireTarget),
     /// [`ReplicaRequest::Probe`].
@@ -58,7 +60,7 @@ pub enum WireRequest {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum WireAnswer {
     /// [`ReplicaReply::Applied`].
-    Applied(u16),
+    Applied(u16, WireAppliedAt),
     /// [`ReplicaReply::Fetched`].
     Fetched(Option<WireObject>),
     /// [`ReplicaReply::Probed`].
@@ -134,8 +136,8 @@ impl TryFrom<WireTarget> for Target {
 impl From<&PeerRequest> for WireRequest {
     fn from(request: &PeerRequest) -> Self {
         match request {
-            PeerRequest::Replica(target, ReplicaRequest::Apply(object)) => {
-                Self::Apply(target.into(), object.into())
+            PeerRequest::Replica(target, ReplicaRequest::Apply(object, via)) => {
+                Self::Apply(target.into(), object.into(), (*via).into())
             }
             PeerRequest::Replica(target, ReplicaRequest::Fetch) => Self::Fetch(target.into()),
             PeerRequest::Replica(target, ReplicaRequest::Probe) => Self::Probe(target.into()),
@@ -161,8 +163,8 @@ impl TryFrom<WireRequest> for PeerRequest {
 
     fn try_from(request: WireRequest) -> Result<Self, WireMeaning> {
         Ok(match request {
-            WireRequest::Apply(target, object) => {
-                Self::Replica(target.try_into()?, ReplicaRequest::Apply(object.into()))
+            WireRequest::Apply(target, object, via) => {
+                Self::Replica(target.try_into()?, ReplicaRequest::Apply(object.into(), via.into()))
             }
             WireRequest::Fetch(target) => Self::Replica(target.try_into()?, ReplicaRequest::Fetch),
             WireRequest::Probe(target) => Self::Replica(target.try_into()?, ReplicaRequest::Probe),
@@ -185,7 +187,9 @@ impl TryFrom<WireRequest> for PeerRequest {
 impl From<&PeerAnswer> for WireAnswer {
     fn from(answer: &PeerAnswer) -> Self {
         match answer {
-            PeerAnswer::Replica(ReplicaReply::Applied { siblings }) => Self::Applied(*siblings),
+            PeerAnswer::Replica(ReplicaReply::Applied { siblings, when }) => {
+                Self::Applied(*siblings, when.into())
+            }
             PeerAnswer::Replica(ReplicaReply::Fetched(object)) => {
                 Self::Fetched(object.as_ref().map(WireObject::from))
             }
@@ -222,7 +226,9 @@ impl TryFrom<WireAnswer> for PeerAnswer {
 
     fn try_from(answer: WireAnswer) -> Result<Self, WireMeaning> {
         Ok(match answer {
-            WireAnswer::Applied(siblings) => Self::Replica(ReplicaReply::Applied { siblings }),
+            WireAnswer::Applied(siblings, when) => {
+                Self::Replica(ReplicaReply::Applied { siblings, when: when.into() })
+            }
             WireAnswer::Fetched(object) => Self::Replica(ReplicaReply::Fetched(object.map(Object::from))),
             WireAnswer::Probed(digest) => {
                 Self::Replica(ReplicaReply::Probed(Box::new((*digest).try_into()?)))
