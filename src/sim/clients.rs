@@ -62,17 +62,36 @@ pub struct Tally {
     pub ages: Vec<Time>,
     /// What the coordinators said of reads, by verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
-    /// What the coordinators said of the exposure of stale reads, of their ages, and of the time that writes took to
-    /// reach all homes, in nanoseconds.
-    pub reported_exposures: Vec<Time>,
-    /// See above.
-    pub reported_ages: Vec<Time>,
-    /// See above.
-    pub reported_convergence: Vec<Time>,
+    /// What the coordinators said beside what was true.
+    pub compared: Compared,
     /// How long reads took, in nanoseconds.
     pub read_took: Vec<Time>,
     /// How long writes took, in nanoseconds.
     pub write_took: Vec<Time>,
+}
+
+/// What was said beside what was true: of reads with a verdict other than unknown, and of writes that reached all homes.
+/// Left out is what no node can know: what homes lost again, and what clocks measured that did not keep their rate.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Compared {
+    /// Reads.
+    pub reads: u64,
+    /// Those that were called stale.
+    pub stale: u64,
+    /// Those that were called suspect.
+    pub suspect: u64,
+    /// Those that were stale.
+    pub truly_stale: u64,
+    /// Of those that were called so, those of whose exposure no more than a bound is known.
+    pub bounded_reads: u64,
+    /// Of the others that were called so, the exposure, as it was and as it was said to be, in nanoseconds.
+    pub exposures: Vec<(Time, Time)>,
+    /// The same of their ages.
+    pub ages: Vec<(Time, Time)>,
+    /// Writes of whose convergence no more than a bound is known.
+    pub bounded: u64,
+    /// The same of the convergence of the other writes.
+    pub convergence: Vec<(Time, Time)>,
 }
 
 /// The clients.

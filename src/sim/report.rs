@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::checkers::Violation;
+use super::clients::Compared;
 use super::faults::Kind;
 use super::queue::{MICROS, Time};
 use super::run::Outcome;
@@ -86,12 +87,8 @@ pub struct Report {
     pub age: Times,
     /// How long writes took from their commit until every home had them.
     pub convergence: Times,
-    /// What the coordinators said of the exposure of stale reads.
-    pub reported_exposure: Times,
-    /// And of their age.
-    pub reported_age: Times,
-    /// And of the convergence of writes.
-    pub reported_convergence: Times,
+    /// What the coordinators said beside what was true.
+    pub compared: ComparedReport,
     /// How long reads took.
     pub read_took: Times,
     /// How long writes took.
@@ -100,6 +97,57 @@ pub struct Report {
     pub versions: BTreeMap<&'static str, u64>,
     /// What the code under test counted.
     pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// What was said, and what was true of the same reads and writes.
+#[derive(Debug, Clone, Default)]
+pub struct ComparedReport {
+    /// Reads with a verdict other than unknown.
+    pub reads: u64,
+    /// Those that were called stale.
+    pub stale: u64,
+    /// Those that were called suspect.
+    pub suspect: u64,
+    /// Those that were stale.
+    pub truly_stale: u64,
+    /// Those of whose exposure no more than a bound is known.
+    pub bounded_reads: u64,
+    /// The exposure of the others that were called so: what was true, and what was said.
+    pub exposure: (Times, Times),
+    /// And their age.
+    pub age: (Times, Times),
+    /// Writes of whose convergence no more than a bound is known.
+    pub bounded: u64,
+    /// And the convergence of the other writes.
+    pub convergence: (Times, Times),
+}
+
+impl ComparedReport {
+    fn add(&mut self, more: &Compared) {
+        self.reads += more.reads;
+        self.stale += more.stale;
+        self.suspect += more.suspect;
+        self.truly_stale += more.truly_stale;
+        self.bounded += more.bounded;
+        self.bounded_reads += more.bounded_reads;
+        for (into, pairs) in [
+            (&mut self.exposure, &more.exposures),
+            (&mut self.age, &more.ages),
+            (&mut self.convergence, &more.convergence),
+        ] {
+            let (truth, said): (Vec<Time>, Vec<Time>) = pairs.iter().copied().unzip();
+            into.0.add(&truth);
+            into.1.add(&said);
+        }
+    }
+
+    /// The shares of stale reads: as was said, at the least and at the most, and as was true; none if there are no reads.
+    #[must_use]
+    pub fn stale_rates(&self) -> Option<(f64, f64, f64)> {
+        let share = |count: u64| count as f64 / self.reads as f64;
+        (self.reads > 0)
+            .then(|| (share(self.stale), share(self.stale + self.suspect), share(self.truly_stale)))
+    }
 }
 
 impl Report {
@@ -121,9 +169,7 @@ impl Report {
         self.exposure.add(&tally.exposures);
         self.age.add(&tally.ages);
         self.convergence.add(&outcome.convergence);
-        self.reported_exposure.add(&tally.reported_exposures);
-        self.reported_age.add(&tally.reported_ages);
-        self.reported_convergence.add(&tally.reported_convergence);
+        self.compared.add(&tally.compared);
         self.read_took.add(&tally.read_took);
         self.write_took.add(&tally.write_took);
         if let Some((violation, operations)) = violation {

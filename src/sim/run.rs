@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::checkers::{Violation, durability, endings};
+use super::checkers::{Violation, durability, endings, sli};
 use super::clients::{INSPECTOR, Tally};
 use super::faults::{Fault, Kind};
 use super::network::NodeIndex;
@@ -69,6 +69,8 @@ pub fn run(
     let operations = work(&mut world, steps);
     if world.violation.is_none() {
         world.look_at_unconverged();
+        let checked = sli::rate(&world.clients.tally.compared);
+        world.check(checked);
     }
     if world.violation.is_none() {
         inspect(&mut world);

@@ -15,6 +15,9 @@ const CLOCK_MATTERS: Time = 10 * SECONDS;
 /// A read that was begun: at which node, at which key, and when by that node's clock.
 pub type ReadPlace = (NodeIndex, KeyIndex, Moment);
 
+/// When it began, and what was committed then.
+pub type ReadBegun = (Time, Vec<VersionIndex>);
+
 impl World {
     /// Remembers what was committed when a read began.
     pub(super) fn read_begins(&mut self, at: NodeIndex, key: KeyIndex) {
@@ -22,7 +25,8 @@ impl World {
         let place = (at, key, node.clock.moment(self.now));
         let committed: Vec<VersionIndex> = sli::committed_now(&self.truth, key);
         // Of two reads that begin in the same microsecond it could not be told which was judged.
-        self.reads_begun.entry(place).and_modify(|committed| *committed = None).or_insert(Some(committed));
+        let read = Some((self.now, committed));
+        self.reads_begun.entry(place).and_modify(|read| *read = None).or_insert(read);
     }
 
     /// A node has judged a read.
@@ -32,17 +36,51 @@ impl World {
             *self.clients.tally.verdicts.entry(read.judgement.verdict.name()).or_default() += 1;
         }
         let Some(key) = self.names.key_index(&read.bucket, &read.key) else { return };
-        let Some(Some(committed)) = self.reads_begun.remove(&(at, key, read.began)) else { return };
+        let Some(Some((began, committed))) = self.reads_begun.remove(&(at, key, read.began)) else { return };
         if !self.keep_time(at, key, self.now) {
             return;
         }
-        if read.judgement.verdict == Verdict::Stale && !self.healing {
-            self.clients.tally.reported_exposures.push(read.judgement.exposure_us * MICROS);
-            self.clients.tally.reported_ages.push(read.judgement.age_us * MICROS);
-        }
+        self.compare(began, &committed, read);
         let checked = sli::verdict(&self.truth, key, &committed, &read.reply, read.judgement.verdict);
         self.note(Some(key), || format!("the read is {}", read.judgement.verdict.name()));
         self.check(checked);
+    }
+
+    /// Notes what was said of a read beside what is true of it.
+    fn compare(&mut self, began: Time, committed: &[VersionIndex], read: &JudgedRead) {
+        let verdict = read.judgement.verdict;
+        if self.healing || matches!(verdict, Verdict::Unknown(_)) {
+            return;
+        }
+        let missed = sli::missed(&self.truth, committed, &read.reply, verdict);
+        let compared = &mut self.clients.tally.compared;
+        compared.reads += 1;
+        match verdict {
+            Verdict::Stale => compared.stale += 1,
+            Verdict::Suspect => compared.suspect += 1,
+            Verdict::Behind | Verdict::Fresh { .. } | Verdict::Unknown(_) => {}
+        }
+        if missed.is_empty() {
+            return;
+        }
+        compared.truly_stale += 1;
+        // How long ago a home had what it lost again nobody can know.
+        let known = missed.iter().all(|version| sli::stays_applied(version));
+        let committed = missed.iter().map(|version| version.committed_at);
+        let written = missed.iter().map(|version| version.hlc.wall().0);
+        let (Some(oldest), Some(newest)) = (committed.min(), written.max()) else { return };
+        if verdict == Verdict::Stale && known {
+            let exposure = began.saturating_sub(oldest);
+            let older = read.returned.map_or(0, |returned| newest.saturating_sub(returned.wall().0));
+            let said = read.judgement.exposure_us * MICROS;
+            let age = older.saturating_mul(MICROS).max(exposure);
+            if !read.judgement.exactly {
+                compared.bounded_reads += 1;
+                return;
+            }
+            compared.exposures.push((exposure, said));
+            compared.ages.push((age, read.judgement.age_us * MICROS));
+        }
     }
 
     /// Whether the clocks of a coordinator and of a key's homes have kept their rate since then, and some time before.
@@ -58,11 +96,16 @@ impl World {
     /// A node says how long a write took to reach all homes.
     pub(super) fn converged(&mut self, at: NodeIndex, write: &ConvergedWrite) {
         let Some(key) = self.names.key_index(&write.bucket, &write.key) else { return };
-        if !self.healing {
-            self.clients.tally.reported_convergence.push(write.convergence.us * MICROS);
-        }
         let since = self.truth.named(write.dot).map_or(self.now, |(_, version)| version.written_at);
         if self.keep_time(at, key, since) {
+            if let Some(took) = sli::took(&self.truth, write.dot).filter(|_| !self.healing) {
+                let (said, compared) = (write.convergence.us * MICROS, &mut self.clients.tally.compared);
+                if write.convergence.exactly {
+                    compared.convergence.push((took, said));
+                } else {
+                    compared.bounded += 1;
+                }
+            }
             let checked = sli::convergence(&self.truth, write);
             self.check(checked);
         }

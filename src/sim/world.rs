@@ -194,7 +194,7 @@ pub struct World {
     pub without_memory: std::collections::BTreeSet<NodeIndex>,
     /// What was committed when reads began that were not judged yet.
     pub reads_begun:
-        std::collections::HashMap<super::verdicts::ReadPlace, Option<Vec<super::truth::VersionIndex>>>,
+        std::collections::HashMap<super::verdicts::ReadPlace, Option<super::verdicts::ReadBegun>>,
     /// What an experiment observes, if there is one.
     pub watch: Option<Box<super::pbs::Watch>>,
     /// Whether so many memories were gone at once that what buckets were set to may be forgotten.

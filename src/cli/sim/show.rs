@@ -38,9 +38,7 @@ pub(super) fn summary(report: &Report, wall: Duration) {
     });
     let verdicts = listed(report.verdicts.iter().map(|(verdict, count)| (*verdict, *count)));
     text += &format!("verdicts     {verdicts}{reported}\n");
-    text += &format!("             age {}\n", times(&report.reported_age));
-    text += &format!("             exposure {}\n", times(&report.reported_exposure));
-    text += &format!("             convergence {}\n", times(&report.reported_convergence));
+    text += &compared(report);
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
     let lost = report.versions.get("lost_with_every_disk").copied().unwrap_or(0);
@@ -64,6 +62,33 @@ pub(super) fn summary(report: &Report, wall: Duration) {
 fn listed<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {
     let counts: Vec<String> = counts.map(|(name, count)| format!("{name} {count}")).collect();
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+/// What was said beside what was true of the same reads and writes.
+fn compared(report: &Report) -> String {
+    let compared = &report.compared;
+    let Some((low, high, truth)) = compared.stale_rates() else { return String::new() };
+    let mut text = format!(
+        "said         stale {:.4} to {:.4} % of {} reads; truly {:.4} %\n             (bounds only: {} stale reads, {} writes)\n",
+        low * 100.0,
+        high * 100.0,
+        compared.reads,
+        truth * 100.0,
+        compared.bounded_reads,
+        compared.bounded
+    );
+    let pairs =
+        [("age", &compared.age), ("exposure", &compared.exposure), ("convergence", &compared.convergence)];
+    for (name, (truth, said)) in pairs {
+        text += &format!(
+            "             {name} {}\n             {:>name_len$} {}\n",
+            times(said),
+            "truly",
+            times(truth),
+            name_len = name.len()
+        );
+    }
+    text
 }
 
 fn times(times: &Times) -> String {
@@ -177,9 +202,9 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "verdicts": report.verdicts,
             "stale_read_rate": report.reported_stale_rate().map(|(low, high)| json!({"low": low, "high": high})),
             "counts": report.counts,
-            "staleness_age_ms": ms(&report.reported_age),
-            "exposure_ms": ms(&report.reported_exposure),
-            "convergence_ms": ms(&report.reported_convergence),
+            "staleness_age_ms": ms(&report.compared.age.1),
+            "exposure_ms": ms(&report.compared.exposure.1),
+            "convergence_ms": ms(&report.compared.convergence.1),
             "read_ms": ms(&report.read_took),
             "write_ms": ms(&report.write_took),
         },
@@ -190,6 +215,12 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "staleness_age_ms": ms(&report.age),
             "exposure_ms": ms(&report.exposure),
             "convergence_ms": ms(&report.convergence),
+            "of_what_was_reported": {
+                "stale_read_rate": report.compared.stale_rates().map(|(_, _, truth)| truth),
+                "staleness_age_ms": ms(&report.compared.age.0),
+                "exposure_ms": ms(&report.compared.exposure.0),
+                "convergence_ms": ms(&report.compared.convergence.0),
+            },
         },
         "hash": format!("{:016x}", report.hash),
     }));

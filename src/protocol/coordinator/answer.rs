@@ -88,7 +88,7 @@ pub(super) fn acknowledged(
         AnswerBody::Own(ReplicaReply::Applied { siblings, when }) => {
             let earliest = if when.exactly { when.applied } else { Moment(0) };
             let at = Interval { from: earliest, to: when.applied };
-            Input::Applied { from, siblings, came: Came { at, path: when.path } }
+            Input::Applied { from, siblings, came: Came { at, exactly: when.exactly, path: when.path } }
         }
         AnswerBody::Peer(PeerAnswer::Replica(ReplicaReply::Applied { siblings, when })) => {
             let came = clocks.came(&from, (sent.unwrap_or(Moment(0)), now), when);

@@ -359,6 +359,7 @@ impl ReadMachine {
         let reply = self.merged.as_ref().and_then(Option::as_ref);
         effects.push(Effect::Judge(Box::new(Question {
             began: self.began,
+            began_hlc: self.plan.clock,
             reply: reply.map(|object| object.context().clone()).unwrap_or_default(),
             returned: reply.and_then(Object::newest),
             w_min: self.plan.w_min,

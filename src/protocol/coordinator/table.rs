@@ -24,7 +24,7 @@ use crate::protocol::message::{
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::sli::{Observation, UnconvergedObserved};
 use crate::protocol::staleness::{Convergence, Judgement, PeerClocks, Question, judge};
-use crate::protocol::time::{Moment, WallMicros};
+use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
 /// among them.
@@ -139,6 +139,8 @@ pub struct JudgedRead {
     pub began: Moment,
     /// All that the reply covers.
     pub reply: CausalContext,
+    /// The write time of the newest version in it.
+    pub returned: Option<Hlc>,
     /// The R it was asked with.
     pub r: u8,
     /// The homes whose answers the reply was made of.
@@ -611,9 +613,9 @@ impl<C> Operation<C> {
             }
             Effect::Judge(question) => {
                 let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
-                let Question { began, reply, answered_by, .. } = *question;
+                let Question { began, reply, returned, answered_by, .. } = *question;
                 let r = self.machine.r();
-                let judged = JudgedRead { bucket, key, began, reply, r, answered_by, judgement };
+                let judged = JudgedRead { bucket, key, began, reply, returned, r, answered_by, judgement };
                 effects.push(CoordinatorEffect::Judged(Box::new(judged)));
             }
             Effect::Apply { to, object, why } => {

@@ -91,7 +91,8 @@ impl TrackMachine {
         // Before the home's history begins it came at some time after it was written.
         let written = self.write.written;
         let long_ago = Interval { from: written, to: sighting.complete_since.to.max(written) };
-        let came = Came { at: state.applied.unwrap_or(long_ago), path: state.path };
+        let (at, exactly) = (state.applied.unwrap_or(long_ago), state.applied.is_some());
+        let came = Came { at, exactly, path: state.path };
         Some(came.not_before(written))
     }
 }
@@ -101,6 +102,6 @@ impl Unfollowed {
     /// so one that fewer than W homes are known to have counts from when it was written.
     #[must_use]
     pub fn since(&self) -> Moment {
-        committed_at(&self.came, self.w).unwrap_or(self.written)
+        committed_at(&self.came, self.w).map_or(self.written, |committed| committed.from)
     }
 }

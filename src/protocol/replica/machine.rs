@@ -127,7 +127,7 @@ impl<W> Replica<W> {
     /// `keep_write_ids_us`: twice `limits.timeout`. `clock` names the clock of its moments, which is another for each run.
     #[must_use]
     pub fn new(keep_write_ids_us: u64, clock: u64) -> Self {
-        let history = History::new(clock, keep_write_ids_us);
+        let history = History::new(clock);
         Self { waiting: BTreeMap::new(), next_ticket: 0, parked: Vec::new(), keep_write_ids_us, history }
     }
 

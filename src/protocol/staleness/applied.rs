@@ -34,6 +34,8 @@ impl AppliedAt {
 pub struct Came {
     /// When.
     pub at: Interval,
+    /// Whether the home remembers when that was; else it had it by the end of the time.
+    pub exactly: bool,
     /// By which way.
     pub path: Path,
 }
@@ -50,33 +52,49 @@ impl Came {
 /// How long it took from a write's commit to the last home having it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convergence {
-    /// In microseconds; never less than it was.
+    /// In microseconds.
     pub us: u64,
-    /// By how much less it may have been, in microseconds.
+    /// By how much this may be off, in microseconds.
     pub error_us: u64,
+    /// Whether that is no more than clocks are off. Else it may have been shorter by all of the error, and is not longer:
+    /// of some home no more is known than that it had the write by some time.
+    pub exactly: bool,
     /// By which way the last home came to have it.
     pub path: Path,
 }
 
-/// When `w` homes had a write, at the earliest; none if fewer are known to have it.
+/// When `w` homes had a write; none if fewer are known to have it.
 #[must_use]
-pub fn committed_at(homes: &[Came], w: u8) -> Option<Moment> {
-    let mut moments: Vec<Moment> = homes.iter().map(|came| came.at.from).collect();
-    moments.sort_unstable();
-    moments.get(usize::from(w).checked_sub(1)?).copied()
+pub fn committed_at(homes: &[Came], w: u8) -> Option<Interval> {
+    let mut times: Vec<Interval> = homes.iter().map(|came| came.at).collect();
+    times.sort_unstable_by_key(|at| at.middle());
+    times.get(usize::from(w).checked_sub(1)?).copied()
 }
 
 /// From the commit to the last of `homes`, which are all of the key's. None if fewer than `w` have it.
 #[must_use]
 pub fn converged(homes: &[Came], w: u8) -> Option<Convergence> {
-    let committed = committed_at(homes, w)?;
+    let exactly = homes.iter().all(|came| came.exactly);
     let last = homes.iter().max_by_key(|came| came.at.to)?;
-    if usize::from(w) == homes.len() {
-        return Some(Convergence { us: 0, error_us: 0, path: last.path });
+    let path = last.path;
+    if usize::from(w) >= homes.len() {
+        return (usize::from(w) == homes.len()).then_some(Convergence {
+            us: 0,
+            error_us: 0,
+            exactly: true,
+            path,
+        });
     }
-    let widest = homes.iter().map(|came| came.at.to.micros_since(came.at.from)).max()?;
-    let us = last.at.to.micros_since(committed);
-    Some(Convergence { us, error_us: widest.saturating_mul(2).min(us), path: last.path })
+    if !exactly {
+        let mut earliest: Vec<Moment> = homes.iter().map(|came| came.at.from).collect();
+        earliest.sort_unstable();
+        let us = last.at.to.micros_since(*earliest.get(usize::from(w).checked_sub(1)?)?);
+        return Some(Convergence { us, error_us: us, exactly, path });
+    }
+    let committed = committed_at(homes, w)?;
+    let us = last.at.middle().micros_since(committed.middle());
+    let widest = homes.iter().map(|came| came.at.half_width_us()).max()?;
+    Some(Convergence { us, error_us: widest.saturating_mul(2), exactly, path })
 }
 
 #[cfg(test)]
@@ -84,16 +102,23 @@ mod tests {
     use super::*;
 
     fn came(from: u64, to: u64) -> Came {
-        Came { at: Interval { from: Moment(from), to: Moment(to) }, path: Path::Direct }
+        Came { at: Interval { from: Moment(from), to: Moment(to) }, exactly: true, path: Path::Direct }
     }
 
     #[test]
-    fn convergence_counts_from_the_commit_to_the_last_home_and_is_never_too_short() {
+    fn convergence_counts_from_the_commit_to_the_last_home() {
         let homes = [came(100, 100), came(900, 1_100), came(290, 310)];
         let of = |w| converged(&homes, w).map(|convergence| (convergence.us, convergence.error_us));
-        assert_eq!(of(1), Some((1_000, 400)));
-        assert_eq!(of(2), Some((810, 400)));
+        assert_eq!(of(1), Some((900, 200)));
+        assert_eq!(of(2), Some((700, 200)));
         assert_eq!(of(3), Some((0, 0)), "all homes had it when it was committed");
         assert_eq!(of(4), None);
+    }
+
+    #[test]
+    fn of_what_a_home_does_not_remember_convergence_is_never_too_short() {
+        let homes = [came(100, 100), Came { exactly: false, ..came(50, 1_100) }, came(290, 310)];
+        let convergence = converged(&homes, 2).unwrap();
+        assert_eq!((convergence.us, convergence.error_us, convergence.exactly), (1_000, 1_000, false));
     }
 }

@@ -25,11 +25,15 @@ impl PeerClocks {
     pub fn came(&mut self, from: &NodeId, exchange: (Moment, Moment), when: AppliedAt) -> Came {
         let bounds = self.narrowed(from, when.bounds(exchange));
         if planted::has(Bug::ReturnLegConverges) {
-            return Came { at: Interval { from: exchange.1, to: exchange.1 }, path: when.path };
+            return Came {
+                at: Interval { from: exchange.1, to: exchange.1 },
+                exactly: true,
+                path: when.path,
+            };
         }
         let at = bounds.local(when.applied);
         let from = if when.exactly { at.from } else { Moment(0) };
-        Came { at: Interval { from, ..at }, path: when.path }
+        Came { at: Interval { from, ..at }, exactly: when.exactly, path: when.path }
     }
 
     /// The peers' clocks less one's own, and by how much that may be off, in microseconds.

@@ -36,7 +36,6 @@ pub struct Since {
 pub struct History {
     /// Which clock its moments are of.
     clock: u64,
-    window_us: u64,
     /// Since when nothing is missing; none before the first look.
     complete_since: Option<Moment>,
     keys: BTreeMap<Place, KeyHistory>,
@@ -44,10 +43,10 @@ pub struct History {
 }
 
 impl History {
-    /// An empty one, of at least the last `window_us` once so much has passed. `clock` names the clock of its moments.
+    /// An empty one. `clock` names the clock of its moments.
     #[must_use]
-    pub fn new(clock: u64, window_us: u64) -> Self {
-        Self { clock, window_us, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
+    pub fn new(clock: u64) -> Self {
+        Self { clock, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
     }
 
     /// The state that a key is in before it changes, for [`History::changed`]; none if it is known already.
@@ -75,7 +74,7 @@ impl History {
         }
         history.states.push_back(SeenState::of(after, Some(now), path));
         self.changes.push_back((now, place));
-        self.forget(now);
+        self.forget();
     }
 
     /// What a key held was lost, and is now `after`: what the home had before counts no more.
@@ -89,8 +88,11 @@ impl History {
     pub fn since(&mut self, now: Moment, bucket: &BucketName, key: &Key, dot: Dot) -> Since {
         let complete_since = *self.complete_since.get_or_insert(now);
         let known = self.keys.get(&(bucket.clone(), key.clone()));
-        let mut states = known.into_iter().flat_map(|history| &history.states);
-        let first = states.find(|state| state.context.covers(dot));
+        // A home forgets nothing that it has seen: all states after the first that covers the version cover it too.
+        let first = known.and_then(|history| {
+            let first = history.states.partition_point(|state| !state.context.covers(dot));
+            history.states.get(first)
+        });
         let path = first.map_or(Path::Direct, |state| state.path);
         let applied = first.and_then(|state| state.applied_at);
         Since { at: applied.unwrap_or(complete_since), exactly: applied.is_some(), path }
@@ -135,12 +137,9 @@ impl History {
         self.changes.is_empty()
     }
 
-    /// Forgets what is too old, or too much.
-    fn forget(&mut self, now: Moment) {
-        while let Some((at, _)) = self.changes.front() {
-            if now.micros_since(*at) < self.window_us && self.changes.len() <= EVENTS_MAX {
-                return;
-            }
+    /// Forgets the oldest of what is too much.
+    fn forget(&mut self) {
+        while self.changes.len() > EVENTS_MAX {
             let Some((at, place)) = self.changes.pop_front() else { return };
             self.complete_since = self.complete_since.max(Some(at));
             let Some(history) = self.keys.get_mut(&place) else { continue };

@@ -68,6 +68,8 @@ pub enum HomeView {
 pub struct Question {
     /// When the coordinator accepted it.
     pub began: Moment,
+    /// The same by its hybrid clock.
+    pub began_hlc: Hlc,
     /// All that the reply covers.
     pub reply: CausalContext,
     /// The write time of the newest version in the reply.
@@ -92,6 +94,9 @@ pub struct Judgement {
     /// How much older what it returned was than the newest version it missed, by write times, in microseconds; never
     /// less than the exposure.
     pub age_us: u64,
+    /// Whether both are as exact as clocks are. Else they are no less than is true, and may be more: some home did not
+    /// answer, or has forgotten.
+    pub exactly: bool,
 }
 
 /// Whether a home had a version when a read began.
@@ -108,7 +113,7 @@ enum Had {
 #[must_use]
 pub fn judge(question: &Question) -> Judgement {
     let candidates = candidates(question);
-    let (mut suspect, mut behind) = (false, false);
+    let (mut suspects, mut behind) = (Vec::new(), false);
     let mut missed: Vec<(Option<SeenVersion>, Option<Moment>)> = Vec::new();
     for (dot, version) in candidates {
         let had = question.homes.iter().map(|(_, home)| home.had(dot, question.began));
@@ -124,22 +129,24 @@ pub fn judge(question: &Question) -> Judgement {
         let w = usize::from(version.map_or(question.w_min, |version| version.w));
         if since.len() < w || version.is_none() {
             // What it replaced there long ago is not told any more, and may have been written with a lower W.
-            suspect |= since.len() + possible >= w.min(question.w_min.into());
+            if since.len() + possible >= w.min(question.w_min.into()) {
+                suspects.push(version);
+            }
             continue;
         }
         // Those that came to it before the history begins came first.
         since.sort_unstable();
+        // At the earliest: what was missed is never said to be younger than it was.
         missed.push((version, since.get(w.saturating_sub(1)).copied().flatten()));
     }
-    let verdict = match (missed.is_empty(), suspect, behind) {
+    let verdict = match (missed.is_empty(), !suspects.is_empty(), behind) {
         (false, ..) => Verdict::Stale,
         (true, true, _) => Verdict::Suspect,
         (true, false, _) if !question.settled => Verdict::Unknown(UnknownCause::Settings),
         (true, false, true) => Verdict::Behind,
         (true, false, false) => question.fresh_or_unknown(),
     };
-    let (exposure_us, age_us) = question.ages(&missed);
-    Judgement { verdict, exposure_us, age_us }
+    question.told(verdict, &missed, &suspects)
 }
 
 /// The dots that some home has seen and the reply does not cover, with what is known of each.
@@ -186,7 +193,7 @@ impl HomeView {
             return Had::No;
         }
         match state.applied {
-            Some(applied) if applied.before(began) => Had::Yes(Some(applied.to)),
+            Some(applied) if applied.before(began) => Had::Yes(Some(applied.from)),
             Some(applied) if applied.after(began) => Had::No,
             Some(_) => Had::Undecided,
             None if sighting.complete_since.before(began) => Had::Yes(None),
@@ -214,13 +221,49 @@ impl Question {
         })
     }
 
-    fn ages(&self, missed: &[(Option<SeenVersion>, Option<Moment>)]) -> (u64, u64) {
+    fn ago(&self, hlc: Hlc) -> u64 {
+        self.began_hlc.wall().0.saturating_sub(hlc.wall().0)
+    }
+
+    fn told(
+        &self,
+        verdict: Verdict,
+        missed: &[(Option<SeenVersion>, Option<Moment>)],
+        suspects: &[Option<SeenVersion>],
+    ) -> Judgement {
         let newest = missed.iter().filter_map(|(version, _)| version.map(|version| version.hlc)).max();
-        let Some(newest) = newest else { return (0, 0) };
+        let Some(newest) = newest else {
+            return Judgement { verdict, exposure_us: 0, age_us: 0, exactly: true };
+        };
         let older = self.returned.map_or(0, |returned| newest.wall().0.saturating_sub(returned.wall().0));
-        let known = missed.iter().filter_map(|(_, since)| since.map(|since| self.began.micros_since(since)));
-        let exposure = known.max().unwrap_or(older);
-        (exposure, older.max(exposure))
+        let ages = missed.iter().filter_map(|(version, since)| match since {
+            Some(since) => Some(self.began.micros_since(*since)),
+            // It was there before the history begins, and not before it was written.
+            None => version.map(|version| self.ago(version.hlc)),
+        });
+        // What may have been missed may have been committed as soon as it was written.
+        let suspected = suspects.iter().flatten().map(|version| self.ago(version.hlc));
+        let forgotten = self.forgotten() || suspects.contains(&None);
+        let at_most = self.returned.filter(|_| forgotten).map(|returned| self.ago(returned));
+        let exposure_us = ages.chain(suspected).chain(at_most).max().unwrap_or(older);
+        let exactly = suspects.is_empty() && !forgotten && missed.iter().all(|(_, since)| since.is_some());
+        Judgement { verdict, exposure_us, age_us: older.max(exposure_us), exactly }
+    }
+
+    /// Whether versions may have been missed of which nothing is known: a home had more than the reply when its history
+    /// begins, and may have had others before; or as many homes as make a quorum say nothing.
+    fn forgotten(&self) -> bool {
+        let silent = self.homes.iter().filter(|(_, home)| matches!(home, HomeView::Unanswered(_))).count();
+        if silent >= usize::from(self.w_min.max(1)) {
+            return true;
+        }
+        self.homes.iter().any(|(_, home)| match home {
+            HomeView::Sighted(sighting) => sighting
+                .states
+                .first()
+                .is_some_and(|state| state.applied.is_none() && !self.reply.covers_all(&state.context)),
+            HomeView::InReply | HomeView::Unanswered(_) => false,
+        })
     }
 }
 
@@ -266,6 +309,8 @@ mod tests {
         let homes = std::iter::once(HomeView::InReply).chain(others).enumerate();
         judge(&Question {
             began: BEGAN,
+            began_hlc: Hlc::from_wall(wall(1_000)),
+            answered_by: Vec::new(),
             reply: up_to(1),
             returned: Some(Hlc::from_wall(wall(10))),
             w_min,
@@ -329,9 +374,19 @@ mod tests {
                 std::iter::once(HomeView::InReply).chain(times.map(|(from, to)| came(at(from, to), 2)));
             let homes = homes.enumerate().map(|(n, home)| (NodeId::new(&format!("n{n}")).unwrap(), home));
             let (reply, returned) = (up_to(1), Some(Hlc::from_wall(wall(10))));
-            let question =
-                Question { began: BEGAN, reply, returned, w_min: 2, settled: false, homes: homes.collect() };
-            judge(&question).verdict
+            let (began_hlc, answered_by) = (Hlc::from_wall(wall(1_000)), Vec::new());
+            let (homes, settled) = (homes.collect(), false);
+            judge(&Question {
+                began: BEGAN,
+                began_hlc,
+                reply,
+                returned,
+                w_min: 2,
+                settled,
+                answered_by,
+                homes,
+            })
+            .verdict
         };
         assert_eq!(unsettled([AFTER, AFTER]), Verdict::Unknown(UnknownCause::Settings));
         assert_eq!(unsettled([LONG_BEFORE, AFTER]), Verdict::Unknown(UnknownCause::Settings));
@@ -339,10 +394,10 @@ mod tests {
     }
 
     #[test]
-    fn exposure_counts_from_the_commit_and_age_between_write_times() {
+    fn exposure_counts_from_the_commit_at_the_earliest_and_age_between_write_times() {
         let homes = vec![came(at(500_000, 500_100), 2), came(at(700_000, 700_100), 2)];
         let judgement = verdict(homes, 2);
-        assert_eq!((judgement.exposure_us, judgement.age_us), (299_900, 299_900));
+        assert_eq!((judgement.exposure_us, judgement.age_us), (300_000, 300_000));
         let fresh = verdict(vec![came(at(AFTER.0, AFTER.1), 2), came(at(AFTER.0, AFTER.1), 2)], 2);
         assert_eq!((fresh.exposure_us, fresh.age_us), (0, 0));
     }

@@ -8,9 +8,11 @@ use super::causality::shown;
 use super::{Invariant, Violation};
 use crate::protocol::causality::CausalContext;
 use crate::protocol::coordinator::ConvergedWrite;
+use crate::protocol::ids::Dot;
 use crate::protocol::staleness::{Convergence, DRIFT_PPM, Verdict};
+use crate::sim::clients::Compared;
 use crate::sim::network::NodeIndex;
-use crate::sim::queue::MICROS;
+use crate::sim::queue::{MICROS, Time};
 use crate::sim::truth::{KeyIndex, NEVER, Truth, Version, VersionIndex};
 
 /// What a read that begins now has to return in order not to be stale: what W homes have, and kept.
@@ -33,27 +35,65 @@ pub fn convergence(truth: &Truth, write: &ConvergedWrite) -> Result<(), Violatio
     if !stays_applied(version) {
         return Ok(());
     }
-    let Convergence { us, error_us, .. } = write.convergence;
+    let Convergence { us, error_us, exactly, .. } = write.convergence;
     let broken = |what: String| Err(Violation::at(Invariant::Sli, version.key, what));
     if version.converged_at == NEVER {
         return broken(format!("{} was called converged, and some home lacks it", shown(write.dot)));
     }
     let took = version.converged_at.saturating_sub(version.committed_at) / MICROS;
     let slack = took * DRIFT_PPM / 1_000_000 + 2;
-    if us + slack < took || us > took + error_us + slack {
-        let what = format!(
-            "{} was said to converge in {us} us, less up to {error_us} us, and took {took} us",
-            shown(write.dot)
-        );
+    let least = if exactly { us.saturating_sub(error_us) } else { 0 };
+    let most = if exactly { us + error_us } else { us };
+    if took + slack < least || took > most + slack {
+        let what =
+            format!("{} was said to converge in {least} to {most} us, and took {took} us", shown(write.dot));
         return broken(what);
     }
     Ok(())
 }
 
-/// Whether what a home once had it has still. Nobody can know of a home that lost it again or was set back, or of what a
-/// second node of its name did.
-fn stays_applied(version: &Version) -> bool {
-    !version.lost && !version.unapplied && version.set_back == 0 && version.by_ghost == 0
+/// So many reads were called stale, or suspect, and so many were.
+pub fn rate(compared: &Compared) -> Result<(), Violation> {
+    let Compared { reads, stale, suspect, truly_stale, .. } = *compared;
+    if (stale..=stale + suspect).contains(&truly_stale) {
+        return Ok(());
+    }
+    let what = format!(
+        "of {reads} reads {stale} were called stale and {suspect} suspect, and {truly_stale} were stale"
+    );
+    Err(Violation::of(Invariant::Sli, what))
+}
+
+/// What a read missed; where nothing is said to be missed, of what nodes can know of.
+#[must_use]
+pub fn missed<'a>(
+    truth: &'a Truth,
+    committed: &[VersionIndex],
+    seen: &CausalContext,
+    verdict: Verdict,
+) -> Vec<&'a Version> {
+    let said = matches!(verdict, Verdict::Stale | Verdict::Suspect);
+    let missed = committed.iter().filter_map(|index| truth.version(*index));
+    missed.filter(|version| !seen.covers(version.dot) && (said || is_knowable(version))).collect()
+}
+
+/// How long a write took from its commit to the last home; none if that cannot be said.
+#[must_use]
+pub fn took(truth: &Truth, dot: Dot) -> Option<Time> {
+    let (_, version) = truth.named(dot)?;
+    let known = stays_applied(version) && version.converged_at != NEVER;
+    known.then(|| version.converged_at.saturating_sub(version.committed_at))
+}
+
+/// Nobody can know of a home that was set back unnoticed, or of what a second node of its name did.
+fn is_knowable(version: &Version) -> bool {
+    !version.lost && version.set_back == 0 && version.by_ghost == 0
+}
+
+/// Whether what a home once had it has still, as far as anybody can know.
+#[must_use]
+pub fn stays_applied(version: &Version) -> bool {
+    !version.unapplied && is_knowable(version)
 }
 
 /// So many committed writes of a run are said not to have reached all homes, and of so many of earlier runs it is said
@@ -99,11 +139,7 @@ pub fn verdict(
     let what = match verdict {
         Verdict::Stale if missed.peek().is_none() => "was called stale, and missed nothing".to_owned(),
         Verdict::Behind | Verdict::Fresh { .. } => {
-            // Nobody can know of a home that was set back unnoticed, or of what a second node of its name did.
-            let kept = |version: &&crate::sim::truth::Version| {
-                !version.lost && version.set_back == 0 && version.by_ghost == 0
-            };
-            let Some(version) = missed.find(kept) else { return Ok(()) };
+            let Some(version) = missed.find(|version| is_knowable(version)) else { return Ok(()) };
             format!("was called {}, and missed {}", verdict.name(), shown(version.dot))
         }
         Verdict::Stale | Verdict::Suspect | Verdict::Unknown(_) => return Ok(()),
