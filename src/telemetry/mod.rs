@@ -1,8 +1,10 @@
 //! What is counted, and how; and spans.
 
 mod span;
+mod traceparent;
 
 pub use span::{Span, SpanKind, SpanValue, TraceContext};
+pub use traceparent::TRACEPARENT;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
