@@ -1,12 +1,12 @@
 //! The instruments that observations are recorded with.
 //!
-//! Every combination of attributes is resolved once and kept, so that an observation costs an addition or two. What an
-//! alert divides is declared at 0 at the start: a series that does not exist makes a ratio empty, not 0.
+//! Every combination of attributes is resolved once and kept, so that an observation costs an addition or two; and it is
+//! told at 0 from then on: a series that does not exist makes an alert's ratio empty, not 0.
 
 use std::collections::BTreeMap;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Histogram, Meter};
 
 use super::names::{bounds, key, metric, value};
 use super::peers::Peers;
@@ -157,13 +157,6 @@ pub(super) fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-/// A counter of these attributes, declared at 0.
-pub(super) fn declared(counter: &Counter<u64>, attributes: &[KeyValue]) -> BoundCounter<u64> {
-    let bound = counter.bind(attributes);
-    bound.add(0);
-    bound
-}
-
 /// A histogram of seconds.
 pub(super) fn seconds_histogram(
     meter: &Meter,
@@ -200,7 +193,7 @@ fn writes(meter: &Meter) -> BTreeMap<(OperationOutcome, usize), BoundCounter<u64
     let writes = meter.u64_counter(metric::WRITES).with_description(description).build();
     let bind = |outcome: OperationOutcome, (at, lagging): (usize, &'static str)| {
         let attributes = [KeyValue::new(key::OUTCOME, outcome.name()), KeyValue::new(key::LAGGING, lagging)];
-        ((outcome, at), declared(&writes, &attributes))
+        ((outcome, at), writes.bind(&attributes))
     };
     OperationOutcome::ALL
         .into_iter()
@@ -220,7 +213,7 @@ fn conflicts(meter: &Meter) -> BTreeMap<(&'static str, Resolution), BoundCounter
     let conflicts = meter.u64_counter(metric::CONFLICTS).with_description(description).build();
     let bind = |at, (resolution, name): (Resolution, &'static str)| {
         let attributes = [KeyValue::new(key::WHERE, at), KeyValue::new(key::RESOLUTION, name)];
-        ((at, resolution), declared(&conflicts, &attributes))
+        ((at, resolution), conflicts.bind(&attributes))
     };
     [value::WRITE, value::MERGE]
         .into_iter()
@@ -233,6 +226,6 @@ fn merges(meter: &Meter) -> BTreeMap<Resolution, BoundCounter<u64>> {
     let merges = meter.u64_counter(metric::MERGES).with_description(description).build();
     RESOLUTIONS
         .into_iter()
-        .map(|(resolution, name)| (resolution, declared(&merges, &[KeyValue::new(key::RESOLUTION, name)])))
+        .map(|(resolution, name)| (resolution, merges.bind(&[KeyValue::new(key::RESOLUTION, name)])))
         .collect()
 }

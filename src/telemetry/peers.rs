@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, Counter, Meter};
 
-use super::instruments::declared;
 use super::names::{key, metric, value};
 use crate::protocol::ids::NodeId;
 
@@ -70,8 +69,8 @@ impl OfPeer {
             [KeyValue::new(key::PEER, peer.to_owned()), KeyValue::new(key::ZONE, zone.to_owned())];
         Self {
             zone: zone.to_owned(),
-            missed_by: declared(missed_by, &attributes),
-            lagging: declared(lagging, &attributes),
+            missed_by: missed_by.bind(&attributes),
+            lagging: lagging.bind(&attributes),
         }
     }
 }

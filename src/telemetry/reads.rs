@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
 
-use super::instruments::{declared, seconds, seconds_histogram};
+use super::instruments::{seconds, seconds_histogram};
 use super::names::{bounds, key, metric, value};
 use crate::protocol::sli::{ReadObserved, VerdictObserved};
 use crate::protocol::staleness::{UnknownCause, Verdict};
 
-/// The R that are declared at the start; others are when a read first asks for them.
+/// The R that are told of from the start, at 0; others from when a read first asks for them.
 const USUAL_R: [u8; 3] = [1, 2, 3];
 
 /// All that can be said of a read.
@@ -93,10 +93,10 @@ impl OfR {
         let of = |verdict: Verdict| {
             let mut attributes = vec![KeyValue::new(key::VERDICT, verdict.name()), r()];
             attributes.extend(detail(verdict).map(|detail| KeyValue::new(key::DETAIL, detail)));
-            (verdict, declared(reads, &attributes))
+            (verdict, reads.bind(&attributes))
         };
         Self {
-            unsampled: declared(reads, &[KeyValue::new(key::VERDICT, value::UNSAMPLED), r()]),
+            unsampled: reads.bind(&[KeyValue::new(key::VERDICT, value::UNSAMPLED), r()]),
             verdicts: VERDICTS.map(of).into_iter().collect(),
         }
     }

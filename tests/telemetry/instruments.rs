@@ -220,7 +220,7 @@ fn a_read_that_failed_is_no_unsampled_read() {
 }
 
 #[test]
-fn an_r_that_nobody_expected_is_declared_with_all_its_verdicts() {
+fn an_r_that_nobody_expected_is_told_with_all_its_verdicts() {
     let mut scene = Scene::new();
     scene.take(read(5, false));
     scene.expect("neap_reads_total{r=\"5\",verdict=\"unsampled\"}", 1.0);
@@ -287,7 +287,7 @@ fn a_refused_write_that_nobody_took_is_not_one_that_all_homes_have() {
     let mut scene = Scene::new();
     scene.take(Observation::Write(write(OperationOutcome::Refused, &[])));
     scene.expect("neap_writes_total{lagging=\"0\",outcome=\"refused\"}", 1.0);
-    scene.expect("neap_write_lagging_replicas_count", 0.0);
+    assert_eq!(scene.get("neap_write_lagging_replicas_count").unwrap_or(0.0), 0.0);
 }
 
 #[test]
@@ -368,4 +368,15 @@ fn a_peer_that_joined_is_counted_by_its_name_and_what_was_counted_stays() {
     scene.expect("neap_write_lagging_total{peer=\"n3\",zone=\"east\"}", 1.0);
     scene.expect("neap_write_lagging_total{peer=\"n2\",zone=\"west\"}", 2.0);
     scene.expect("neap_write_lagging_total{peer=\"unknown\",zone=\"unknown\"}", 1.0);
+}
+
+#[test]
+fn a_peer_that_moved_is_counted_in_its_new_zone_and_one_that_left_by_no_name() {
+    let mut scene = Scene::new();
+    scene.instruments.set_peers(&BTreeMap::from([(node("n2"), "north".to_owned())]));
+    scene.take(Observation::Write(write(OperationOutcome::Ok, &["n1", "n2"])));
+    scene.expect("neap_write_lagging_total{peer=\"n2\",zone=\"north\"}", 1.0);
+    scene.expect("neap_write_lagging_total{peer=\"n2\",zone=\"west\"}", 0.0);
+    scene.expect("neap_write_lagging_total{peer=\"unknown\",zone=\"unknown\"}", 1.0);
+    scene.expect("neap_write_lagging_total{peer=\"n1\",zone=\"east\"}", 0.0);
 }

@@ -104,3 +104,21 @@ fn what_was_delivered_makes_room_for_more() {
     assert_eq!((report.spans_delivered, report.spans_lost), (handed_over, 0));
     assert_eq!(collector.kept().spans.len() as u64, handed_over);
 }
+
+#[test]
+fn once_the_deadline_has_passed_nothing_more_is_tried() {
+    for protocol in BOTH {
+        let collector = collector(protocol, Manner::Refuse);
+        let telemetry = start(&collector.url, protocol);
+        telemetry.spans().take(spans(QUEUE));
+        let dropped = telemetry.dropped();
+        let report = telemetry.shutdown(Duration::from_millis(100));
+        assert_eq!(report.spans_lost, QUEUE);
+        // A batch is tried four times, with growing waits between: all 32 of them would take longer than the bound.
+        within_bound(|| {
+            while dropped()[1].1 < QUEUE {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+    }
+}
