@@ -16,4 +16,5 @@ mod purity;
 mod ring;
 mod sim;
 mod storage;
+mod telemetry;
 mod transport;

@@ -1,8 +1,37 @@
-//! What is counted, and how; and spans.
+//! What is measured of a node, and who is told.
+//!
+//! ```text
+//! Observation ──> Instruments ──> Metrics ──┬──> /metrics (prometheus)
+//!                                           └──> push, every 10 s ──┐
+//! Span ──> SpanSink ──> the SDK's batches ──────────────────────────┴──> outlet ──> OTLP collector
+//! ```
+//!
+//! No SLI is ever computed from spans. What reaches no collector is counted, to the span.
 
+mod collection;
+mod convert;
+mod instruments;
+mod ledger;
+pub mod names;
+mod outlet;
+mod peers;
+pub mod prometheus;
+mod push;
+mod reads;
+mod sink;
 mod span;
+mod standing;
+mod start;
+mod traceparent;
 
+pub use collection::Metrics;
+pub use instruments::{Instruments, Sources};
+pub use outlet::TelemetryError;
+pub use sink::SpanSink;
 pub use span::{Span, SpanKind, SpanValue, TraceContext};
+pub use standing::{ClockStanding, SloStanding, Source, Standing};
+pub use start::{Identity, ShutdownReport, Telemetry};
+pub use traceparent::TRACEPARENT;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

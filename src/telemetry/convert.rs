@@ -1,0 +1,56 @@
+//! A span as the SDK wants it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::{
+    Link, SpanContext, SpanId, SpanKind as SdkKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use super::{Span, SpanKind, SpanValue, TraceContext};
+
+/// Converts. Whoever hands a span over has decided that it is kept, whatever was decided at its trace's start, so it
+/// is marked as sampled: the SDK drops others.
+pub(super) fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
+    let mut links = SpanLinks::default();
+    links.links = span.links.into_iter().map(|link| Link::new(context(link), Vec::new(), 0)).collect();
+    SpanData {
+        span_context: context(TraceContext { sampled: true, ..span.context }),
+        parent_span_id: span.parent.map_or(SpanId::INVALID, SpanId::from),
+        parent_span_is_remote: span.parent_is_remote,
+        span_kind: match span.kind {
+            SpanKind::Server => SdkKind::Server,
+            SpanKind::Client => SdkKind::Client,
+            SpanKind::Internal => SdkKind::Internal,
+        },
+        name: span.name,
+        start_time: time(span.began_ns),
+        end_time: time(span.ended_ns),
+        attributes: span.attributes.into_iter().map(attribute).collect(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links,
+        status: span.error.map_or(Status::Unset, Status::error),
+        instrumentation_scope: scope.clone(),
+    }
+}
+
+fn context(of: TraceContext) -> SpanContext {
+    let flags = if of.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+    SpanContext::new(TraceId::from(of.trace), SpanId::from(of.span), flags, false, TraceState::NONE)
+}
+
+fn time(ns: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(ns)
+}
+
+fn attribute((key, value): (&'static str, SpanValue)) -> KeyValue {
+    let value = match value {
+        SpanValue::Bool(value) => Value::Bool(value),
+        SpanValue::Int(value) => Value::I64(value),
+        SpanValue::Name(value) => Value::from(value),
+        SpanValue::Text(value) => Value::from(value),
+    };
+    KeyValue::new(key, value)
+}

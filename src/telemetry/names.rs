@@ -1,0 +1,166 @@
+//! Every name of a metric, an attribute and a bucket bound, once.
+
+use opentelemetry::InstrumentationScope;
+
+/// Who the metrics and spans are made by.
+#[must_use]
+pub fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("neap").with_version(env!("CARGO_PKG_VERSION")).build()
+}
+
+/// Names of metrics.
+pub mod metric {
+    /// Answered reads, by what is said of them.
+    pub const READS: &str = "neap.reads";
+    /// By how much older a read's answer was than what it missed.
+    pub const STALENESS_AGE: &str = "neap.read.staleness_age";
+    /// For how long a read's answer had been superseded.
+    pub const EXPOSURE: &str = "neap.read.exposure";
+    /// How long ago what a read returned was written.
+    pub const VALUE_AGE: &str = "neap.read.value_age";
+    /// Which replica among the R was behind.
+    pub const MISSED_BY: &str = "neap.read.missed_by";
+    /// How long clients wait.
+    pub const OPERATION_DURATION: &str = "neap.operation.duration";
+    /// Answered writes.
+    pub const WRITES: &str = "neap.writes";
+    /// Homes that lack a write when its client is answered.
+    pub const LAGGING_REPLICAS: &str = "neap.write.lagging_replicas";
+    /// Which replicas those were.
+    pub const LAGGING: &str = "neap.write.lagging";
+    /// From a write's commit to its last home.
+    pub const CONVERGENCE_TIME: &str = "neap.write.convergence_time";
+    /// Committed writes that some home lacks.
+    pub const UNCONVERGED: &str = "neap.write.unconverged";
+    /// How long ago the oldest of them was committed.
+    pub const UNCONVERGED_OLDEST_AGE: &str = "neap.write.unconverged_oldest_age";
+    /// The greatest number of homes that lack one of them.
+    pub const MAX_LAGGING: &str = "neap.write.max_lagging";
+    /// Writes that are no more followed.
+    pub const UNTRACKED: &str = "neap.write.untracked";
+    /// What left more than one live version.
+    pub const CONFLICTS: &str = "neap.conflicts";
+    /// States merged by replicas: with the writes, what conflicts are a share of.
+    pub const MERGES: &str = "neap.merges";
+    /// Live versions in a reply.
+    pub const SIBLINGS: &str = "neap.siblings";
+    /// Repairs made by reads.
+    pub const READ_REPAIRS: &str = "neap.read_repairs";
+    /// Members of the ring.
+    pub const RING_MEMBERS: &str = "neap.ring.members";
+    /// By how much a peer's clock is ahead.
+    pub const CLOCK_OFFSET: &str = "neap.clock.offset";
+    /// By how much that may be wrong.
+    pub const CLOCK_UNCERTAINTY: &str = "neap.clock.uncertainty";
+    /// How fast an objective's budget is spent.
+    pub const SLO_BURN_RATE: &str = "neap.slo.burn_rate";
+    /// What is left of it.
+    pub const SLO_BUDGET_REMAINING: &str = "neap.slo.budget_remaining";
+    /// What was refused because a limit was reached.
+    pub const OVERLOAD_REFUSED: &str = "neap.overload.refused";
+    /// What was to go to a peer, or came from one, and was dropped.
+    pub const PEER_DROPPED: &str = "neap.peer.dropped";
+    /// What was measured and told to nobody.
+    pub const TELEMETRY_DROPPED: &str = "neap.telemetry.dropped";
+}
+
+/// Keys of attributes of metrics.
+pub mod key {
+    /// What is said of a read.
+    pub const VERDICT: &str = "verdict";
+    /// More about it.
+    pub const DETAIL: &str = "detail";
+    /// The R of a read.
+    pub const R: &str = "r";
+    /// A node.
+    pub const PEER: &str = "peer";
+    /// Its zone.
+    pub const ZONE: &str = "zone";
+    /// What a client asked for.
+    pub const OPERATION: &str = "operation";
+    /// How that ended.
+    pub const OUTCOME: &str = "outcome";
+    /// How many homes lagged.
+    pub const LAGGING: &str = "lagging";
+    /// By which way a write came to its last home.
+    pub const PATH: &str = "path";
+    /// Where a conflict was seen.
+    pub const WHERE: &str = "where";
+    /// How it is resolved.
+    pub const RESOLUTION: &str = "resolution";
+    /// When a repair was made.
+    pub const WHEN: &str = "when";
+    /// What a member of the ring does.
+    pub const STATE: &str = "state";
+    /// An objective.
+    pub const SLO: &str = "slo";
+    /// What it is taken over.
+    pub const WINDOW: &str = "window";
+    /// Why.
+    pub const REASON: &str = "reason";
+}
+
+/// Values of attributes that no type of the protocol names.
+pub mod value {
+    /// A read whose homes were not all asked.
+    pub const UNSAMPLED: &str = "unsampled";
+    /// All homes are known.
+    pub const ALL: &str = "all";
+    /// So few are unknown that none can have been missed.
+    pub const OVERLAP: &str = "overlap";
+    /// A peer that is not, or not yet, known: attribute values stay bounded.
+    pub const UNKNOWN: &str = "unknown";
+    /// A read.
+    pub const READ: &str = "read";
+    /// A write.
+    pub const WRITE: &str = "write";
+    /// A merge.
+    pub const MERGE: &str = "merge";
+    /// Before the client was answered.
+    pub const BLOCKING: &str = "blocking";
+    /// After it.
+    pub const ASYNC: &str = "async";
+    /// How many homes lagged behind a write.
+    pub const LAGGING: [&str; 3] = ["0", "1", "2+"];
+    /// The span queue was full.
+    pub const SPANS_QUEUE_FULL: &str = "spans_queue_full";
+    /// The collector did not take spans.
+    pub const SPANS_EXPORT_FAILED: &str = "spans_export_failed";
+    /// Spans came after the end.
+    pub const SPANS_AFTER_SHUTDOWN: &str = "spans_after_shutdown";
+    /// The collector did not take metric points.
+    pub const POINTS_EXPORT_FAILED: &str = "points_export_failed";
+}
+
+/// Keys of attributes of the resource.
+pub mod resource {
+    /// The name of the service.
+    pub const SERVICE_NAME: &str = "service.name";
+    /// The node's id.
+    pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
+    /// The program's version.
+    pub const SERVICE_VERSION: &str = "service.version";
+    /// The cluster's name.
+    pub const SERVICE_NAMESPACE: &str = "service.namespace";
+    /// The node's zone.
+    pub const ZONE: &str = "neap.zone";
+}
+
+/// Upper bounds of buckets. Every default objective is one of them.
+pub mod bounds {
+    /// Of ages and exposures, in seconds.
+    pub const AGE: [f64; 16] =
+        [0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3_600.0];
+    /// Of convergence times, in seconds.
+    pub const CONVERGENCE: [f64; 17] = [
+        0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 60.0, 600.0, 3_600.0,
+    ];
+    /// Of how long clients wait, in seconds.
+    pub const DURATION: [f64; 15] = [
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+    ];
+    /// Of homes: there are never more than 15.
+    pub const HOMES: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0];
+    /// Of live versions.
+    pub const SIBLINGS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0];
+}
