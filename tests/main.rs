@@ -15,5 +15,6 @@ mod pbs;
 mod purity;
 mod ring;
 mod sim;
+mod slo;
 mod storage;
 mod transport;

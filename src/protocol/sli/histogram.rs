@@ -26,6 +26,12 @@ impl Times {
     /// Bytes that one takes at the most.
     pub const BYTES: usize = BUCKETS * size_of::<u64>() + 256;
 
+    /// Bytes that this one takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.distinct() * size_of::<u64>()
+    }
+
     /// Counts a time, in microseconds.
     pub fn record(&mut self, value_us: u64) {
         self.record_many(value_us, 1);
@@ -64,7 +70,6 @@ impl Times {
         recorded.map(|step| (step.value_iterated_to().min(VALUE_MAX_US), step.count_at_value()))
     }
 
-    #[cfg(test)]
     fn distinct(&self) -> usize {
         self.inner.as_ref().map_or(0, Histogram::distinct_values)
     }

@@ -144,6 +144,14 @@ impl SliRecord {
         self.unconverged.take(now.0, standing);
     }
 
+    /// Bytes that it takes now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let times = [&self.ages, &self.stale_ages, &self.exposures, &self.value_ages];
+        let times = times.into_iter().chain(self.convergence.values()).map(Times::bytes);
+        times.sum::<usize>() + self.unconverged.bytes() + size_of::<Self>()
+    }
+
     /// Reads by verdict, of every R.
     #[must_use]
     pub fn tally(&self) -> ReadTally {

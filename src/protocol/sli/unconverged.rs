@@ -35,6 +35,13 @@ impl Unconverged {
     pub const BYTES_MAX: usize =
         SHARDS_MAX * (2 * size_of::<Standing>() + AGES_MAX * size_of::<(u64, u64)>());
 
+    /// Bytes that it takes now, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let ages = |standing: &Standing| standing.ages.capacity() * size_of::<(u64, u64)>();
+        self.shards.values().map(|standing| 2 * size_of::<Standing>() + ages(standing)).sum()
+    }
+
     /// Takes the place of what the same shard said before.
     pub fn take(&mut self, now_us: u64, observed: &UnconvergedObserved) {
         if self.shards.len() >= SHARDS_MAX && !self.shards.contains_key(&observed.shard) {

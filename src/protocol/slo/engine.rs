@@ -9,7 +9,7 @@ use crate::protocol::ids::BucketName;
 use crate::protocol::sli::{Observation, OperationOutcome, SHARDS_MAX, Unconverged};
 use crate::protocol::time::WallMicros;
 
-/// Writes that a run before this one followed when it ended without a word.
+/// Writes that the run before this one followed, or may have, when it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lost {
     writes: u64,
@@ -95,9 +95,9 @@ impl Slo {
         SloSummary { at_us, promises: self.promises.clone(), pending: self.pending() }
     }
 
-    /// Goes on from what the run before this one left, whose windows are added to these. `clean` says whether it ended
-    /// with a word; if not, what it followed is not followed any more, and for as long as the convergence window lasts
-    /// that is said, be it only that something may have been.
+    /// Goes on from what the run before this one left, whose windows are added to these. What that followed is not
+    /// followed any more: for as long as the convergence window lasts, it is said to be untracked. A run that did not end
+    /// `clean` may have followed something after it last said so, so that at least one write is.
     pub fn resume(&mut self, now: WallMicros, left: Option<&SloSummary>, clean: bool) {
         let now_us = self.advance(now);
         for theirs in left.into_iter().flat_map(|left| &left.promises) {
@@ -109,10 +109,9 @@ impl Slo {
                 mine.windows.merge(now_us, &theirs.windows);
             }
         }
-        if !clean {
-            let followed = left.map_or(0, |left| left.pending.count().saturating_add(left.pending.untracked));
-            let until_us = now_us.saturating_add(self.plan.convergence_window_us);
-            self.lost = Some(Lost { writes: followed.max(1), until_us });
-        }
+        let followed = left.map_or(0, |left| left.pending.count().saturating_add(left.pending.untracked));
+        let writes = followed.max(u64::from(!clean));
+        let until_us = now_us.saturating_add(self.plan.convergence_window_us);
+        self.lost = (writes > 0).then_some(Lost { writes, until_us });
     }
 }

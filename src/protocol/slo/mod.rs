@@ -4,7 +4,7 @@
 //! plan      what is promised, and every threshold
 //! engine    takes in observations ──> windows (rings of slots) ──> summary, which can be stored, sent and added up
 //! age, stale, convergence   one objective each: its value with its interval, its state, and why in a sentence
-//! document  what is said of them all at one moment
+//! document  what is said of them all at one moment          gather  the summaries of all nodes, added up
 //! ```
 //!
 //! Time comes in; nothing here reads a clock.
@@ -13,6 +13,7 @@ mod age;
 mod convergence;
 mod document;
 mod engine;
+mod gather;
 mod plan;
 mod ring;
 mod stale;
@@ -27,6 +28,7 @@ pub use document::{
     BurnRate, ConvergenceView, Objective, SloDocument, SloScope, SloState, SloUnit, StaleRate,
 };
 pub use engine::Slo;
+pub use gather::{Begun, GATHERINGS_MAX, Gathered, Gatherings};
 pub use plan::{BucketPattern, Burn, Level, Plan, Promise, StaleCounts};
 pub use stored::UnreadableSummary;
 pub use summary::{SloSummary, Summarised};
