@@ -27,7 +27,7 @@ use crate::actors::shell::{
     end_the_process_on_sync_error,
 };
 use crate::actors::sli_recorder::{
-    self, AskCluster, BATCHES, KeepWindows, Peers, RecorderParts, SliRecorder, SloView,
+    self, AskCluster, BATCHES, KeepWindows, ObservationSink, Peers, RecorderParts, SliRecorder, SloView,
 };
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
@@ -309,6 +309,10 @@ impl Node {
             fetch_settings: settings_actor.address().recipient(),
             backfill: backfill.address().recipient(),
             damaged_pull: backfill.address().recipient(),
+            observations: Arc::new(ObservationSink::new(
+                recorder.address().recipient(),
+                common.counters.clone(),
+            )),
             run,
             gate: gate.clone(),
         };
@@ -408,6 +412,7 @@ struct ShardNeighbours {
     fetch_settings: Recipient<FetchSettings>,
     backfill: Recipient<Backfilled>,
     damaged_pull: Recipient<Damaged>,
+    observations: Arc<ObservationSink>,
     run: RunId,
     gate: Arc<SharedGate>,
 }
@@ -440,6 +445,7 @@ fn start_shards(
             timeout_us: micros(config.limits.timeout),
             run: around.run,
             probe: Sampling::of(config.staleness.probe),
+            observations: around.observations.clone(),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };

@@ -113,3 +113,19 @@ fn usual_traffic_of_days_takes_far_less_than_the_bound() {
     assert!(bytes < 64 * 1024, "{bytes}");
     assert!(Slo::bytes_max(0) < 3_000_000, "{}", Slo::bytes_max(0));
 }
+
+#[test]
+fn windows_keep_within_their_bound_whatever_is_observed() {
+    let mut time = Timeline::new(&[]);
+    for minute in 0..61 {
+        let mut value = 1;
+        while value < 4_000_000_000 {
+            time.take(&verdict("b", Verdict::Stale, value));
+            time.take(&converged("b", value));
+            value += 1 + value / 200;
+        }
+        time.now = super::BEGIN + minute * MINUTE;
+    }
+    let (bytes, most) = (time.slo.bytes(), Slo::bytes_max(0));
+    assert!(bytes > most / 4 && bytes <= most, "{bytes} of {most}");
+}

@@ -68,3 +68,47 @@ impl ObservationBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::prelude::*;
+
+    use super::*;
+    use crate::protocol::sli::UnconvergedObserved;
+
+    struct Taker;
+
+    impl Actor for Taker {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Observations> for Taker {
+        type Result = ();
+
+        fn handle(&mut self, _: Observations, _: &mut Self::Context) {}
+    }
+
+    #[test]
+    fn what_the_recorder_cannot_take_is_dropped_and_counted_one_by_one() {
+        System::new().block_on(async {
+            // It never runs, so its mailbox fills up.
+            let context = crate::actors::shell::context_of::<Taker>(2);
+            let counters = Arc::new(NodeCounters::default());
+            let sink = ObservationSink::new(context.address().recipient(), counters.clone());
+            let mut buffer = ObservationBuffer::new(Arc::new(sink));
+            let observation = || Observation::Unconverged(UnconvergedObserved::default());
+            buffer.flush();
+            (0..BATCH - 1).for_each(|_| buffer.push(observation()));
+            assert_eq!(buffer.kept.len(), BATCH - 1);
+            buffer.push(observation());
+            assert!(buffer.kept.is_empty(), "a batch is handed over at once");
+            while counters.observations_dropped.get() == 0 {
+                buffer.push(observation());
+                buffer.push(observation());
+                buffer.push(observation());
+                buffer.flush();
+            }
+            assert_eq!((counters.observations_dropped.get(), counters.mailbox_refused.get()), (3, 1));
+        });
+    }
+}

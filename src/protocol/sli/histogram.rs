@@ -120,6 +120,12 @@ impl Sparse {
         self.0.iter().map(|(value, times)| (u64::from(*value), u64::from(*times)))
     }
 
+    /// Bytes that it takes now beside itself.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(u32, u32)>()
+    }
+
     /// The pairs to be stored.
     #[must_use]
     pub fn pairs(&self) -> &[(u32, u32)] {

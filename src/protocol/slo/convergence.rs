@@ -21,6 +21,23 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The most ages that are kept when they are added up.
+    const AGES_MAX: usize = 4_096;
+
+    /// Adds others. The youngest of too many ages count as old as the youngest that is kept: never younger than they are.
+    pub fn merge(&mut self, other: &Self) {
+        self.untracked = self.untracked.saturating_add(other.untracked);
+        self.ages.extend(&other.ages);
+        if self.ages.len() > Self::AGES_MAX {
+            self.ages.sort_unstable_by(|a, b| b.cmp(a));
+            let younger = self.ages.split_off(Self::AGES_MAX);
+            let younger = younger.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+            if let Some((_, last)) = self.ages.last_mut() {
+                *last = last.saturating_add(younger);
+            }
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -96,8 +113,8 @@ pub fn objective(plan: &Plan, promise: &Promise, converged: &Converged, pending:
     let mut findings = Findings::default();
     findings.when(late > 0, SloState::Page, || {
         format!(
-            "{} have been committed for longer than {} and some home lacks them, the oldest for {}{note}",
-            writes(late),
+            "{} not on every home though committed more than {} ago, the oldest {} ago{note}",
+            are(late),
             seconds(promise.unconverged_us as f64 / 1e6),
             seconds(oldest.unwrap_or(0) as f64 / 1e6)
         )
@@ -135,6 +152,11 @@ fn writes(number: u64) -> String {
     if number == 1 { "1 write".to_owned() } else { format!("{} writes", count(number)) }
 }
 
+fn are(number: u64) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", writes(number))
+}
+
 fn note(promise: &Promise, pending: &Pending) -> String {
     let mut notes = Vec::new();
     if promise.name.is_some() && pending.count() > 0 {
@@ -147,4 +169,22 @@ fn note(promise: &Promise, pending: &Pending) -> String {
         ));
     }
     if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_ages_are_folded_into_older_ones_and_none_is_lost() {
+        let ages =
+            |of: std::ops::Range<u64>| Pending { ages: of.map(|age| (age, 1)).collect(), untracked: 1 };
+        let mut all = ages(0..4_000);
+        all.merge(&ages(4_000..8_000));
+        assert_eq!(
+            (all.ages.len(), all.count(), all.oldest_us(), all.untracked),
+            (4_096, 8_000, Some(7_999), 2)
+        );
+        assert_eq!(all.older_than(Some(3_903)), 8_000);
+    }
 }

@@ -34,6 +34,12 @@ impl Slo {
         (sets + 1) * Windows::BYTES_MAX + Unconverged::BYTES_MAX + SHARDS_MAX
     }
 
+    /// Bytes that it takes now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.promises.iter().map(|mine| mine.windows.bytes()).sum::<usize>() + self.unconverged.bytes()
+    }
+
     /// An engine to which nothing has happened yet.
     #[must_use]
     pub fn new(plan: Plan) -> Self {

@@ -81,3 +81,42 @@ impl<W> Gatherings<W> {
         if open.waiting.is_empty() { self.open.remove(&tag).map(|open| open.gathered) } else { None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::slo::Pending;
+
+    fn knows(untracked: u64) -> SloSummary {
+        SloSummary { at_us: 0, promises: Vec::new(), pending: Pending { ages: Vec::new(), untracked } }
+    }
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).unwrap()
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named_and_the_others_are_added_up() {
+        let mut gatherings = Gatherings::default();
+        let peers = [node("n2"), node("n3"), node("n4")];
+        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, "way") else { panic!("peers are asked") };
+        assert!(gatherings.answered(node("n4"), tag, None).is_none());
+        assert!(gatherings.answered(node("n2"), tag, Some(knows(10))).is_none());
+        assert!(gatherings.answered(node("n2"), tag, Some(knows(10))).is_none(), "it has answered before");
+        assert!(gatherings.answered(node("n3"), tag + 1, Some(knows(10))).is_none(), "that was not asked");
+        let gathered = gatherings.answered(node("n3"), tag, None).unwrap();
+        assert_eq!((gathered.way, gathered.summary.pending.untracked), ("way", 11));
+        assert_eq!(gathered.unreachable, [node("n3"), node("n4")]);
+        assert!(gatherings.open.is_empty());
+    }
+
+    #[test]
+    fn a_node_without_peers_answers_at_once_and_too_many_questions_are_refused() {
+        let mut gatherings = Gatherings::default();
+        assert!(matches!(gatherings.begin(knows(0), &[], ()), Begun::Done(_)));
+        for _ in 0..GATHERINGS_MAX {
+            assert!(matches!(gatherings.begin(knows(0), &[node("n2")], ()), Begun::Ask(_)));
+        }
+        assert!(matches!(gatherings.begin(knows(0), &[node("n2")], ()), Begun::Refused(())));
+    }
+}

@@ -105,6 +105,12 @@ impl<T: Tally> Ring<T> {
         }
     }
 
+    /// Bytes that it takes now, with what `beside` says of a slot.
+    pub fn bytes(&self, beside: impl Fn(&T) -> usize) -> usize {
+        let slots = self.kept.capacity() * size_of::<(u64, T)>();
+        slots + self.kept().map(|(_, tally)| beside(tally)).sum::<usize>()
+    }
+
     /// All slots that are kept, with their numbers.
     pub fn kept(&self) -> impl ExactSizeIterator<Item = (u64, &T)> {
         self.kept.iter().map(|(number, tally)| (*number, tally))

@@ -44,9 +44,6 @@ pub struct SloSummary {
 }
 
 impl SloSummary {
-    /// The most ages that are kept when summaries are added up.
-    const AGES_MAX: usize = 4_096;
-
     /// Nothing happened.
     #[must_use]
     pub fn empty(plan: &Plan, at_us: u64) -> Self {
@@ -61,9 +58,7 @@ impl SloSummary {
                 mine.windows.merge(self.at_us, &theirs.windows);
             }
         }
-        let room = Self::AGES_MAX.saturating_sub(self.pending.ages.len());
-        self.pending.ages.extend(other.pending.ages.iter().take(room));
-        self.pending.untracked = self.pending.untracked.saturating_add(other.pending.untracked);
+        self.pending.merge(&other.pending);
     }
 
     /// How the objectives stand.

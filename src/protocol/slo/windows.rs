@@ -165,6 +165,15 @@ impl Windows {
         2 * (counts + minutes) + times + size_of::<Self>()
     };
 
+    /// Bytes that they take now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let counts: usize = self.reads.iter().map(|(_, ring)| ring.bytes(|_| 0)).sum();
+        let ages = self.ages.bytes(|slot| slot.ages.bytes() + slot.exposures.bytes());
+        let converged = self.converged.bytes(|slot| slot.times.bytes());
+        counts + self.minutes.bytes(|_| 0) + ages + converged + size_of::<Self>()
+    }
+
     /// Takes in a verdict.
     pub fn verdict(&mut self, now_us: u64, observed: &VerdictObserved) {
         self.count(now_us, |tally| tally.count(observed.verdict));
