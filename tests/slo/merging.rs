@@ -6,7 +6,7 @@ use neap::protocol::time::WallMicros;
 
 use super::{DAY, FRESH, HOUR, MINUTE, SECOND, Timeline, converged, plan, unconverged, verdict};
 
-const SETS: [&str; 2] = ["slo.sets.shop.buckets=carts", "slo.sets.shop.age_p95=1s"];
+const SETS: [&str; 3] = ["slo.sets.shop.buckets=carts", "slo.sets.shop.age_p95=1s", "slo.min_reads=50"];
 
 /// Days of mixed traffic; `of` picks the observations that one of several nodes made.
 fn history(of: impl Fn(u64) -> bool) -> Timeline {
@@ -44,6 +44,8 @@ fn several_nodes_merged_stand_as_one_that_saw_it_all() {
     }
     let mut expected = one.document();
     expected.scope = SloScope::Cluster;
+    let states: Vec<_> = expected.objectives.iter().map(|objective| objective.state).collect();
+    assert_eq!(states, [SloState::Page; 6], "there is something to be the same");
     assert_eq!(merged.evaluate(&plan, SloScope::Cluster, Vec::new()), expected);
 }
 
