@@ -4,6 +4,7 @@ mod age;
 mod convergence;
 mod merging;
 mod record;
+mod recorder;
 mod stale;
 
 use neap::config::{Config, Sources};

@@ -99,7 +99,9 @@ mod tests {
     fn who_does_not_answer_is_named_and_the_others_are_added_up() {
         let mut gatherings = Gatherings::default();
         let peers = [node("n2"), node("n3"), node("n4")];
-        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, "way") else { panic!("peers are asked") };
+        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, "way") else {
+            unreachable!("peers are asked")
+        };
         assert!(gatherings.answered(node("n4"), tag, None).is_none());
         assert!(gatherings.answered(node("n2"), tag, Some(knows(10))).is_none());
         assert!(gatherings.answered(node("n2"), tag, Some(knows(10))).is_none(), "it has answered before");
