@@ -27,7 +27,7 @@ pub struct Slo {
 }
 
 impl Slo {
-    /// Bytes that the windows of so many sets and of all buckets take at the most; 2.2 MB each if every slot holds every
+    /// Bytes that the windows of so many sets and of all buckets take at the most; 2.3 MB each if every slot holds every
     /// value that can be told apart, some tens of kilobytes with usual traffic.
     #[must_use]
     pub const fn bytes_max(sets: usize) -> usize {

@@ -156,7 +156,7 @@ impl Windows {
         }
     }
 
-    /// Bytes that they take at the most, about 2.2 MB: only if every slot holds every value that a histogram can tell
+    /// Bytes that they take at the most, about 2.3 MB: only if every slot holds every value that a histogram can tell
     /// apart. Usual traffic takes some tens of kilobytes.
     pub const BYTES_MAX: usize = {
         let counts = COUNT_WINDOWS_MAX * (COUNT_SLOTS as usize + 1) * (size_of::<ReadTally>() + 8);
