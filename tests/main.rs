@@ -15,6 +15,7 @@ mod pbs;
 mod purity;
 mod ring;
 mod sim;
+mod slo;
 mod storage;
 mod telemetry;
 mod transport;

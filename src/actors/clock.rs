@@ -26,6 +26,27 @@ pub fn wall() -> WallMicros {
     WallMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// The wall clock as it was when this was made, and from then on by the monotonic clock: it neither jumps nor goes back.
+#[derive(Debug, Clone, Copy)]
+pub struct SteadyWall {
+    wall: WallMicros,
+    moment: Moment,
+}
+
+impl SteadyWall {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { wall: wall(), moment: moment() }
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn now(self) -> WallMicros {
+        WallMicros(self.wall.0.saturating_add(moment().micros_since(self.moment)))
+    }
+}
+
 /// Makes a ceiling durable before it returns.
 pub type SyncCeiling = Box<dyn Fn(Hlc) -> Result<(), StoreError> + Send + Sync>;
 

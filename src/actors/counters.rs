@@ -9,6 +9,8 @@ counters! {
     admission_refused,
     /// Messages refused because a mailbox was full.
     mailbox_refused,
+    /// Observations of operations that the recorder could not take: indicators lack them.
+    observations_dropped,
     /// Operations refused because a coordinator's table was full.
     operations_refused,
     /// Operations no longer followed because a coordinator's table was full.

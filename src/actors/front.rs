@@ -15,6 +15,7 @@ use crate::actors::messages::{Client, ClientOperation};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
+use crate::actors::sli_recorder::{AskCluster, SloView};
 use crate::http::backend::{Backend, Later, MemberView, RingView};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::coordinator::Ask;
@@ -23,6 +24,7 @@ use crate::protocol::membership::Confirmation;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
+use crate::protocol::slo::{SloDocument, SloScope};
 use crate::transport::TransportCounters;
 
 /// Set once the node takes no new work.
@@ -60,6 +62,10 @@ pub struct FrontParts {
     pub settings: Arc<SettingsTable>,
     /// The settings actor.
     pub set_bucket: Recipient<SetBucket>,
+    /// How the objectives stand here.
+    pub slo: Arc<SloView>,
+    /// Who can say how they stand in the whole cluster.
+    pub ask_cluster: Recipient<AskCluster>,
     /// Which partitions this node may answer reads of.
     pub completeness: Arc<CompletenessTable>,
     /// Whether the node is stopping.
@@ -207,6 +213,19 @@ impl Backend for Front {
         let partition = ring.partition_of(bucket, key);
         let homes = ring.homes(partition, self.parts.settings.current().settings(bucket).quorum.n).iter();
         (partition.0, homes.filter_map(|&home| ring.member(home).map(|member| member.id.clone())).collect())
+    }
+
+    fn slo(&self, scope: SloScope) -> Later<Result<Arc<SloDocument>, OperationError>> {
+        if scope == SloScope::Node {
+            return Self::ready(Ok(self.parts.slo.current()));
+        }
+        let (reply, answer) = oneshot::channel();
+        let handed =
+            hand_over(&self.parts.ask_cluster, AskCluster { reply }, &self.parts.counters.mailbox_refused);
+        if handed.is_err() {
+            return Self::ready(Err(OperationError::Overloaded));
+        }
+        Box::pin(async move { answer.await.map_err(|_| OperationError::Overloaded) })
     }
 
     fn not_ready(&self) -> Option<String> {

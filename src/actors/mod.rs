@@ -5,7 +5,7 @@
 //!  ┌────────────┐  client  ┌──────────────┐ Coordinate, ┌──────────────┐   ┌──────────────────┐
 //!  │ front      │ ───────> │ coordinator  │ ──────────> │ replica      │   │ ring membership  │
 //!  │ (permits)  │ <─────── │ (operations) │ <────────── │ store        │   │ bucket settings  │
-//!  └────────────┘  oneshot └──────────────┘   answers   └──────────────┘   │ backfill         │
+//!  └────────────┘  oneshot └──────────────┘   answers   └──────────────┘   │ backfill, sli    │
 //!                            │ lane ^                     ^ peers' requests└──────────────────┘
 //!                            v      │                     │
 //!                          other nodes                  group commit thread: one sync, many acknowledgements
@@ -32,3 +32,4 @@ pub mod ring_membership;
 pub mod service;
 pub mod shard;
 pub mod shell;
+pub mod sli_recorder;

@@ -12,7 +12,7 @@ use actix_rt::signal::unix::{SignalKind, signal};
 use crate::actors::admission::Admission;
 use crate::actors::backfill::{Backfill, BackfillParts};
 use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts, SettingsTable};
-use crate::actors::clock::{Ceiling, ShardClock, SyncCeiling, moment, wait_for_wall};
+use crate::actors::clock::{Ceiling, ShardClock, SteadyWall, SyncCeiling, moment, wait_for_wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
@@ -26,6 +26,9 @@ use crate::actors::shell::{
     self, ToMailbox, end_the_process_if_a_sync_failed, end_the_process_on_panic,
     end_the_process_on_sync_error,
 };
+use crate::actors::sli_recorder::{
+    self, AskCluster, BATCHES, KeepWindows, ObservationSink, Peers, RecorderParts, SliRecorder, SloView,
+};
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
@@ -35,7 +38,8 @@ use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{
-    Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
+    Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, SloSnapshot, Store,
+    StoreError,
 };
 use crate::transport::{
     Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
@@ -141,6 +145,7 @@ struct Node {
     http: actix_web::dev::ServerHandle,
     arbiters: Vec<Arbiter>,
     acceptor: actix_rt::task::JoinHandle<()>,
+    recorder: Addr<SliRecorder>,
 }
 
 /// The data directory, as the actors need it.
@@ -228,7 +233,7 @@ impl Node {
         let me = config.node.id.clone();
         let store: Arc<dyn Store> = store;
         let counters = Arc::new(NodeCounters::default());
-        let Begun { run, ceiling: found_ceiling, holding, .. } = begun;
+        let Begun { run, ceiling: found_ceiling, holding, clean } = begun;
         let RunRecord { number, history, refused, .. } = run;
         let presented = Presented { directory, number, history, found_ceiling };
         let run = presented.run().unwrap_or(RunId(0));
@@ -248,10 +253,11 @@ impl Node {
         )?);
 
         // The control plane's addresses exist before its actors, since the data plane needs them.
-        let (membership, settings_actor, backfill) = (
+        let (membership, settings_actor, backfill, recorder) = (
             shell::context::<RingMembership>(),
             shell::context::<BucketSettingsActor>(),
             shell::context::<Backfill>(),
+            shell::context_of::<SliRecorder>(BATCHES),
         );
         let events: Recipient<PeerNews> = membership.address().recipient();
         let marked = directory.clone();
@@ -303,6 +309,10 @@ impl Node {
             fetch_settings: settings_actor.address().recipient(),
             backfill: backfill.address().recipient(),
             damaged_pull: backfill.address().recipient(),
+            observations: Arc::new(ObservationSink::new(
+                recorder.address().recipient(),
+                common.counters.clone(),
+            )),
             run,
             gate: gate.clone(),
         };
@@ -320,6 +330,7 @@ impl Node {
             draining: draining.clone(),
             gate: gate.clone(),
             peer_settings: settings_actor.address().recipient(),
+            slo: recorder.address().recipient(),
             store: common.store.clone(),
             completeness: common.completeness.clone(),
             counters: common.counters.clone(),
@@ -338,6 +349,8 @@ impl Node {
             (subscribers, gate.clone()),
         );
 
+        let (recorder, slo) = run_recorder(config, &common, clean, recorder);
+        let ask_cluster: Recipient<AskCluster> = recorder.clone().recipient();
         let front = Front::new(FrontParts {
             me: common.me.clone(),
             cluster: config.cluster.name.clone(),
@@ -347,6 +360,8 @@ impl Node {
             gate,
             settings: common.settings.clone(),
             set_bucket,
+            slo,
+            ask_cluster,
             completeness: common.completeness.clone(),
             draining: draining.clone(),
             counters: common.counters.clone(),
@@ -354,7 +369,7 @@ impl Node {
         });
         let http = serve_http(config, front, &secret, placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
-        Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor })
+        Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor, recorder })
     }
 
     /// Refuses new work, finishes what is in flight within `drain_timeout`, and leaves the mark of a clean stop.
@@ -374,6 +389,9 @@ impl Node {
             }
         }
         self.commit.shutdown();
+        if self.recorder.send(KeepWindows).await.is_err() {
+            tracing::warn!("the windows of the objectives were not kept: their actor has ended");
+        }
         match self.directory.0.bookkeeping().mark_clean_stop() {
             Ok(()) => tracing::info!("stopped cleanly"),
             Err(error) => tracing::error!("the mark of a clean stop was not written: {error}"),
@@ -394,6 +412,7 @@ struct ShardNeighbours {
     fetch_settings: Recipient<FetchSettings>,
     backfill: Recipient<Backfilled>,
     damaged_pull: Recipient<Damaged>,
+    observations: Arc<ObservationSink>,
     run: RunId,
     gate: Arc<SharedGate>,
 }
@@ -426,6 +445,7 @@ fn start_shards(
             timeout_us: micros(config.limits.timeout),
             run: around.run,
             probe: Sampling::of(config.staleness.probe),
+            observations: around.observations.clone(),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };
@@ -525,6 +545,36 @@ fn run_control(
         counters: common.counters.clone(),
     }));
     keep_ceiling_ahead(common.ceiling.clone(), gate);
+}
+
+/// Runs the recorder on this thread, going on from what the last run left.
+fn run_recorder(
+    config: &Config,
+    common: &Common,
+    clean: bool,
+    context: Context<SliRecorder>,
+) -> (Addr<SliRecorder>, Arc<SloView>) {
+    let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(&config.node.data));
+    let mut slo = sli_recorder::resume(config.slo.plan(), wall, &snapshot, clean);
+    let view = Arc::new(SloView::new(slo.evaluate(wall.now())));
+    let sink = ToMailbox::new(context.address().recipient(), common.counters.clone());
+    let peers = Peers {
+        me: common.me.clone(),
+        ring: common.ring.clone(),
+        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
+        clock: common.clock(),
+    };
+    let recorder = context.run(SliRecorder::new(RecorderParts {
+        slo,
+        wall,
+        view: view.clone(),
+        snapshot,
+        peers,
+        time_scale: config.slo.time_scale,
+        tap: None,
+        counters: common.counters.clone(),
+    }));
+    (recorder, view)
 }
 
 /// Syncs the clocks' ceiling ahead of time, away from all actors.

@@ -15,6 +15,7 @@ use crate::actors::messages::{Client, ClientOperation, Damaged, ReplicaCommand, 
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
+use crate::actors::sli_recorder::PeerAsksSlo;
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor};
@@ -45,6 +46,8 @@ pub struct ServiceParts {
     pub gate: Arc<SharedGate>,
     /// The settings actor.
     pub peer_settings: Recipient<PeerSettings>,
+    /// The recorder.
+    pub slo: Recipient<PeerAsksSlo>,
     /// The disk.
     pub store: Arc<dyn Store>,
     /// Which partitions this node may speak for.
@@ -150,6 +153,9 @@ impl PeerService for NodeService {
                 responder.respond(PeerAnswer::Recalled(parts.gate.recall(&from, memory)), shown());
             }
             PeerRequest::Scan { after, max_bytes } => self.scan(from, after, max_bytes, responder),
+            PeerRequest::SloSummary => {
+                let _ = hand_over(&parts.slo, PeerAsksSlo { responder }, &parts.counters.mailbox_refused);
+            }
             PeerRequest::FetchSettings(_)
             | PeerRequest::StoreSettings(..)
             | PeerRequest::ListSettings

@@ -17,6 +17,7 @@ use crate::actors::placement::Shard;
 use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
+use crate::actors::sli_recorder::ObservationSink;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
@@ -60,6 +61,9 @@ pub struct ShardParts {
     pub run: RunId,
     /// `staleness.probe`: which reads get a verdict.
     pub probe: Sampling,
+    /// Who is told what was observed; each actor of the shard has an
+    /// [`ObservationBuffer`](crate::actors::sli_recorder::ObservationBuffer) over it.
+    pub observations: Arc<ObservationSink>,
     /// The shard's connections.
     pub lane: LaneConfig,
     /// What is counted.

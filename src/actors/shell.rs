@@ -22,8 +22,14 @@ pub const MAILBOX: usize = 32_768;
 /// The context of an actor that is yet to run: its address exists, and its mailbox is as large as it will be.
 #[must_use]
 pub fn context<A: Actor<Context = Context<A>>>() -> Context<A> {
+    context_of(MAILBOX)
+}
+
+/// The same, with room for so many messages, where one of them is large.
+#[must_use]
+pub fn context_of<A: Actor<Context = Context<A>>>(messages: usize) -> Context<A> {
     let mut context = Context::new();
-    context.set_mailbox_capacity(MAILBOX);
+    context.set_mailbox_capacity(messages);
     context
 }
 

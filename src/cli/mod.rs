@@ -12,6 +12,8 @@ pub mod processes;
 mod remote;
 pub mod ring;
 pub mod sim;
+pub mod slo;
+mod slo_render;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,7 @@ A first example, and what comes after it:
   neap get carts alice                   reads it
   neap bucket set sessions n=3 r=1 w=2   what a bucket promises
   neap ring                              who is in the cluster, and who is up
+  neap slo --watch                       the objectives on staleness, and how they stand
   neap sim --faults heavy --seeds 20     the protocol in a simulated cluster, held to its promises
 
 Environment:
@@ -69,6 +72,7 @@ enum Command {
     Delete(kv::DeleteArgs),
     Bucket(bucket::BucketArgs),
     Ring(ring::RingArgs),
+    Slo(slo::SloArgs),
     Bench(bench::BenchArgs),
     Sim(sim::SimArgs),
 }
@@ -92,6 +96,7 @@ pub fn run() -> Exit {
         Command::Delete(args) => kv::delete(args, json),
         Command::Bucket(args) => bucket::run(args, json),
         Command::Ring(args) => ring::run(args, json),
+        Command::Slo(args) => slo::run(args, json),
         Command::Bench(args) => bench::run(args, json),
         Command::Sim(args) => sim::run(args, json),
     }

@@ -5,8 +5,8 @@
 //!
 //! source    gathers what was given, untyped
 //! reader    types it, key by key, and notes what is wrong
-//! sections  every key with its type, default and range       slo  those of [slo]
-//! contradictions  keys that do not fit each other
+//! sections  every key with its type, default and range       slo, slo_sets  those of [slo]
+//! contradictions  keys that do not fit each other        reachable  objectives that configuration alone rules out
 //! ```
 //!
 //! Everything wrong is found before anything is said, and each line says the key, the value, where it came from,
@@ -16,14 +16,17 @@ mod contradictions;
 mod error;
 mod members;
 mod print;
+mod reachable;
 mod reader;
 mod secret;
 mod sections;
 mod slo;
+mod slo_sets;
 mod source;
 mod suggest;
 pub mod units;
 
+pub use crate::protocol::slo::StaleCounts;
 pub use error::{ConfigError, Problem, Setting, Source};
 pub use members::{Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MemberConfig};
 pub use secret::{SECRET_MAX, SECRET_MIN, Secret, SecretError, cluster_secret};
@@ -32,7 +35,8 @@ pub use sections::{
     LogConfig, LogFormat, LogLevel, NodeConfig, OtlpProtocol, PeerConfig, RepairConfig, StalenessConfig,
     StorageConfig, TelemetryConfig,
 };
-pub use slo::{BurnConfig, CauseConfig, PageConfig, SloConfig, StaleCounts, TicketConfig};
+pub use slo::{BurnConfig, CauseConfig, PageConfig, SloConfig, TicketConfig};
+pub use slo_sets::SetConfig;
 pub use source::Sources;
 
 use self::reader::{Reader, Resolved};
@@ -40,7 +44,23 @@ use crate::protocol::bucket::BucketSettings;
 use crate::protocol::quorum::Quorum;
 
 /// Keys, and sections, that are accepted and checked but have no effect yet.
-const WITHOUT_EFFECT: [&str; 6] = ["cluster.seeds", "hints.", "repair.", "staleness.", "slo.", "telemetry."];
+const WITHOUT_EFFECT: [&str; 15] = [
+    "cluster.seeds",
+    "hints.",
+    "repair.",
+    "slo.ticket.hints_growing_for",
+    "slo.ticket.hint_age",
+    "slo.ticket.debt_growing_for",
+    "slo.ticket.repair_eta",
+    "slo.ticket.conflicts",
+    "slo.ticket.quorum_failures",
+    "slo.ticket.node_down_for",
+    "slo.ticket.clock_uncertainty",
+    "slo.ticket.unknown_reads",
+    "slo.ticket.telemetry_missing_for",
+    "staleness.canary",
+    "telemetry.",
+];
 
 /// What a node goes by. Valid: whoever holds one need not check it again.
 #[derive(Debug, Clone)]
@@ -148,8 +168,8 @@ impl Config {
         let unused = |key: &str| {
             WITHOUT_EFFECT.iter().any(|part| key == *part || (part.ends_with('.') && key.starts_with(part)))
         };
-        let set = self.resolved.iter().filter(|resolved| resolved.source.is_given() && unused(resolved.key));
-        set.map(|resolved| resolved.key.to_owned()).collect()
+        let set = self.resolved.iter().filter(|resolved| resolved.source.is_given() && unused(&resolved.key));
+        set.map(|resolved| resolved.key.clone().into_owned()).collect()
     }
 
     /// What the operator should know at start, a line each.
@@ -167,6 +187,7 @@ impl Config {
                     .to_owned(),
             );
         }
+        warnings.extend(reachable::warnings(self));
         warnings
     }
 }

@@ -12,7 +12,7 @@ impl Config {
         let mut text = String::new();
         let mut section = "";
         for resolved in &self.resolved {
-            let (table, key) = resolved.key.rsplit_once('.').unwrap_or(("", resolved.key));
+            let (table, key) = resolved.key.rsplit_once('.').unwrap_or(("", &*resolved.key));
             if table != section {
                 let gap = if text.is_empty() { "" } else { "\n" };
                 // Writing to a string cannot fail.
@@ -33,7 +33,7 @@ impl Config {
                 "value": resolved.value,
                 "source": resolved.source.to_string(),
             });
-            (resolved.key.to_owned(), entry)
+            (resolved.key.clone().into_owned(), entry)
         };
         self.resolved.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
     }

@@ -2,7 +2,8 @@
 //!
 //! A key exists because a section reads it: name, default and range stand together, there and nowhere else.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::units::{Accepted, format_duration, format_size, parse_duration, parse
 /// A key that was read, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Resolved {
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     pub value: Value,
     pub source: Source,
 }
@@ -40,7 +41,7 @@ pub(super) struct Reader {
     given: BTreeMap<String, Given>,
     resolved: Vec<Resolved>,
     problems: Vec<Problem>,
-    faulty: Vec<&'static str>,
+    faulty: Vec<Cow<'static, str>>,
     /// Whether a source could not be read, so that keys may lack which the user gave.
     incomplete: bool,
 }
@@ -61,7 +62,7 @@ impl Reader {
     /// A value of any type made from text. `accepted` says which texts; `write` is what `parse` reads.
     pub fn parsed<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: impl Into<Fallback<T>>,
         accepted: &str,
         parse: impl Fn(&str) -> Option<T>,
@@ -77,7 +78,7 @@ impl Reader {
 
     pub fn duration(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: impl Into<Fallback<Duration>>,
         range: RangeInclusive<Duration>,
     ) -> Duration {
@@ -95,7 +96,7 @@ impl Reader {
     /// In bytes.
     pub fn size(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: impl Into<Fallback<u64>>,
         range: RangeInclusive<u64>,
     ) -> u64 {
@@ -115,7 +116,7 @@ impl Reader {
 
     pub fn integer<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: impl Into<Fallback<T>>,
         range: RangeInclusive<T>,
     ) -> T
@@ -140,7 +141,7 @@ impl Reader {
 
     pub fn number(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: impl Into<Fallback<f64>>,
         range: RangeInclusive<f64>,
     ) -> f64 {
@@ -161,7 +162,11 @@ impl Reader {
         self.read(key, fallback.into(), read, |value| Value::Float(*value))
     }
 
-    pub fn boolean(&mut self, key: &'static str, fallback: impl Into<Fallback<bool>>) -> bool {
+    pub fn boolean(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        fallback: impl Into<Fallback<bool>>,
+    ) -> bool {
         let read = |raw: &Raw| match raw {
             Raw::Bool(value) => Ok(*value),
             Raw::Untyped(text) if text == "true" => Ok(true),
@@ -174,7 +179,7 @@ impl Reader {
     /// One of `choices`, which hold `default`.
     pub fn choice<T: Copy + PartialEq>(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         default: T,
         choices: &[(&'static str, T)],
     ) -> T {
@@ -190,7 +195,7 @@ impl Reader {
     /// A list of values made from text; empty by default. `parse` says what is wrong with one.
     pub fn list<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         accepted: &str,
         parse: impl Fn(&str) -> Result<T, String>,
         write: impl Fn(&T) -> String,
@@ -206,7 +211,7 @@ impl Reader {
 
     fn read<T>(
         &mut self,
-        key: &'static str,
+        key: impl Into<Cow<'static, str>>,
         fallback: Fallback<T>,
         read: impl Fn(&Raw) -> Result<T, Refused>,
         write: impl Fn(&T) -> Value,
@@ -215,14 +220,15 @@ impl Reader {
             Fallback::Default(value) => (value, Source::Default),
             Fallback::Follows(other, value) => (value, Source::Follows(other)),
         };
-        let (value, source) = match self.given.remove(key) {
+        let key = key.into();
+        let (value, source) = match self.given.remove(&*key) {
             None => (default, absent),
             Some(Given { raw, source }) => match read(&raw) {
                 Ok(value) => (value, source),
                 Err(Refused { fault, accepted }) => {
-                    let setting = Setting { key: key.to_owned(), value: raw.to_string(), source };
+                    let setting = Setting { key: key.clone().into_owned(), value: raw.to_string(), source };
                     self.problems.push(Problem::Value { setting, fault, accepted });
-                    self.faulty.push(key);
+                    self.faulty.push(key.clone());
                     (default, absent)
                 }
             },
@@ -231,20 +237,42 @@ impl Reader {
         value
     }
 
+    /// The names that the user gave below `section`: of tables whose names are the user's choice, or of keys.
+    pub fn names_under(&self, section: &str) -> BTreeSet<String> {
+        let below = self.given.keys().filter_map(|key| key.strip_prefix(section)?.strip_prefix('.'));
+        below.map(|rest| rest.split('.').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Takes a table of the user's choice out, with all its keys, and says why; `name` is one of
+    /// [`Self::names_under`].
+    pub fn refuse_table(&mut self, section: &str, name: &str, fault: &str, accepted: &str) {
+        let table = format!("{section}.{name}");
+        let whole = |key: &str| key == table || is_under(key, &table);
+        let first = self.given.iter().find(|(key, _)| whole(key));
+        let setting = first.map(|(key, Given { raw, source })| Setting {
+            key: key.clone(),
+            value: raw.to_string(),
+            source: source.clone(),
+        });
+        let (fault, accepted) = (fault.to_owned(), accepted.to_owned());
+        self.problems.extend(setting.map(|setting| Problem::Value { setting, fault, accepted }));
+        self.given.retain(|key, _| !whole(key));
+    }
+
     /// Notes that keys, which were all read, do not fit each other; the one to blame first. Says nothing when
     /// one of them is already known to be wrong, or may lack because its source could not be read.
-    pub fn contradiction(&mut self, keys: &[&'static str], fault: String, accepted: String) {
-        if self.incomplete || keys.iter().any(|key| self.faulty.contains(key)) {
+    pub fn contradiction(&mut self, keys: &[&str], fault: String, accepted: String) {
+        if self.incomplete || keys.iter().any(|key| self.faulty.iter().any(|faulty| faulty == key)) {
             return;
         }
-        let named = |key: &&'static str| self.resolved.iter().find(|resolved| resolved.key == *key);
+        let named = |key: &&str| self.resolved.iter().find(|resolved| resolved.key == *key);
         let settings = keys.iter().filter_map(named).map(Resolved::setting).collect();
         self.problems.push(Problem::Contradiction { settings, fault, accepted });
     }
 
     /// The keys in the order they were read, or everything that is wrong. What nobody read is unknown.
     pub fn finish(mut self) -> Result<Vec<Resolved>, Vec<Problem>> {
-        let keys: Vec<_> = self.resolved.iter().map(|resolved| resolved.key).collect();
+        let keys: Vec<&str> = self.resolved.iter().map(|resolved| &*resolved.key).collect();
         for (key, Given { raw, source }) in self.given {
             let section = raw == Raw::Section && keys.iter().any(|known| is_under(known, &key));
             if !section {
@@ -259,7 +287,11 @@ impl Reader {
 
 impl Resolved {
     pub fn setting(&self) -> Setting {
-        Setting { key: self.key.to_owned(), value: self.value.to_string(), source: self.source.clone() }
+        Setting {
+            key: self.key.clone().into_owned(),
+            value: self.value.to_string(),
+            source: self.source.clone(),
+        }
     }
 }
 

@@ -6,24 +6,17 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::reader::{Fallback, Reader};
+use super::slo_sets::SetConfig;
+use crate::protocol::slo::StaleCounts;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const WINDOWS: RangeInclusive<Duration> = SECOND..=Duration::from_secs(90 * 86_400);
-const AGES: RangeInclusive<Duration> = Duration::from_millis(1)..=HOUR;
-const SHARES: RangeInclusive<f64> = 0.000_001..=1.0;
+pub(super) const AGES: RangeInclusive<Duration> = Duration::from_millis(1)..=HOUR;
+pub(super) const SHARES: RangeInclusive<f64> = 0.000_001..=1.0;
 const BURNS: RangeInclusive<f64> = 0.1..=1_000.0;
-
-/// Which older answers count as stale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StaleCounts {
-    /// A committed version was missed: comparable with PBS, 0 when R + W > N.
-    Committed,
-    /// Some replica had a newer version.
-    AnyReplica,
-}
 
 /// `[slo]`: the objectives.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +43,8 @@ pub struct SloConfig {
     pub page: PageConfig,
     /// What waits for the morning.
     pub ticket: TicketConfig,
+    /// Sets of buckets with objectives of their own, by name.
+    pub sets: Vec<SetConfig>,
 }
 
 impl SloConfig {
@@ -74,15 +69,16 @@ impl SloConfig {
             time_scale: r.number("slo.time_scale", 1.0, 0.000_1..=1.0),
             page: PageConfig::read(r, &objectives),
             ticket: TicketConfig::read(r, &objectives),
+            sets: SetConfig::read_all(r, &objectives),
         }
     }
 }
 
-/// What thresholds follow that nobody gives.
-struct Objectives {
-    age_p95: Duration,
-    stale_reads: f64,
-    convergence_p999: Duration,
+/// What thresholds, and the objectives of sets, follow that nobody gives.
+pub(super) struct Objectives {
+    pub age_p95: Duration,
+    pub stale_reads: f64,
+    pub convergence_p999: Duration,
 }
 
 /// A burn rate of the budget of stale reads that counts when it is exceeded over both windows.
@@ -247,7 +243,7 @@ impl TicketConfig {
 }
 
 /// In whole milliseconds, as durations are written, and never none.
-fn three_fifths(duration: Duration) -> Duration {
+pub(super) fn three_fifths(duration: Duration) -> Duration {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis((ms / 5 * 3 + ms % 5 * 3 / 5).max(1))
 }

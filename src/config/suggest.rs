@@ -1,7 +1,7 @@
 //! The key that a misspelt one was probably meant to be.
 
 /// What to tell who gave `unknown`: the key that was meant, else the keys of its section, else the sections.
-pub(super) fn hint(unknown: &str, keys: &[&'static str]) -> String {
+pub(super) fn hint(unknown: &str, keys: &[&str]) -> String {
     let near = meant(unknown, keys);
     if !near.is_empty() {
         return format!("did you mean {}?", near.join(" or "));
@@ -16,14 +16,14 @@ pub(super) fn hint(unknown: &str, keys: &[&'static str]) -> String {
     }
 }
 
-fn sections(keys: &[&'static str]) -> Vec<&'static str> {
+fn sections<'a>(keys: &[&'a str]) -> Vec<&'a str> {
     let mut sections: Vec<_> = keys.iter().filter_map(|key| key.split('.').next()).collect();
     sections.dedup();
     sections
 }
 
 /// The nearest key by spelling; else those with the same last name in other sections.
-fn meant(unknown: &str, keys: &[&'static str]) -> Vec<&'static str> {
+fn meant<'a>(unknown: &str, keys: &[&'a str]) -> Vec<&'a str> {
     let name = last_name(unknown);
     let tolerated = if name.chars().count() < 10 { 2 } else { 3 };
     let nearest = keys

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{SettingsReply, StoredSettings};
+use crate::protocol::slo::{SloDocument, SloScope};
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -42,6 +44,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The preference list of a key: its partition, then its homes in order.
     fn preference_list(&self, bucket: &BucketName, key: &Key) -> (u32, Vec<NodeId>);
+
+    /// How the objectives stand: here, lately, or in the whole cluster, which asks every node. An error says that too
+    /// many ask at once.
+    fn slo(&self, scope: SloScope) -> Later<Result<Arc<SloDocument>, OperationError>>;
 
     /// What keeps this node from serving, if anything does.
     fn not_ready(&self) -> Option<String>;

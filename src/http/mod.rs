@@ -1,7 +1,7 @@
 //! The REST edge: HTTP in, operations of the node out, and back.
 //!
 //! ```text
-//! routes ──> kv, buckets, ring, health ──> backend (the node)
+//! routes ──> kv, buckets, ring, slo, health ──> backend (the node)
 //!              └──> target, params, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
 //!              └──> error                           what went wrong: the only place with status codes of errors
@@ -33,6 +33,7 @@ mod params;
 mod ring;
 mod routes;
 mod siblings;
+mod slo;
 mod target;
 mod time;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::error::Problem;
 use super::target::{KEY64, percent_decode};
 use crate::config::units::{Accepted, format_duration, parse_duration};
+use crate::protocol::slo::SloScope;
 
 /// The longest time to live, in microseconds: ten years of 365 days.
 pub const TTL_MAX_US: u64 = 3_650 * 86_400 * 1_000_000;
@@ -26,6 +27,8 @@ pub enum Parameter {
     Timeout,
     /// `key64`: the key, as base64url.
     Key64,
+    /// `scope`: of whom the objectives are shown.
+    Scope,
     /// `max_staleness`: not built.
     MaxStaleness,
     /// `on_stale`: not built.
@@ -40,6 +43,7 @@ impl Parameter {
             Self::Ttl => "ttl",
             Self::Timeout => "timeout",
             Self::Key64 => KEY64,
+            Self::Scope => "scope",
             Self::MaxStaleness => "max_staleness",
             Self::OnStale => "on_stale",
         }
@@ -63,6 +67,8 @@ pub struct Parameters<'a> {
     pub timeout_us: Option<u64>,
     /// `key64`, as it came.
     pub key64: Option<Cow<'a, str>>,
+    /// `scope`.
+    pub scope: Option<SloScope>,
 }
 
 /// Reads a query, of which the call knows `known`. `timeout_max_us` is `limits.timeout`.
@@ -98,6 +104,7 @@ impl<'a> Parameters<'a> {
             Parameter::Ttl => self.ttl_us.replace(span(name, &value, TTL_MAX_US)?).is_none(),
             Parameter::Timeout => self.timeout_us.replace(span(name, &value, timeout_max_us)?).is_none(),
             Parameter::Key64 => self.key64.replace(value).is_none(),
+            Parameter::Scope => self.scope.replace(scope(name, &value)?).is_none(),
             Parameter::MaxStaleness | Parameter::OnStale => return Err(Problem::not_built(name)),
         };
         if fresh { Ok(()) } else { Err(Problem::invalid(name, "the parameter twice", "the parameter once")) }
@@ -124,6 +131,12 @@ fn count(name: &'static str, value: &str) -> Result<u8, Problem> {
         return Err(Problem::invalid(name, value, "a whole number of homes, 1 to the bucket's n"));
     }
     value.parse().map_err(|_| Problem::out_of_range(name, value, "1 to the bucket's n"))
+}
+
+/// Of whom objectives are shown.
+fn scope(name: &'static str, value: &str) -> Result<SloScope, Problem> {
+    let known = SloScope::ALL.into_iter().find(|scope| scope.name() == value);
+    known.ok_or_else(|| Problem::invalid(name, value, SloScope::ALL.map(SloScope::name).join(" or ")))
 }
 
 /// A duration of 1 ms to `max_us`, in microseconds.

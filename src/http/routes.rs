@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::kv::Place;
-use super::{Edge, buckets, headers, health, kv, ring};
+use super::{Edge, buckets, headers, health, kv, ring, slo};
 
 /// What is at a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +17,7 @@ enum Route<'a> {
     Bucket(&'a str),
     Ring,
     PreferenceList(Place<'a>),
+    Slo,
     Alive,
     Ready,
     NotBuilt { what: &'static str, allow: &'static str },
@@ -62,6 +63,7 @@ async fn dispatch(
         Route::Bucket(bucket) if *method == Method::PUT => buckets::set(edge, request, payload, bucket).await,
         Route::Ring if reads => ring::show(edge, request),
         Route::PreferenceList(place) if reads => ring::preference_list(edge, request, place),
+        Route::Slo if reads => slo::show(edge, request).await,
         Route::Alive if reads => health::alive(edge, request),
         Route::Ready if reads => health::ready(edge, request),
         Route::NotBuilt { what, allow } if allow.split(", ").any(|known| known == method.as_str()) => {
@@ -80,6 +82,7 @@ const fn allowed(route: &Route<'_>) -> &'static str {
         Route::Buckets
         | Route::Ring
         | Route::PreferenceList(_)
+        | Route::Slo
         | Route::Alive
         | Route::Ready
         | Route::Unknown => READ,
@@ -112,6 +115,7 @@ fn route(path: &str, key64: bool) -> Route<'_> {
     match path {
         "/v1/buckets" => Route::Buckets,
         "/v1/ring" => Route::Ring,
+        "/v1/slo" => Route::Slo,
         "/healthz" => Route::Alive,
         "/readyz" => Route::Ready,
         _ => not_built(path),
@@ -127,7 +131,6 @@ fn not_built(path: &str) -> Route<'static> {
         }
         "/v1/ring/cordon" | "/v1/ring/uncordon" => ("taking a node out of reads", "POST"),
         "/v1/ring/changes" => ("the progress of membership changes", READ),
-        "/v1/slo" => ("the report of objectives", READ),
         "/v1/slo/advice" => ("advice on quorums", READ),
         "/v1/hints" => ("the report of hints", READ),
         "/v1/repair" => ("anti-entropy repair", "GET, HEAD, POST"),

@@ -179,6 +179,8 @@ pub enum PeerRequest {
     HoldsBucket(BucketName),
     /// Asks what the node remembers of the asker's data directories.
     RecallDirectories,
+    /// Asks what the node knows of the objectives ([`crate::protocol::slo::SloSummary`]).
+    SloSummary,
     /// Asks for the next objects whose homes include the asker, in storage order.
     Scan {
         /// Where the last page ended.
@@ -203,6 +205,8 @@ pub enum PeerAnswer {
     HoldsBucket(bool),
     /// To [`PeerRequest::RecallDirectories`].
     Recalled(Recall),
+    /// To [`PeerRequest::SloSummary`]: the summary's bytes.
+    SloSummary(bytes::Bytes),
     /// To [`PeerRequest::Scan`].
     Scanned(ScanPage),
     /// The node did not take the request.

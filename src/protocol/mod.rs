@@ -18,6 +18,7 @@ pub mod replica;
 pub mod ring;
 pub mod settings;
 pub mod sli;
+pub mod slo;
 pub mod staleness;
 pub mod time;
 pub mod view;

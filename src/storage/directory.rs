@@ -4,6 +4,7 @@
 //! LOCK         held locked by the process that uses the directory
 //! neap.toml    format, cluster, node, partitions, directory id
 //! store/       the store; its Meta table holds the start record, the clock's ceiling and the complete mark
+//! slo.bin      the windows of the objectives; may be missing
 //! ```
 
 use std::fs::{self, File, TryLockError};

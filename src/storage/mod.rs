@@ -16,6 +16,7 @@ pub mod peers;
 pub mod record;
 mod sealed;
 pub mod settings;
+mod slo_snapshot;
 mod space;
 
 pub use bookkeeping::{Begun, Bookkeeping, BookkeepingError};
@@ -24,6 +25,7 @@ pub use fjall_store::{FjallStore, OpenError};
 pub use group_commit::{Commit, CommitStats, DurableSink, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId};
 pub use memory::MemoryStore;
 pub use sealed::{RecordDamaged, seal, unseal};
+pub use slo_snapshot::SloSnapshot;
 
 use bytes::Bytes;
 

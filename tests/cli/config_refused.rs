@@ -52,6 +52,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("repair.floor=65MiB", &["repair.ceiling = \"64MiB\" (default)", "at most 64MiB"]),
     ("staleness.probe=1.1", &["out of range", "0 to 1"]),
     ("slo.stale_counts=all", &["\"all\"", "\"committed\" or \"any_replica\""]),
+    ("slo.sets.carts.buckets=", &["slo.sets.carts.buckets = []", "a set of no buckets", "\"sess*\""]),
+    ("slo.sets.carts.buckets=[\"a b\"]", &["\"a b\" is no bucket", "a list of 1 to 64 names"]),
+    ("slo.sets.a b.buckets=carts", &["not the name of a set", "A-Z a-z 0-9 _ -"]),
     ("slo.time_scale=0", &["out of range", "0.0001 to 1"]),
     ("slo.page.burn_fast_short=2h", &["slo.page.burn_fast_long = \"1h\"", "short window"]),
     ("slo.ticket.stale_reads=0.5", &["slo.page.stale_reads = 0.001", "at most 0.001"]),
@@ -151,4 +154,22 @@ fn a_flag_without_a_value_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{set}");
         assert!(stderr(&output).contains("section.key=value"), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn a_key_that_no_set_has_and_a_set_too_many_are_refused() {
+    let output = print_config(&["slo.sets.carts.buckets=carts", "slo.sets.carts.age_p59=1s"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("did you mean slo.sets.carts.age_p95?"), "{}", stderr(&output));
+    let output = print_config(&["slo.sets.carts.age_p95=1s"]);
+    assert!(stderr(&output).contains("slo.sets.carts.buckets = [] (default): a set of no buckets"));
+    let sets: Vec<_> = (10..27).map(|set| format!("slo.sets.s{set}.buckets=b{set}")).collect();
+    let output = print_config(&sets.iter().map(String::as_str).collect::<Vec<_>>());
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text.contains("slo.sets.s26.buckets = \"b26\" (--set): one set more than there may be"),
+        "{text}"
+    );
+    assert!(text.contains("at most 16 sets"), "{text}");
 }

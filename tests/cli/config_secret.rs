@@ -58,10 +58,31 @@ fn keys_without_effect_are_named_once_and_only_when_they_were_set() {
     let quiet = config(&["cluster.secret_file=/secret", "node.id=n1"]);
     assert!(quiet.unused_keys().is_empty());
     assert!(quiet.warnings().is_empty());
-    let set = config(&["hints.window=1h", "slo.page.burn_fast=10", "cluster.seeds=a:1", "limits.key=9"]);
-    assert_eq!(set.unused_keys(), ["cluster.seeds", "hints.window", "slo.page.burn_fast"]);
+    let set = config(&[
+        "hints.window=1h",
+        "slo.ticket.hint_age=0.4",
+        "slo.page.burn_fast=10",
+        "cluster.seeds=a:1",
+        "limits.key=9",
+    ]);
+    assert_eq!(set.unused_keys(), ["cluster.seeds", "hints.window", "slo.ticket.hint_age"]);
     let warnings = set.warnings();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].ends_with("cluster.seeds, hints.window, slo.page.burn_fast"), "{warnings:?}");
+    assert!(warnings[0].ends_with("cluster.seeds, hints.window, slo.ticket.hint_age"), "{warnings:?}");
     assert!(warnings[1].contains("cluster.secret_file is not set"), "{warnings:?}");
+}
+
+#[test]
+fn an_objective_that_configuration_alone_rules_out_is_told_at_start() {
+    let told = |sets: &[&str]| {
+        let mut all = vec!["cluster.secret_file=/secret"];
+        all.extend(sets);
+        let warnings = config(&all).warnings();
+        warnings.into_iter().filter(|warning| !warning.starts_with("no effect")).collect::<Vec<_>>()
+    };
+    assert!(told(&["staleness.probe=0"])[0].contains("slo.stale_reads can never be seen to be met"));
+    let late = ["hints.window=4s", "repair.interval=6s"];
+    assert!(told(&late)[0].starts_with("slo.convergence_p999 = 5s cannot be met"), "{:?}", told(&late));
+    assert!(told(&["hints.window=4s", "repair.interval=5s"]).is_empty());
+    assert!(told(&["hints.window=5s", "repair.interval=6s"]).is_empty());
 }

@@ -56,6 +56,8 @@ fn a_printed_configuration_loads_again_to_the_same() {
         "slo.stale_reads=0.000001",
         "slo.convergence_p999=7s",
         "slo.page.burn_fast=20",
+        "slo.sets.carts.buckets=[\"carts\", \"sess*\"]",
+        "slo.sets.carts.age_p95=250ms",
         "storage.commit=os",
         "telemetry.otlp=http://collector:4318",
     ];

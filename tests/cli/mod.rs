@@ -10,6 +10,7 @@ mod demo;
 mod node_help;
 mod scripted_node;
 mod sim;
+mod slo;
 
 use std::process::{Command, Output, Stdio};
 

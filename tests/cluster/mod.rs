@@ -10,6 +10,7 @@ mod program;
 mod refusals;
 
 mod settings;
+mod slo;
 mod staleness;
 
 use std::future::Future;

@@ -14,6 +14,7 @@ use neap::actors::messages::{Backfilled, Client, ClientOperation, Damaged, Fetch
 use neap::actors::placement::Shard;
 use neap::actors::ring_membership::{Party, PeerNews, RingTable, SharedGate};
 use neap::actors::shard::{ShardParts, start_shard};
+use neap::actors::sli_recorder::{ObservationSink, Observations};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use neap::protocol::coordinator::Ask;
 use neap::protocol::ids::{BucketName, DirectoryId, Key, NodeId, WriteId};
@@ -54,6 +55,12 @@ impl Handler<FetchSettings> for Nobody {
     type Result = ();
 
     fn handle(&mut self, _: FetchSettings, _: &mut Self::Context) {}
+}
+
+impl Handler<Observations> for Nobody {
+    type Result = ();
+
+    fn handle(&mut self, _: Observations, _: &mut Self::Context) {}
 }
 
 /// A shard of a node that is a cluster by itself.
@@ -106,7 +113,8 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         gate: gate.clone(),
         backfill: nobody.clone().recipient(),
         damaged_pull: nobody.clone().recipient(),
-        fetch_settings: nobody.recipient(),
+        fetch_settings: nobody.clone().recipient(),
+        observations: Arc::new(ObservationSink::new(nobody.recipient(), counters.clone())),
         timeout_us: 2_000_000,
         run: RunId(1),
         probe: Sampling::ALL,

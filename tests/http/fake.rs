@@ -1,7 +1,7 @@
 //! A node that is only a table: the edge's tests see what the edge asked, and script what it is told.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use neap::http::backend::{Backend, Later, MemberView, RingView};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
@@ -12,6 +12,7 @@ use neap::protocol::operation::{
 };
 use neap::protocol::quorum::Quorum;
 use neap::protocol::settings::SetBucketError;
+use neap::protocol::slo::{SloDocument, SloScope};
 use neap::protocol::time::{Hlc, WallMicros};
 
 /// The microsecond of the first write; each further one is a microsecond later.
@@ -34,6 +35,8 @@ struct Table {
     next_set: Option<SetBucketError>,
     sibling: bool,
     not_ready: Option<String>,
+    slo: Option<SloDocument>,
+    scopes: Vec<SloScope>,
 }
 
 pub fn name(text: &str) -> NodeId {
@@ -80,6 +83,15 @@ impl Fake {
 
     pub fn not_ready(&self, why: &str) {
         self.table().not_ready = Some(why.to_owned());
+    }
+
+    /// What is said of the objectives; nothing says that too many ask.
+    pub fn set_slo(&self, document: SloDocument) {
+        self.table().slo = Some(document);
+    }
+
+    pub fn scopes(&self) -> Vec<SloScope> {
+        self.table().scopes.clone()
     }
 
     /// What another node wrote at the same time.
@@ -234,6 +246,13 @@ impl Backend for Fake {
 
     fn preference_list(&self, _bucket: &BucketName, _key: &Key) -> (u32, Vec<NodeId>) {
         (7, vec![name("n2"), name("n1"), name("n3")])
+    }
+
+    fn slo(&self, scope: SloScope) -> Later<Result<Arc<SloDocument>, OperationError>> {
+        let mut table = self.table();
+        table.scopes.push(scope);
+        let document = table.slo.clone().map(Arc::new).ok_or(OperationError::Overloaded);
+        Box::pin(std::future::ready(document))
     }
 
     fn not_ready(&self) -> Option<String> {

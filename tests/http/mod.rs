@@ -7,4 +7,5 @@ mod keys;
 mod refusals;
 mod ring_and_buckets;
 mod siblings;
+mod slo;
 mod values;

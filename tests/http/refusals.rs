@@ -200,7 +200,6 @@ fn what_is_not_built_says_so() {
         ("POST", "/v1/ring/cordon"),
         ("POST", "/v1/ring/uncordon"),
         ("GET", "/v1/ring/changes"),
-        ("GET", "/v1/slo?scope=node"),
         ("GET", "/v1/slo/advice"),
         ("GET", "/v1/hints"),
         ("GET", "/v1/repair"),

@@ -86,6 +86,7 @@ fn every_request_comes_back_as_it_was() {
         PeerRequest::StoreSettings(name, settings, version),
         PeerRequest::ListSettings,
         PeerRequest::HoldsBucket(bucket()),
+        PeerRequest::SloSummary,
         PeerRequest::Scan { after: None, max_bytes: 7 },
         PeerRequest::Scan { after: Some(ScanCursor(Bytes::from_static(b"x"))), max_bytes: 7 },
     ] {
@@ -150,6 +151,7 @@ fn every_answer_comes_back_as_it_was() {
         PeerAnswer::Settings(vec![settings()]),
         PeerAnswer::SettingsStored,
         PeerAnswer::HoldsBucket(true),
+        PeerAnswer::SloSummary(Bytes::from_static(b"s")),
         PeerAnswer::Scanned(page),
         PeerAnswer::Refused(Refusal::NotSent),
     ];

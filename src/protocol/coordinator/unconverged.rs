@@ -47,7 +47,7 @@ impl Folded {
     }
 }
 
-/// Ages, put together so that few remain: each stands for some that are at most 1/32 younger.
+/// Ages, put together so that few remain: each stands for some that are at most 1/8 younger.
 #[derive(Debug, Default)]
 pub struct Ages {
     groups: BTreeMap<u64, (u64, u64)>,
@@ -79,9 +79,9 @@ impl Ages {
     }
 }
 
-/// Numbers that share their five leading bits are of one group.
+/// Numbers that share their four leading bits are of one group.
 fn group(age: u64) -> u64 {
-    let shift = (u64::BITS - age.leading_zeros()).saturating_sub(6);
+    let shift = (u64::BITS - age.leading_zeros()).saturating_sub(4);
     (u64::from(shift) << 8) | (age >> shift)
 }
 
@@ -89,6 +89,7 @@ fn group(age: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::protocol::ids::{ActorId, Dot, NodeId};
+    use crate::protocol::sli::AGES_MAX;
     use crate::protocol::time::{Hlc, WallMicros};
 
     fn write(second: u64) -> Unfollowed {
@@ -116,17 +117,17 @@ mod tests {
         let observed = ages.observed();
         assert_eq!(observed.ages.iter().map(|(_, count)| count).sum::<u64>(), seconds * 2);
         assert_eq!(observed.ages[0].0, seconds * 1_000_000, "the oldest is as old as it is");
-        assert!(observed.ages.len() < 1_000);
+        assert!(observed.ages.len() <= AGES_MAX, "{}", observed.ages.len());
     }
 
     #[test]
     fn ages_that_are_put_together_are_close_and_never_become_younger() {
         let mut ages = Ages::default();
-        for age in [1, 63, 64, 3_000_000, 3_010_000, 5_000_000] {
+        for age in [1, 15, 16, 3_000_000, 3_010_000, 5_000_000] {
             ages.add(Moment(10_000_000), Moment(10_000_000 - age), 1, 2);
         }
         let observed = ages.observed();
-        assert_eq!(observed.ages, [(5_000_000, 1), (3_010_000, 2), (64, 1), (63, 1), (1, 1)]);
+        assert_eq!(observed.ages, [(5_000_000, 1), (3_010_000, 2), (16, 1), (15, 1), (1, 1)]);
         assert_eq!(observed.max_lagging, 2);
     }
 }

@@ -388,6 +388,7 @@ impl<C> SettingsKeeper<C> {
             PeerRequest::Replica(..)
             | PeerRequest::Forward(..)
             | PeerRequest::RecallDirectories
+            | PeerRequest::SloSummary
             | PeerRequest::Scan { .. } => PeerAnswer::Refused(Refusal::WrongRing),
         }
     }

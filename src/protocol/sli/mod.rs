@@ -1,10 +1,24 @@
-//! What is observed of every operation: service level indicators, before anything is made of them.
+//! What is observed of every operation: service level indicators, before anything is promised about them.
+//!
+//! ```text
+//! observation   what is told, one at a time
+//! record        all of it since the start, in counters (tally) and histograms of fixed size
+//! unconverged   how the writes stand that some home lacks
+//! ```
 
+mod histogram;
 mod lost;
 mod observation;
+mod record;
+mod tally;
+mod unconverged;
 
+pub use histogram::{BUCKETS, Sparse, Times, VALUE_MAX_US};
 pub use lost::untracked_at_start;
 pub use observation::{
     ConvergedObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved, UnconvergedObserved,
     VerdictObserved, WriteObserved,
 };
+pub use record::{Outcomes, SliRecord};
+pub use tally::{CAUSE_NAMES, CAUSES, ReadTally, cause};
+pub use unconverged::{AGES_MAX, SHARDS_MAX, Unconverged};

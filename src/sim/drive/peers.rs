@@ -4,7 +4,7 @@ use super::Task;
 use crate::protocol::coordinator::{AnswerBody, Ask};
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::PeerEvent;
-use crate::protocol::message::{PeerAnswer, PeerRequest};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal};
 use crate::protocol::replica::{ReplicaAsk, scan_page};
 use crate::protocol::view::View;
 use crate::sim::network::NodeIndex;
@@ -90,6 +90,10 @@ impl World {
                     self.tasks.push_back((at, Task::Damaged { bucket, key }));
                 }
                 self.answer_peer(at, from, page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned));
+            }
+            // A simulated node has no recorder.
+            PeerRequest::SloSummary => {
+                self.answer_peer(at, from, PeerAnswer::Refused(Refusal::Overloaded));
             }
             request => {
                 let answer =

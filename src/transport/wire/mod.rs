@@ -54,6 +54,8 @@ pub enum WireRequest {
         /// The bound of a page.
         max_bytes: u32,
     },
+    /// [`PeerRequest::SloSummary`].
+    SloSummary,
 }
 
 /// An answer.
@@ -88,6 +90,8 @@ pub enum WireAnswer {
     },
     /// [`PeerAnswer::Refused`].
     Refused(WireRefusal),
+    /// [`PeerAnswer::SloSummary`].
+    SloSummary(Bytes),
 }
 
 /// [`Target`].
@@ -151,6 +155,7 @@ impl From<&PeerRequest> for WireRequest {
             PeerRequest::ListSettings => Self::ListSettings,
             PeerRequest::HoldsBucket(bucket) => Self::HoldsBucket(bucket.as_str().to_owned()),
             PeerRequest::RecallDirectories => Self::RecallDirectories,
+            PeerRequest::SloSummary => Self::SloSummary,
             PeerRequest::Scan { after, max_bytes } => {
                 Self::Scan { after: after.as_ref().map(|cursor| cursor.0.clone()), max_bytes: *max_bytes }
             }
@@ -179,6 +184,7 @@ impl TryFrom<WireRequest> for PeerRequest {
             WireRequest::ListSettings => Self::ListSettings,
             WireRequest::HoldsBucket(bucket) => Self::HoldsBucket(BucketName::new(&bucket)?),
             WireRequest::RecallDirectories => Self::RecallDirectories,
+            WireRequest::SloSummary => Self::SloSummary,
             WireRequest::Scan { after, max_bytes } => Self::Scan { after: after.map(ScanCursor), max_bytes },
         })
     }
@@ -216,6 +222,7 @@ impl From<&PeerAnswer> for WireAnswer {
                 let next = page.next.as_ref().map(|cursor| cursor.0.clone());
                 Self::Scanned { objects: objects.collect(), next, incomplete: page.incomplete }
             }
+            PeerAnswer::SloSummary(bytes) => Self::SloSummary(bytes.clone()),
             PeerAnswer::Refused(refusal) => Self::Refused((*refusal).into()),
         }
     }
@@ -253,6 +260,7 @@ impl TryFrom<WireAnswer> for PeerAnswer {
                 let objects = objects.collect::<Result<_, WireMeaning>>()?;
                 Self::Scanned(ScanPage { objects, next: next.map(ScanCursor), incomplete })
             }
+            WireAnswer::SloSummary(bytes) => Self::SloSummary(bytes),
             WireAnswer::Refused(refusal) => Self::Refused(refusal.into()),
         })
     }

@@ -1,0 +1,123 @@
+//! The engine: takes in what is observed, and says how the objectives stand.
+
+use super::convergence::Pending;
+use super::document::{SloDocument, SloScope};
+use super::plan::Plan;
+use super::summary::{SloSummary, Summarised, evaluate};
+use super::windows::Windows;
+use crate::protocol::ids::BucketName;
+use crate::protocol::sli::{Observation, OperationOutcome, SHARDS_MAX, Unconverged, untracked_at_start};
+use crate::protocol::time::WallMicros;
+
+/// Writes that the run before this one followed, or may have, when it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Lost {
+    writes: u64,
+    until_us: u64,
+}
+
+/// The objectives of one node.
+#[derive(Debug, Clone)]
+pub struct Slo {
+    plan: Plan,
+    promises: Vec<Summarised>,
+    unconverged: Unconverged,
+    lost: Option<Lost>,
+    now_us: u64,
+}
+
+impl Slo {
+    /// Bytes that the windows of so many sets and of all buckets take at the most; 2.3 MB each if every slot holds every
+    /// value that can be told apart, some tens of kilobytes with usual traffic.
+    #[must_use]
+    pub const fn bytes_max(sets: usize) -> usize {
+        (sets + 1) * Windows::BYTES_MAX + Unconverged::BYTES_MAX + SHARDS_MAX
+    }
+
+    /// Bytes that it takes now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.promises.iter().map(|mine| mine.windows.bytes()).sum::<usize>() + self.unconverged.bytes()
+    }
+
+    /// An engine to which nothing has happened yet.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let promises = plan.promises().map(|promise| Summarised::empty(&plan, promise)).collect();
+        Self { plan, promises, unconverged: Unconverged::default(), lost: None, now_us: 0 }
+    }
+
+    /// What it goes by.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Time does not go back here, whatever a wall clock does.
+    fn advance(&mut self, now: WallMicros) -> u64 {
+        self.now_us = self.now_us.max(now.0);
+        self.now_us
+    }
+
+    /// Takes in one observation, made at `now`.
+    pub fn take(&mut self, now: WallMicros, observation: &Observation) {
+        let now_us = self.advance(now);
+        match observation {
+            Observation::Read(read) if read.outcome == OperationOutcome::Ok && !read.sampled => {
+                self.each(&read.bucket, |windows| windows.unsampled(now_us));
+            }
+            Observation::Verdict(verdict) => {
+                self.each(&verdict.bucket, |windows| windows.verdict(now_us, verdict));
+            }
+            Observation::Converged(converged) => {
+                self.each(&converged.bucket, |windows| windows.converged(now_us, converged.convergence_us));
+            }
+            Observation::Unconverged(standing) => self.unconverged.take(now_us, standing),
+            Observation::Read(_) | Observation::Write(_) | Observation::Merged(_) => {}
+        }
+    }
+
+    fn each(&mut self, bucket: &BucketName, take: impl Fn(&mut Windows)) {
+        let promises = self.plan.promises().zip(&mut self.promises);
+        promises.filter(|(promise, _)| promise.covers(bucket)).for_each(|(_, mine)| take(&mut mine.windows));
+    }
+
+    fn pending(&self) -> Pending {
+        let lost = self.lost.filter(|lost| self.now_us < lost.until_us).map_or(0, |lost| lost.writes);
+        let untracked = self.unconverged.untracked().saturating_add(lost);
+        Pending { ages: self.unconverged.ages(self.now_us).collect(), untracked }
+    }
+
+    /// How the objectives stand at `now`.
+    pub fn evaluate(&mut self, now: WallMicros) -> SloDocument {
+        let now_us = self.advance(now);
+        let windows = self.promises.iter().map(|mine| &mine.windows);
+        evaluate(&self.plan, windows, &self.pending(), now_us, (SloScope::Node, Vec::new()))
+    }
+
+    /// All that it knows at `now`.
+    pub fn summary(&mut self, now: WallMicros) -> SloSummary {
+        let at_us = self.advance(now);
+        SloSummary { at_us, promises: self.promises.clone(), pending: self.pending() }
+    }
+
+    /// Goes on from what the run before this one left, whose windows are added to these. What that followed is not
+    /// followed any more: for as long as the convergence window lasts, it is said to be untracked. A run that did not end
+    /// `clean` may have followed something after it last said so, so that at least one write is.
+    pub fn resume(&mut self, now: WallMicros, left: Option<&SloSummary>, clean: bool) {
+        let now_us = self.advance(now);
+        for theirs in left.into_iter().flat_map(|left| &left.promises) {
+            let same = self
+                .promises
+                .iter_mut()
+                .find(|mine| mine.name == theirs.name && mine.buckets == theirs.buckets);
+            if let Some(mine) = same {
+                mine.windows.merge(now_us, &theirs.windows);
+            }
+        }
+        let followed = left.map(|left| left.pending.count().saturating_add(left.pending.untracked));
+        let writes = untracked_at_start(clean, followed);
+        let until_us = now_us.saturating_add(self.plan.convergence_window_us);
+        self.lost = (writes > 0).then_some(Lost { writes, until_us });
+    }
+}

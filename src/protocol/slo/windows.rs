@@ -1,0 +1,258 @@
+//! The windows of one promise: what happened lately, in slots.
+//!
+//! | window | slots | holds |
+//! |---|---|---|
+//! | each that a share of reads is taken over, up to 30 d | 60 each | counts |
+//! | minutes, for how long the age has been above | 1 a minute, 1,443 at the most | counts |
+//! | the age, over `slo.window` | 12 | counts and a sparse histogram of ages and exposures of stale reads |
+//! | convergence, over its window | 12 | counts and a sparse histogram |
+//!
+//! Whether a percentile is above a level is told from exact counts of what is above, not from histograms, whose values
+//! are only within 1 %.
+
+use super::plan::{Plan, Promise};
+use super::ring::{Ring, Tally};
+use crate::protocol::sli::{ReadTally, Sparse, VerdictObserved};
+use crate::protocol::staleness::Verdict;
+
+/// Slots of a window of counts.
+pub const COUNT_SLOTS: u64 = 60;
+/// Slots of a window of histograms.
+pub const TIME_SLOTS: u64 = 12;
+/// Minutes that are told apart; those of a longer time are as long as needed.
+pub const MINUTES_MAX: u64 = 1_440;
+/// Windows of counts: two for each burn rate, the objective's and the budget's.
+pub const COUNT_WINDOWS_MAX: usize = 10;
+
+/// A minute's reads of known verdict, and those that may be older than each level.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Minute {
+    /// Reads of known verdict.
+    pub known: u64,
+    /// Of these, above the level of a page, or suspect.
+    pub above_page: u64,
+    /// The same for a ticket.
+    pub above_ticket: u64,
+}
+
+/// Reads and how old their answers were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// Reads of known verdict.
+    pub known: u64,
+    /// Of these, those that may have missed something: nobody knows how old they are.
+    pub suspect: u64,
+    /// Staleness ages of the stale ones.
+    pub ages: Sparse,
+    /// Exposures of the stale ones.
+    pub exposures: Sparse,
+}
+
+/// Writes that have converged, and how long they took.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Converged {
+    /// How many.
+    pub count: u64,
+    /// Of these, above the level of a page.
+    pub above_page: u64,
+    /// The same for a ticket.
+    pub above_ticket: u64,
+    /// How long they took.
+    pub times: Sparse,
+}
+
+fn add(mine: &mut u64, theirs: u64) {
+    *mine = mine.saturating_add(theirs);
+}
+
+impl Tally for ReadTally {
+    fn merge(&mut self, other: &Self) {
+        Self::merge(self, other);
+    }
+}
+
+impl Tally for Minute {
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.known, other.known);
+        add(&mut self.above_page, other.above_page);
+        add(&mut self.above_ticket, other.above_ticket);
+    }
+}
+
+impl Tally for Ages {
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.known, other.known);
+        add(&mut self.suspect, other.suspect);
+        self.ages.merge(&other.ages);
+        self.exposures.merge(&other.exposures);
+    }
+}
+
+impl Tally for Converged {
+    fn merge(&mut self, other: &Self) {
+        add(&mut self.count, other.count);
+        add(&mut self.above_page, other.above_page);
+        add(&mut self.above_ticket, other.above_ticket);
+        self.times.merge(&other.times);
+    }
+}
+
+/// The levels that the exact counts are of, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Levels {
+    /// Of the age, for a page.
+    pub age_page_us: u64,
+    /// Of the age, for a ticket.
+    pub age_ticket_us: u64,
+    /// Of convergence, for a page.
+    pub convergence_page_us: u64,
+    /// Of convergence, for a ticket.
+    pub convergence_ticket_us: u64,
+}
+
+impl Levels {
+    /// Those of a promise.
+    #[must_use]
+    pub fn of(promise: &Promise) -> Self {
+        Self {
+            age_page_us: promise.age.page,
+            age_ticket_us: promise.age.ticket,
+            convergence_page_us: promise.convergence.page,
+            convergence_ticket_us: promise.convergence.ticket,
+        }
+    }
+}
+
+/// The windows of one promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Windows {
+    /// What the exact counts are of.
+    pub levels: Levels,
+    /// Reads by verdict, each window with its length in microseconds, ascending.
+    pub reads: Vec<(u64, Ring<ReadTally>)>,
+    /// Minutes.
+    pub minutes: Ring<Minute>,
+    /// Ages.
+    pub ages: Ring<Ages>,
+    /// Convergence.
+    pub converged: Ring<Converged>,
+}
+
+impl Windows {
+    /// Empty ones.
+    #[must_use]
+    pub fn new(plan: &Plan, promise: &Promise) -> Self {
+        let reads = plan.read_windows().into_iter().take(COUNT_WINDOWS_MAX);
+        let span = plan.age_page_for_us.max(plan.age_ticket_within_us);
+        let minute = plan.minute_us.max(span / MINUTES_MAX).max(1);
+        // The one that is being filled, and one that is only partly within the time.
+        let minutes = span.div_ceil(minute) + 2;
+        Self {
+            levels: Levels::of(promise),
+            reads: reads.map(|span| (span, Ring::new(span, COUNT_SLOTS))).collect(),
+            minutes: Ring::new(minute.saturating_mul(minutes), minutes),
+            ages: Ring::new(plan.window_us, TIME_SLOTS),
+            converged: Ring::new(plan.convergence_window_us, TIME_SLOTS),
+        }
+    }
+
+    /// Bytes that they take at the most, about 2.3 MB: only if every slot holds every value that a histogram can tell
+    /// apart. Usual traffic takes some tens of kilobytes.
+    pub const BYTES_MAX: usize = {
+        let counts = COUNT_WINDOWS_MAX * (COUNT_SLOTS as usize + 1) * (size_of::<ReadTally>() + 8);
+        let minutes = (MINUTES_MAX as usize + 4) * (size_of::<Minute>() + 8);
+        let times = 2 * (TIME_SLOTS as usize + 1) * 64 + 3 * (TIME_SLOTS as usize + 1) * Sparse::BYTES_MAX;
+        2 * (counts + minutes) + times + size_of::<Self>()
+    };
+
+    /// Bytes that they take now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let counts: usize = self.reads.iter().map(|(_, ring)| ring.bytes(|_| 0)).sum();
+        let ages = self.ages.bytes(|slot| slot.ages.bytes() + slot.exposures.bytes());
+        let converged = self.converged.bytes(|slot| slot.times.bytes());
+        counts + self.minutes.bytes(|_| 0) + ages + converged + size_of::<Self>()
+    }
+
+    /// Takes in a verdict.
+    pub fn verdict(&mut self, now_us: u64, observed: &VerdictObserved) {
+        self.count(now_us, |tally| tally.count(observed.verdict));
+        let (age_us, suspect) = match observed.verdict {
+            Verdict::Unknown(_) => return,
+            Verdict::Stale => (observed.age_us, false),
+            Verdict::Suspect => (0, true),
+            Verdict::Fresh { .. } | Verdict::Behind => (0, false),
+        };
+        let levels = self.levels;
+        if let Some(minute) = self.minutes.slot(now_us) {
+            add(&mut minute.known, 1);
+            add(&mut minute.above_page, u64::from(suspect || age_us > levels.age_page_us));
+            add(&mut minute.above_ticket, u64::from(suspect || age_us > levels.age_ticket_us));
+        }
+        if let Some(ages) = self.ages.slot(now_us) {
+            add(&mut ages.known, 1);
+            add(&mut ages.suspect, u64::from(suspect));
+            if observed.verdict == Verdict::Stale {
+                ages.ages.record(age_us);
+                ages.exposures.record(observed.exposure_us);
+            }
+        }
+    }
+
+    /// Takes in a read that is not to have a verdict.
+    pub fn unsampled(&mut self, now_us: u64) {
+        self.count(now_us, |tally| tally.unsampled = tally.unsampled.saturating_add(1));
+    }
+
+    /// Takes in a write that has converged.
+    pub fn converged(&mut self, now_us: u64, took_us: u64) {
+        let levels = self.levels;
+        if let Some(slot) = self.converged.slot(now_us) {
+            add(&mut slot.count, 1);
+            add(&mut slot.above_page, u64::from(took_us > levels.convergence_page_us));
+            add(&mut slot.above_ticket, u64::from(took_us > levels.convergence_ticket_us));
+            slot.times.record(took_us);
+        }
+    }
+
+    fn count(&mut self, now_us: u64, count: impl Fn(&mut ReadTally)) {
+        for (_, ring) in &mut self.reads {
+            if let Some(tally) = ring.slot(now_us) {
+                count(tally);
+            }
+        }
+    }
+
+    /// Reads over a window of this length.
+    #[must_use]
+    pub fn reads_over(&self, now_us: u64, span_us: u64) -> ReadTally {
+        let found = self.reads.iter().find(|(span, _)| *span == span_us);
+        found.map(|(_, ring)| ring.total(now_us)).unwrap_or_default()
+    }
+
+    /// Adds what other windows hold: another node's, or those that a run before this one left. Where the levels were
+    /// others, what is above them is counted anew from the histograms, within 1 %; minutes have none and stay out.
+    pub fn merge(&mut self, now_us: u64, other: &Self) {
+        let mut left: Vec<_> = other.reads.iter().collect();
+        for (span, ring) in &mut self.reads {
+            // A window that was not there before is filled from the shortest that holds its time.
+            left.sort_by_key(|(theirs, _)| (*theirs < *span, *theirs));
+            if let Some((_, slots)) = left.first().filter(|(theirs, _)| theirs >= span) {
+                ring.merge(now_us, slots);
+            }
+        }
+        self.ages.merge(now_us, &other.ages);
+        if self.levels == other.levels {
+            self.minutes.merge(now_us, &other.minutes);
+            return self.converged.merge(now_us, &other.converged);
+        }
+        let mut converged = other.converged.clone();
+        for slot in converged.kept_mut() {
+            let above = |level: u64| slot.times.iter().filter(|(us, _)| *us > level).map(|(_, n)| n).sum();
+            let (page, ticket) =
+                (above(self.levels.convergence_page_us), above(self.levels.convergence_ticket_us));
+            (slot.above_page, slot.above_ticket) = (page, ticket);
+        }
+        self.converged.merge(now_us, &converged);
+    }
+}

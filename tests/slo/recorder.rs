@@ -1,0 +1,162 @@
+//! The recorder actor, of a node that is a cluster by itself.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use neap::actors::clock::{Ceiling, ShardClock, SteadyWall, moment};
+use neap::actors::counters::NodeCounters;
+use neap::actors::ring_membership::RingTable;
+use neap::actors::sli_recorder::{
+    self, AskCluster, KeepWindows, ObservationBuffer, ObservationSink, Peers, RecorderParts, SliRecorder,
+    SloView,
+};
+use neap::protocol::ids::{DirectoryId, NodeId};
+use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunNumber};
+use neap::protocol::message::PeerAnswer;
+use neap::protocol::ring::{Member, Ring, Weight};
+use neap::protocol::slo::SloScope;
+use neap::protocol::staleness::Verdict;
+use neap::protocol::time::Hlc;
+use neap::storage::SloSnapshot;
+use neap::transport::{AnswerSink, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
+
+use super::{FRESH, SECOND, plan, unconverged, verdict};
+
+struct Alone;
+
+impl AnswerSink for Alone {
+    fn answer(&self, _: &NodeId, _: u64, _: PeerAnswer, _: Option<Hlc>) {}
+}
+
+impl Gatekeeper for Alone {
+    fn identity(&self) -> Identity {
+        let presented = Presented {
+            directory: DirectoryId(1),
+            number: RunNumber(1),
+            history: Vec::new(),
+            found_ceiling: Hlc::ZERO,
+        };
+        Identity { node: NodeId::new("n1").unwrap(), presented, fingerprint: 1 }
+    }
+
+    fn admit(&self, _: &Identity) -> Result<(), NotAdmitted> {
+        Ok(())
+    }
+
+    fn identity_refused(&self, _: &str) {}
+
+    fn admitted(&self, _: &NodeId) {}
+
+    fn ceiling(&self) -> Hlc {
+        Hlc::ZERO
+    }
+
+    fn announced(&self, _: &NodeId, _: Hlc) {}
+
+    fn connected(&self, _: &NodeId, _: bool) {}
+}
+
+struct Recorder {
+    address: Addr<SliRecorder>,
+    view: Arc<SloView>,
+    buffer: ObservationBuffer,
+    seen: Rc<Cell<u64>>,
+}
+
+fn start(directory: &Path, clean: bool) -> Recorder {
+    let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(directory));
+    let mut slo = sli_recorder::resume(plan(&[]), wall, &snapshot, clean);
+    let view = Arc::new(SloView::new(slo.evaluate(wall.now())));
+    let me = NodeId::new("n1").unwrap();
+    let (zone, weight) = ("a".to_owned(), Weight::new(1.0).unwrap());
+    let member = Member { id: me.clone(), zone, weight, address: "n1:1".to_owned() };
+    let lane = LaneConfig {
+        cluster: "test".to_owned(),
+        secret: Secret::new("secret"),
+        peers: Vec::new(),
+        purpose: LanePurpose::Control,
+        gatekeeper: Arc::new(Alone),
+        reconnects: Arc::new(Reconnects::default()),
+        counters: Arc::default(),
+        now: moment,
+    };
+    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, Box::new(|_| Ok(()))));
+    let peers = Peers {
+        me,
+        ring: Arc::new(RingTable::new(Ring::founders(16, vec![member]).unwrap())),
+        lane: Lane::start(lane, Rc::new(Alone)),
+        clock: Rc::new(RefCell::new(ShardClock::new(Hlc::ZERO, ceiling, 500_000))),
+    };
+    let seen = Rc::new(Cell::new(0));
+    let tapped = seen.clone();
+    let counters = Arc::new(NodeCounters::default());
+    let address = SliRecorder::new(RecorderParts {
+        slo,
+        wall,
+        view: view.clone(),
+        snapshot,
+        peers,
+        time_scale: 1.0,
+        tap: Some(Box::new(move |_| tapped.set(tapped.get() + 1))),
+        counters: counters.clone(),
+    })
+    .start();
+    let sink = Arc::new(ObservationSink::new(address.clone().recipient(), counters));
+    Recorder { address, view, buffer: ObservationBuffer::new(sink), seen }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    System::new().block_on(test);
+}
+
+#[test]
+fn what_is_observed_is_shown_within_half_a_second_and_to_the_tap() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut recorder = start(directory.path(), true);
+        (0..1_000).for_each(|_| recorder.buffer.push(verdict("b", FRESH, 0)));
+        recorder.buffer.push(verdict("b", Verdict::Stale, SECOND));
+        recorder.buffer.flush();
+        let started = std::time::Instant::now();
+        while recorder.view.current().reads.known() < 1_001 {
+            assert!(started.elapsed() < Duration::from_secs(10), "never");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(recorder.seen.get(), 1_001);
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        recorder.address.do_send(AskCluster { reply });
+        let cluster = answer.await.unwrap();
+        assert_eq!(
+            (cluster.scope, cluster.reads.stale, cluster.unreachable.len()),
+            (SloScope::Cluster, 1, 0)
+        );
+    });
+}
+
+#[test]
+fn a_stop_keeps_the_windows_and_the_next_start_goes_on_with_them() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut recorder = start(directory.path(), true);
+        (0..10).for_each(|_| recorder.buffer.push(verdict("b", Verdict::Stale, SECOND)));
+        recorder.buffer.push(unconverged(&[(SECOND, 3)], 0));
+        recorder.buffer.flush();
+        recorder.address.send(KeepWindows).await.unwrap();
+        let next = start(directory.path(), false).view.current();
+        assert_eq!((next.reads.stale, next.convergence.untracked), (10, 3));
+    });
+}
+
+#[test]
+fn a_damaged_file_costs_the_history_and_no_start() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("slo.bin"), b"something else").unwrap();
+        let document = start(directory.path(), false).view.current();
+        assert_eq!((document.reads.known(), document.convergence.untracked), (0, 1));
+    });
+}
