@@ -7,9 +7,10 @@ use super::RawConnection;
 use crate::client::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long an answer may take: more than any `limits.timeout` in use.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a node that took no connection is passed over.
+/// How long an answer may take. More than the usual `limits.timeout`, and no more than what a node that hangs, at its
+/// share of the rate, may hold up of the operations under way.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a node is passed over that took no connection, or did not answer in time.
 const SHUNNED_FOR: Duration = Duration::from_secs(1);
 
 /// Why an operation has no answer.
@@ -27,6 +28,12 @@ struct Node {
     endpoint: Endpoint,
     idle: RefCell<Vec<RawConnection>>,
     shunned_until: Cell<Option<Instant>>,
+}
+
+impl Node {
+    fn shun(&self) {
+        self.shunned_until.set(Some(Instant::now() + SHUNNED_FOR));
+    }
 }
 
 /// Several nodes, asked in turn.
@@ -54,7 +61,7 @@ impl Nodes {
                 None => match RawConnection::open(&node.endpoint, CONNECT_TIMEOUT).await {
                     Ok(open) => open,
                     Err(_) => {
-                        node.shunned_until.set(Some(Instant::now() + SHUNNED_FOR));
+                        node.shun();
                         continue;
                     }
                 },
@@ -71,7 +78,10 @@ impl Nodes {
                     node.idle.borrow_mut().clear();
                     Err(Unanswered::Broken)
                 }
-                Err(_) => Err(Unanswered::TimedOut),
+                Err(_) => {
+                    node.shun();
+                    Err(Unanswered::TimedOut)
+                }
             };
         }
         Err(Unanswered::NotReached)
