@@ -5,10 +5,10 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use neap::client::Endpoint;
+use neap::client::{Call, Connection, Endpoint};
 
 use super::spans::{Span, read_spans};
-use crate::cluster::{eventually, get};
+use crate::cluster::{PATIENCE, call, eventually};
 
 /// The process; it ends with this value.
 pub struct Collector {
@@ -49,9 +49,7 @@ impl Collector {
         eventually("the collector serves", async || {
             let ended = started.child.try_wait().unwrap();
             assert!(ended.is_none(), "the collector ended: {}", std::fs::read_to_string(&log).unwrap());
-            crate::cluster::call(&health, "GET", "/readyz", &[], &[])
-                .await
-                .is_ok_and(|reply| reply.status == 200)
+            call(&health, "GET", "/readyz", &[], &[]).await.is_ok_and(|reply| reply.status == 200)
         })
         .await;
         started
@@ -69,7 +67,9 @@ impl Collector {
 
     /// What Prometheus would scrape.
     pub async fn scraped(&self) -> String {
-        get(&Endpoint::loopback(self.prometheus), "/metrics").await.text().to_owned()
+        let mut connection = Connection::open(&Endpoint::loopback(self.prometheus), PATIENCE).await.unwrap();
+        let reply = connection.send(&Call::get("/metrics"), PATIENCE).await.unwrap();
+        String::from_utf8(reply.body.to_vec()).unwrap()
     }
 }
 
