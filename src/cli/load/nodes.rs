@@ -10,7 +10,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an answer may take. More than the usual `limits.timeout`, and no more than what a node that hangs, at its
 /// share of the rate, may hold up of the operations under way.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a node is passed over that took no connection, or did not answer in time.
+/// How long a node is passed over that took no connection, or did not answer in time. Then one operation at a time, so
+/// often, finds out whether it serves again.
 const SHUNNED_FOR: Duration = Duration::from_secs(1);
 
 /// Why an operation has no answer.
@@ -27,6 +28,7 @@ pub enum Unanswered {
 struct Node {
     endpoint: Endpoint,
     idle: RefCell<Vec<RawConnection>>,
+    /// Set from a failure to the next answer.
     shunned_until: Cell<Option<Instant>>,
 }
 
@@ -70,6 +72,7 @@ impl Nodes {
             let status = exchanged.map(|reply| reply.map(|reply| reply.status));
             return match status {
                 Ok(Ok(status)) => {
+                    node.shunned_until.set(None);
                     node.idle.borrow_mut().push(connection);
                     Ok(status)
                 }
@@ -87,7 +90,7 @@ impl Nodes {
         Err(Unanswered::NotReached)
     }
 
-    /// The next in turn that is not shunned; if all are, the next.
+    /// The next in turn that is not shunned; if all are, the next. One that was is shunned again until it has answered.
     fn next(&self) -> Option<&Node> {
         let (now, from) = (Instant::now(), self.turn.get());
         let turns = (0..self.nodes.len()).filter_map(|step| {
@@ -98,6 +101,9 @@ impl Nodes {
             turns.clone().find(|(_, node)| node.shunned_until.get().is_none_or(|until| until <= now));
         let (at, node) = in_turn.or_else(|| turns.clone().next())?;
         self.turn.set(at + 1);
+        if node.shunned_until.get().is_some() {
+            node.shun();
+        }
         Some(node)
     }
 }
