@@ -2,10 +2,12 @@
 # fix     what check complains about and a tool can mend
 # test    check, then all tests: what CI runs
 # bench   the benchmarks
+# otel-test  of the tests, those with a real collector alone
 # soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
 # demo    a live cluster on this machine
 #
-# Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker).
+# Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker). With Go 1.25 or later, the
+# tests also build a real OpenTelemetry collector, once, and run nodes against it; without, they say that they do not.
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -13,7 +15,7 @@ CC ?= cc
 SOAK ?= 10m
 JOBS ?= 2
 .DEFAULT_GOAL := test
-.PHONY: check fix test bench soak demo toolchain lints
+.PHONY: check fix test otel-test bench soak demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -43,7 +45,11 @@ fix: lints
 # The test runner has the last word: its closing lines are the result.
 test: check
 	@echo "== tests"
-	@$(CARGO) test --locked --workspace --no-fail-fast
+	@otel/with-collector $(CARGO) test --locked --workspace --no-fail-fast
+
+otel-test: toolchain
+	@echo "== tests with a collector"
+	@otel/with-collector $(CARGO) test --locked --test suite otel:: -- --nocapture
 
 bench: toolchain
 	@echo "== benchmarks"

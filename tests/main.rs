@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod coordinator;
 mod http;
+mod otel;
 mod pbs;
 mod purity;
 mod ring;

@@ -17,6 +17,7 @@ use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
+use crate::actors::late_applies::LateApplies;
 use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
 use crate::actors::placement::{Placement, Shard, Shards};
 use crate::actors::ring_membership::{Attach, Party, PeerNews, RingMembership, RingTable, SharedGate};
@@ -76,11 +77,13 @@ pub enum StartError {
     Machine(#[from] std::io::Error),
 }
 
-/// How a run is told to end beside signals.
+/// What the configuration does not tell a run: how it ends beside signals, and what tests ask of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// End when standard input closes: a parent that is gone leaves no orphans.
     pub exit_on_stdin_close: bool,
+    /// For tests: how long what peers send to be applied is left lying.
+    pub test_delay_applies: Option<Duration>,
 }
 
 /// Runs a node until SIGTERM, SIGINT or what the options say, and stops it cleanly.
@@ -88,7 +91,7 @@ pub fn run(config: Config, secret: Secret, options: RunOptions) -> Result<(), St
     end_the_process_on_panic();
     actix::System::new().block_on(async move {
         let mut stop = Stop::new(options)?;
-        let node = Node::start(&config, secret)?;
+        let node = Node::start(&config, secret, options)?;
         stop.asked().await;
         node.stop(config.node.drain_timeout).await;
         Ok(())
@@ -200,7 +203,7 @@ impl Common {
 }
 
 impl Node {
-    fn start(config: &Config, secret: Secret) -> Result<Self, StartError> {
+    fn start(config: &Config, secret: Secret, options: RunOptions) -> Result<Self, StartError> {
         if config.defaults.sloppy {
             tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
         }
@@ -219,12 +222,12 @@ impl Node {
             node = %config.node.id, %directory, run = begun.run.number.0, clean = begun.clean,
             holding = ?begun.holding, "starting in {}", config.node.data.display()
         );
-        Self::assemble(config, secret, ring, peer_listener, (handle, directory, begun), store)
+        Self::assemble(config, (secret, options), ring, peer_listener, (handle, directory, begun), store)
     }
 
     fn assemble(
         config: &Config,
-        secret: Secret,
+        (secret, options): (Secret, RunOptions),
         ring: Ring,
         peer_listener: TcpListener,
         (handle, directory, begun): (DataDirectory, DirectoryId, Begun),
@@ -335,8 +338,11 @@ impl Node {
             completeness: common.completeness.clone(),
             counters: common.counters.clone(),
         });
-        let acceptor =
-            accept(&common, secret.clone(), peer_listener, Arc::new(service), placement, &arbiters)?;
+        let service: Arc<dyn PeerService> = match options.test_delay_applies {
+            Some(delay) => Arc::new(LateApplies::new(service, delay)),
+            None => Arc::new(service),
+        };
+        let acceptor = accept(&common, secret.clone(), peer_listener, service, placement, &arbiters)?;
 
         let set_bucket = settings_actor.address().recipient();
         let subscribers = vec![settings_actor.address().recipient(), backfill.address().recipient()];

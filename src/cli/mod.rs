@@ -9,6 +9,7 @@ pub mod load;
 mod logging;
 pub mod node;
 pub mod processes;
+pub mod ready;
 mod remote;
 pub mod ring;
 pub mod sim;
@@ -38,6 +39,7 @@ A first example, and what comes after it:
   neap bucket set sessions n=3 r=1 w=2   what a bucket promises
   neap ring                              who is in the cluster, and who is up
   neap slo --watch                       the objectives on staleness, and how they stand
+  neap load --rate 100                   a steady load on it, until it is stopped
   neap sim --faults heavy --seeds 20     the protocol in a simulated cluster, held to its promises
 
 Environment:
@@ -73,6 +75,8 @@ enum Command {
     Bucket(bucket::BucketArgs),
     Ring(ring::RingArgs),
     Slo(slo::SloArgs),
+    Ready(ready::ReadyArgs),
+    Load(load::LoadArgs),
     Bench(bench::BenchArgs),
     Sim(sim::SimArgs),
 }
@@ -97,6 +101,8 @@ pub fn run() -> Exit {
         Command::Bucket(args) => bucket::run(args, json),
         Command::Ring(args) => ring::run(args, json),
         Command::Slo(args) => slo::run(args, json),
+        Command::Ready(args) => ready::run(&args, json),
+        Command::Load(args) => load::run(&args, json),
         Command::Bench(args) => bench::run(args, json),
         Command::Sim(args) => sim::run(args, json),
     }

@@ -1,6 +1,7 @@
 //! `neap node`: runs one node.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -8,6 +9,7 @@ use super::exit::Exit;
 use super::logging;
 use super::remote::{complain, print, print_json};
 use crate::actors::node::{RunOptions, StartError};
+use crate::config::units::parse_duration;
 use crate::config::{Config, Sources, cluster_secret};
 use crate::storage::new_directory_id;
 use crate::transport::Secret;
@@ -57,6 +59,9 @@ pub struct NodeArgs {
     /// End when standard input closes, so that a parent that is gone leaves no orphan
     #[arg(long, hide = true)]
     pub exit_on_stdin_close: bool,
+    /// For tests: leave what peers send to be applied lying for so long, as a replica does that is behind
+    #[arg(long, hide = true, value_name = "DURATION", value_parser = parse_duration)]
+    pub test_delay_applies: Option<Duration>,
 }
 
 /// Runs the command.
@@ -76,7 +81,8 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     if args.new_directory_id {
         return change_directory_id(&config, json);
     }
-    match start(config, RunOptions { exit_on_stdin_close: args.exit_on_stdin_close }) {
+    let NodeArgs { exit_on_stdin_close, test_delay_applies, .. } = args;
+    match start(config, RunOptions { exit_on_stdin_close, test_delay_applies }) {
         Ok(()) => Exit::Done,
         Err(exit) => exit,
     }
@@ -95,6 +101,11 @@ fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
     })?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
+    }
+    if let Some(delay) = options.test_delay_applies {
+        tracing::warn!(
+            "--test-delay-applies: this node applies what its peers send {delay:?} late, on purpose"
+        );
     }
     let secret = Secret::new(secret.as_bytes());
     crate::actors::node::run(config, secret, options).map_err(|error| {

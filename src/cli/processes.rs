@@ -146,12 +146,18 @@ impl LocalCluster {
 
     /// Starts a node that is not running.
     pub fn spawn(&mut self, at: usize) -> Result<(), ClusterError> {
+        self.spawn_with(at, &[])
+    }
+
+    /// Starts a node that is not running, with more arguments.
+    pub fn spawn_with(&mut self, at: usize, arguments: &[&str]) -> Result<(), ClusterError> {
         let options = self.options.clone();
         let node = self.node(at)?;
         let log = File::options().create(true).append(true).open(&node.log);
         let log = log.map_err(machine(format!("{} cannot be opened", node.log.display())))?;
         let mut command = Command::new(&options.program);
         command.arg("node").arg("--config").arg(&node.config).arg("--exit-on-stdin-close");
+        command.args(arguments);
         for set in &options.set {
             command.arg("--set").arg(set);
         }

@@ -33,6 +33,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// knows the outcome, comes first.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The nodes at `urls` (comma-separated), else at `NEAP_URL`, else at the default.
+pub fn endpoints_of(urls: Option<&str>) -> Result<Vec<Endpoint>, InvalidUrl> {
+    let from_environment = std::env::var(URL_VARIABLE).ok().filter(|value| !value.is_empty());
+    let urls = urls.map(str::to_owned).or(from_environment);
+    parse_urls(urls.as_deref().unwrap_or(DEFAULT_URL))
+}
+
 /// Several nodes of one cluster, the first that answers being used until it fails.
 pub struct Client {
     endpoints: Vec<Endpoint>,
@@ -49,9 +56,7 @@ impl Client {
 
     /// A client of `urls` (comma-separated), else of `NEAP_URL`, else of the default.
     pub fn from_urls(urls: Option<&str>) -> Result<Self, InvalidUrl> {
-        let from_environment = std::env::var(URL_VARIABLE).ok().filter(|value| !value.is_empty());
-        let urls = urls.map(str::to_owned).or(from_environment);
-        Ok(Self::new(parse_urls(urls.as_deref().unwrap_or(DEFAULT_URL))?))
+        endpoints_of(urls).map(Self::new)
     }
 
     /// Sends `call` to the first node that can be reached and waits for its reply, whatever its status.

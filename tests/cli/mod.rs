@@ -7,6 +7,7 @@ mod config_refused;
 mod config_secret;
 mod config_sources;
 mod demo;
+mod load;
 mod node_help;
 mod scripted_node;
 mod sim;

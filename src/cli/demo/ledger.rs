@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use hdrhistogram::Histogram;
+use crate::cli::load::Latencies;
 
 /// How many keys the demo uses.
 pub const KEYS: u64 = 2_000;
@@ -29,12 +29,8 @@ pub struct Ledger {
     acked_writes: Cell<u64>,
     errors: Cell<u64>,
     window: Cell<Window>,
-    all: RefCell<Option<Histogram<u64>>>,
-    recent: RefCell<Option<Histogram<u64>>>,
-}
-
-fn histogram() -> Option<Histogram<u64>> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).ok()
+    all: RefCell<Latencies>,
+    recent: RefCell<Latencies>,
 }
 
 impl Ledger {
@@ -47,8 +43,8 @@ impl Ledger {
             acked_writes: Cell::new(0),
             errors: Cell::new(0),
             window: Cell::default(),
-            all: RefCell::new(histogram()),
-            recent: RefCell::new(histogram()),
+            all: RefCell::default(),
+            recent: RefCell::default(),
         }
     }
 
@@ -76,11 +72,8 @@ impl Ledger {
         let window = self.window.get();
         if answered {
             self.window.set(Window { operations: window.operations + 1, ..window });
-            for histogram in [&self.all, &self.recent] {
-                if let Some(histogram) = &mut *histogram.borrow_mut() {
-                    histogram.saturating_record(micros);
-                }
-            }
+            self.all.borrow_mut().record(micros);
+            self.recent.borrow_mut().record(micros);
         } else {
             self.window.set(Window { errors: window.errors + 1, ..window });
             self.errors.set(self.errors.get() + 1);
@@ -95,21 +88,15 @@ impl Ledger {
     /// What happened since the last call, with the median and the 99th percentile in milliseconds.
     pub fn take_window(&self) -> (Window, f64, f64) {
         let mut recent = self.recent.borrow_mut();
-        let ms = |quantile| {
-            recent.as_ref().map_or(0.0, |recent| recent.value_at_quantile(quantile) as f64 / 1_000.0)
-        };
+        let ms = |quantile| recent.quantile_ms(quantile).unwrap_or_default();
         let (p50, p99) = (ms(0.5), ms(0.99));
-        if let Some(recent) = &mut *recent {
-            recent.reset();
-        }
+        recent.reset();
         (self.window.take(), p50, p99)
     }
 
     /// A latency of all answered operations, in milliseconds.
     pub fn quantile_ms(&self, quantile: f64) -> Option<f64> {
-        let all = self.all.borrow();
-        let all = all.as_ref().filter(|all| !all.is_empty())?;
-        Some(all.value_at_quantile(quantile) as f64 / 1_000.0)
+        self.all.borrow().quantile_ms(quantile)
     }
 
     /// The keys of which a write was acknowledged, each with the last such number.
