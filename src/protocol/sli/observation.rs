@@ -20,6 +20,19 @@ pub enum Observation {
     Merged(MergeObserved),
     /// How the followed writes of one shard stand. Takes the place of what the same shard said before.
     Unconverged(UnconvergedObserved),
+    /// How the clocks of the peers relate to this node's.
+    Clocks(Vec<ClockObserved>),
+}
+
+/// How a peer's clock relates to this node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockObserved {
+    /// The peer.
+    pub peer: NodeId,
+    /// Its monotonic clock less this node's, in microseconds.
+    pub offset_us: i64,
+    /// By how much that may be off, in microseconds.
+    pub uncertainty_us: u64,
 }
 
 /// How an operation ended.

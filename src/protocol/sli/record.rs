@@ -94,6 +94,7 @@ impl SliRecord {
                 self.conflicts = self.conflicts.saturating_add(u64::from(merged.conflict));
             }
             Observation::Unconverged(standing) => self.take_unconverged(now, standing),
+            Observation::Clocks(_) => {}
         }
     }
 
