@@ -152,6 +152,8 @@ pub struct JudgedRead {
     pub reply: CausalContext,
     /// The write time of the newest version in it.
     pub returned: Option<Hlc>,
+    /// How long before the read that was, in microseconds.
+    pub value_age_us: Option<u64>,
     /// The R it was asked with.
     pub r: u8,
     /// The homes whose answers the reply was made of.
@@ -187,6 +189,7 @@ impl JudgedRead {
             verdict,
             exposure_us,
             age_us,
+            value_age_us: self.value_age_us,
             missed_by: if missed { self.answered_by.clone() } else { Vec::new() },
         }
     }
@@ -674,10 +677,22 @@ impl<C> Operation<C> {
             }
             Effect::Judge(question) => {
                 let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
-                let Question { began, reply, returned, answered_by, .. } = *question;
+                let Question { began, began_hlc, reply, returned, answered_by, .. } = *question;
+                let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
+                let value_age_us = returned.map(age);
                 let r = self.machine.r();
-                let judged =
-                    JudgedRead { id, bucket, key, began, reply, returned, r, answered_by, judgement };
+                let judged = JudgedRead {
+                    id,
+                    bucket,
+                    key,
+                    began,
+                    reply,
+                    returned,
+                    value_age_us,
+                    r,
+                    answered_by,
+                    judgement,
+                };
                 effects.push(CoordinatorEffect::Judged(Box::new(judged)));
             }
             Effect::Apply { to, object, why } => {
