@@ -171,7 +171,7 @@ fn a_write_that_may_have_been_carried_out_is_given_to_no_second_coordinator() {
 
 #[test]
 fn a_home_that_refuses_before_anything_was_done_hands_the_write_on() {
-    let mut write = ClientWrite::here(WriteMachine::new(plan(2)), forward_plan(&["b"]));
+    let mut write = ClientWrite::at_home(WriteMachine::new(plan(2)), forward_plan(&["b"]));
     let mut effects = Vec::new();
     write.start(NOW, &mut effects);
     effects.clear();

@@ -274,6 +274,7 @@ impl Question {
 mod tests {
     use super::*;
     use crate::protocol::ids::ActorId;
+    use crate::protocol::sli::Path;
     use crate::protocol::staleness::{Interval, SightedState};
 
     const BEGAN: Moment = Moment(1_000_000);
@@ -294,6 +295,7 @@ mod tests {
     fn came(applied: Option<Interval>, w: u8) -> HomeView {
         let state = |applied, counter| SightedState {
             applied,
+            path: Path::Direct,
             context: up_to(counter),
             versions: vec![SeenVersion { dot: dot(counter), hlc: Hlc::from_wall(wall(counter * 10)), w }],
         };
@@ -401,6 +403,7 @@ mod tests {
         let homes = vec![came(at(500_000, 500_100), 2), came(at(700_000, 700_100), 2)];
         let judgement = verdict(homes, 2);
         assert_eq!((judgement.exposure_us, judgement.age_us), (300_000, 300_000));
+        assert!(judgement.exactly);
         let fresh = verdict(vec![came(at(AFTER.0, AFTER.1), 2), came(at(AFTER.0, AFTER.1), 2)], 2);
         assert_eq!((fresh.exposure_us, fresh.age_us), (0, 0));
     }
