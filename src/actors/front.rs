@@ -25,7 +25,7 @@ use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
-use crate::telemetry::{Metrics, RequestTrace};
+use crate::telemetry::{Metrics, RequestTrace, SpanSink};
 use crate::transport::TransportCounters;
 
 /// Set once the node takes no new work.
@@ -77,6 +77,8 @@ pub struct FrontParts {
     pub transport: Arc<TransportCounters>,
     /// All instruments.
     pub metrics: Metrics,
+    /// Where traces go.
+    pub spans: SpanSink,
 }
 
 /// The front of a node.
@@ -268,6 +270,8 @@ impl Backend for Front {
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let mut counters = self.parts.counters.snapshot();
         counters.extend(self.parts.transport.snapshot());
+        let (delivered, dropped) = self.parts.spans.counts();
+        counters.extend([("spans_delivered", delivered), ("spans_dropped", dropped)]);
         counters
     }
 }

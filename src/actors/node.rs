@@ -343,6 +343,7 @@ impl Node {
             damaged_pull: backfill.address().recipient(),
             observations: Arc::new(ObservationSink::new(
                 recorder.address().recipient(),
+                config.telemetry.metrics,
                 common.counters.clone(),
             )),
             tracing: observability.tracing.clone(),
@@ -406,6 +407,7 @@ impl Node {
             counters: common.counters.clone(),
             transport: common.transport.clone(),
             metrics,
+            spans: tracing.spans().clone(),
         });
         let http = serve_http(config, front, &tracing, &secret, placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);

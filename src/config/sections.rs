@@ -369,6 +369,8 @@ pub struct TelemetryConfig {
     pub otlp: Option<String>,
     /// How it is spoken to.
     pub protocol: OtlpProtocol,
+    /// Whether anything is measured. Without it there are no objectives, and `/metrics` stands still.
+    pub metrics: bool,
     /// The share of traces that are kept from the start.
     pub sample: f64,
     /// `service.name` of what is sent.
@@ -397,6 +399,7 @@ impl TelemetryConfig {
                 |url| url.clone().unwrap_or_default(),
             ),
             protocol: r.choice("telemetry.protocol", OtlpProtocol::HttpProtobuf, &protocols),
+            metrics: r.boolean("telemetry.metrics", true),
             sample: r.number("telemetry.sample", 1.0, 0.0..=1.0),
             service_name: r.parsed(
                 "telemetry.service_name",

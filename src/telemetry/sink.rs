@@ -37,6 +37,15 @@ impl SpanSink {
         self.0.as_ref().is_some_and(|on| !on.ledger.is_closed())
     }
 
+    /// How many spans reached the collector, and how many never will.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        let Some(on) = &self.0 else { return (0, 0) };
+        let dropped = on.ledger.dropped();
+        let dropped = dropped.iter().filter(|(reason, _)| *reason != names::value::POINTS_EXPORT_FAILED);
+        (on.ledger.spans_delivered(), dropped.map(|(_, count)| count).sum())
+    }
+
     /// Takes spans that are to be kept, whether or not their trace was sampled at its start. What does not fit into the
     /// queue is dropped and counted: the last first, as its trace has what came before.
     pub fn take(&self, spans: Vec<Span>) {

@@ -22,14 +22,16 @@ pub struct Observations(pub Vec<Observation>);
 #[derive(Debug)]
 pub struct ObservationSink {
     to: Recipient<Observations>,
+    /// Whether anything is recorded (`telemetry.metrics`).
+    on: bool,
     counters: Arc<NodeCounters>,
 }
 
 impl ObservationSink {
-    /// Hands over to `to`.
+    /// Hands over to `to`, if anything is to be recorded.
     #[must_use]
-    pub fn new(to: Recipient<Observations>, counters: Arc<NodeCounters>) -> Self {
-        Self { to, counters }
+    pub fn new(to: Recipient<Observations>, on: bool, counters: Arc<NodeCounters>) -> Self {
+        Self { to, on, counters }
     }
 }
 
@@ -49,6 +51,9 @@ impl ObservationBuffer {
 
     /// Keeps an observation, and hands all over once they make a batch.
     pub fn push(&mut self, observation: Observation) {
+        if !self.sink.on {
+            return;
+        }
         self.kept.push(observation);
         if self.kept.len() >= BATCH {
             self.flush();
@@ -62,7 +67,7 @@ impl ObservationBuffer {
             return;
         }
         let batch = Observations(std::mem::take(&mut self.kept));
-        let ObservationSink { to, counters } = &*self.sink;
+        let ObservationSink { to, counters, .. } = &*self.sink;
         if let Err(Observations(dropped)) = hand_over(to, batch, &counters.mailbox_refused) {
             counters.observations_dropped.add_many(dropped.len() as u64);
         }
@@ -94,7 +99,7 @@ mod tests {
             // It never runs, so its mailbox fills up.
             let context = crate::actors::shell::context_of::<Taker>(2);
             let counters = Arc::new(NodeCounters::default());
-            let sink = ObservationSink::new(context.address().recipient(), counters.clone());
+            let sink = ObservationSink::new(context.address().recipient(), true, counters.clone());
             let mut buffer = ObservationBuffer::new(Arc::new(sink));
             let observation = || Observation::Unconverged(UnconvergedObserved::default());
             buffer.flush();

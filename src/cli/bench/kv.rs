@@ -67,10 +67,59 @@ pub struct KvArgs {
     commit: Vec<String>,
 }
 
+/// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Get { r: u8 },
-    Put { w: u8 },
+pub(super) enum Operation {
+    /// Reads.
+    Get {
+        /// Their R.
+        r: u8,
+    },
+    /// Writes.
+    Put {
+        /// Their W.
+        w: u8,
+    },
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Get { r } => write!(f, "get:{r}"),
+            Self::Put { w } => write!(f, "put:{w}"),
+        }
+    }
+}
+
+/// What connections do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// How many there are, spread over the nodes.
+    pub(super) connections: u16,
+    /// Keys.
+    pub(super) keys: u64,
+    /// Bytes of a value.
+    pub(super) value_bytes: u32,
+    /// How long they are measured.
+    pub(super) duration: Duration,
+    /// How long they run before that.
+    pub(super) warmup: Duration,
+    /// How keys are chosen.
+    pub(super) dist: Distribution,
+}
+
+impl From<&KvArgs> for Load {
+    fn from(args: &KvArgs) -> Self {
+        let KvArgs { connections, keys, value_bytes, duration, warmup, dist, .. } = args;
+        Self {
+            connections: *connections,
+            keys: *keys,
+            value_bytes: *value_bytes,
+            duration: *duration,
+            warmup: *warmup,
+            dist: *dist,
+        }
+    }
 }
 
 fn parse_operation(text: &str) -> Result<Operation, String> {
@@ -85,8 +134,9 @@ fn parse_operation(text: &str) -> Result<Operation, String> {
 }
 
 /// What was measured of one row.
-struct Measured {
-    ops_per_s: f64,
+pub(super) struct Measured {
+    /// Answers a second.
+    pub(super) ops_per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
     errors: u64,
@@ -173,14 +223,14 @@ async fn measure_cluster(
     remark(&format!("writing {} keys ({})", args.keys, commit.unwrap_or("a running cluster")));
     // On every replica of a cluster made for this, so that no read at R = 1 misses its key.
     let every_replica = commit.map_or_else(String::new, |_| format!("?w={n}"));
-    fill(args, endpoints, &every_replica).await?;
+    fill(&args.into(), endpoints, &every_replica).await?;
     let mut rows = Vec::new();
     for operation in &args.operations {
         let (name, r, w) = match operation {
             Operation::Get { r } => ("get", Some(*r), None),
             Operation::Put { w } => ("put", None, Some(*w)),
         };
-        let measured = measure(args, endpoints, *operation).await?;
+        let measured = measure(&args.into(), endpoints, *operation).await?;
         remark(&format!(
             "{name} r={r:?} w={w:?} commit={}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} errors",
             commit.unwrap_or("?"),
@@ -205,7 +255,7 @@ fn rounded(number: f64, digits: i32) -> f64 {
 }
 
 /// Writes every key once.
-async fn fill(args: &KvArgs, endpoints: &[Endpoint], parameters: &str) -> Result<(), String> {
+pub(super) async fn fill(args: &Load, endpoints: &[Endpoint], parameters: &str) -> Result<(), String> {
     let next = Rc::new(RefCell::new(0u64));
     let value = vec![b'v'; args.value_bytes as usize];
     let mut tasks = Vec::new();
@@ -253,7 +303,11 @@ struct Row {
     until: Instant,
 }
 
-async fn measure(args: &KvArgs, endpoints: &[Endpoint], operation: Operation) -> Result<Measured, String> {
+pub(super) async fn measure(
+    args: &Load,
+    endpoints: &[Endpoint],
+    operation: Operation,
+) -> Result<Measured, String> {
     let from = Instant::now() + args.warmup;
     let latencies = Histogram::new_with_bounds(1, 60_000_000, 3).map_err(|error| error.to_string())?;
     let row = Rc::new(Row {
@@ -346,7 +400,7 @@ async fn ceiling(args: &KvArgs) -> Result<f64, String> {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    let measured = measure(args, &[endpoint], Operation::Get { r: 1 }).await?;
+    let measured = measure(&args.into(), &[endpoint], Operation::Get { r: 1 }).await?;
     remark(&format!("bare handler, the ceiling: {:.0}/s", measured.ops_per_s));
     Ok(measured.ops_per_s)
 }

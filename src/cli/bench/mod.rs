@@ -1,6 +1,7 @@
 //! `neap bench`: measured figures of a running or a self-made cluster.
 
 mod ceiling;
+mod cost;
 mod kv;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,7 @@ pub struct BenchArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum Bench {
     Kv(kv::KvArgs),
+    Cost(cost::CostArgs),
     /// A bare handler, as the ceiling of what any server could reach here
     #[command(hide = true)]
     CeilingServer(ceiling::CeilingArgs),
@@ -31,6 +33,7 @@ enum Bench {
 pub fn run(args: BenchArgs, json: bool) -> Exit {
     match args.bench {
         Bench::Kv(args) => kv::run(&args, json),
+        Bench::Cost(args) => cost::run(&args, json),
         Bench::CeilingServer(args) => ceiling::run(&args),
     }
 }
