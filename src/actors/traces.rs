@@ -390,7 +390,8 @@ impl<'a> Maker<'a> {
         Span {
             kind: SpanKind::Client,
             parent: Some(self.trace.span),
-            error: error.map(ToOwned::to_owned),
+            // A home that says nothing to a probe fails nobody's operation.
+            error: error.filter(|_| question.kind != Kind::Probe).map(ToOwned::to_owned),
             ..self.span(name, question.span, (question.asked, ended), attributes)
         }
     }
