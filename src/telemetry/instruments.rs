@@ -75,6 +75,14 @@ impl Instruments {
             Observation::Converged(converged) => self.converged(converged),
             Observation::Merged(merged) => self.merged(merged),
             Observation::Unconverged(unconverged) => self.standing.unconverged(unconverged),
+            Observation::Clocks(clocks) => {
+                let clocks = clocks.iter().map(|clock| super::ClockStanding {
+                    peer: clock.peer.clone(),
+                    offset_s: clock.offset_us as f64 / 1e6,
+                    uncertainty_s: seconds(clock.uncertainty_us),
+                });
+                self.standing.set_clocks(clocks.collect());
+            }
         }
     }
 

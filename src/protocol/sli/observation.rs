@@ -20,6 +20,19 @@ pub enum Observation {
     Merged(MergeObserved),
     /// How the followed writes of one shard stand. Takes the place of what the same shard said before.
     Unconverged(UnconvergedObserved),
+    /// How the clocks of the peers relate to this node's.
+    Clocks(Vec<ClockObserved>),
+}
+
+/// How a peer's clock relates to this node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockObserved {
+    /// The peer.
+    pub peer: NodeId,
+    /// Its monotonic clock less this node's, in microseconds.
+    pub offset_us: i64,
+    /// By how much that may be off, in microseconds.
+    pub uncertainty_us: u64,
 }
 
 /// How an operation ended.
@@ -108,10 +121,12 @@ pub struct VerdictObserved {
     pub r: u8,
     /// The verdict.
     pub verdict: Verdict,
-    /// For how long what it returned had been superseded, in microseconds; 0 unless stale.
+    /// For how long what it returned had been superseded, in microseconds; of a suspect read at the most; else 0.
     pub exposure_us: u64,
-    /// The staleness age, in microseconds; 0 unless stale.
+    /// The staleness age, in microseconds; of a suspect read at the most; else 0.
     pub age_us: u64,
+    /// How long before it the newest version that it returned was written, in microseconds; none if it returned none.
+    pub value_age_us: Option<u64>,
     /// The homes among the R that lacked what was missed; empty unless stale.
     pub missed_by: Vec<NodeId>,
 }

@@ -73,7 +73,10 @@ impl Slo {
                 self.each(&converged.bucket, |windows| windows.converged(now_us, converged.convergence_us));
             }
             Observation::Unconverged(standing) => self.unconverged.take(now_us, standing),
-            Observation::Read(_) | Observation::Write(_) | Observation::Merged(_) => {}
+            Observation::Read(_)
+            | Observation::Write(_)
+            | Observation::Merged(_)
+            | Observation::Clocks(_) => {}
         }
     }
 
