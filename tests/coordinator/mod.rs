@@ -47,11 +47,19 @@ pub fn object(directory: u64, counters: std::ops::RangeInclusive<u64>) -> Object
     object
 }
 
-pub fn stamped() -> Input {
+pub fn stamp(again: bool) -> CoordinateReply {
     let mut object = Object::new();
     let answered = object.put(intent(1, 1, Mode::Blind(BlindWrite::Overwrite)));
-    let reply = CoordinateReply::Stamped { object, answered, created: true, again: false };
-    Input::Coordinated(Box::new(reply))
+    CoordinateReply::Stamped { object, answered, created: !again, again }
+}
+
+pub fn stamped() -> Input {
+    Input::Coordinated(Box::new(stamp(false)))
+}
+
+/// The same of a write that had been carried out before.
+pub fn stamped_again() -> Input {
+    Input::Coordinated(Box::new(stamp(true)))
 }
 
 /// When a home came to have something, to within so much.

@@ -150,7 +150,11 @@ fn a_blocking_repair_is_acknowledged_before_the_client_is_answered() {
     assert_eq!(reply(&effects), None);
     assert_eq!(
         effects,
-        [Effect::Apply { to: node("a"), object: object(1, 1..=2), why: ApplyWhy::Repair(RepairWhen::Blocking) }]
+        [Effect::Apply {
+            to: node("a"),
+            object: object(1, 1..=2),
+            why: ApplyWhy::Repair(RepairWhen::Blocking)
+        }]
     );
     machine.handle(NOW, applied("a"), &mut effects);
     assert!(reply(&effects).unwrap().is_ok());

@@ -79,7 +79,8 @@ impl OperationOutcome {
         }
     }
 
-    /// Whether nobody else can have counted a write that ended so at the node that handed it on.
+    /// Whether a write that ended so was carried out by no home: the home that it was handed to does not count it, and the
+    /// node that handed it on does.
     #[must_use]
     pub fn not_taken_elsewhere<T>(result: &Result<T, OperationError>) -> bool {
         match result {
