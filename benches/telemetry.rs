@@ -26,6 +26,7 @@ fn telemetry(otlp: Option<&str>) -> Telemetry {
     let config = TelemetryConfig {
         otlp: otlp.map(str::to_owned),
         protocol: OtlpProtocol::HttpProtobuf,
+        metrics: true,
         sample: 1.0,
         service_name: "neap".to_owned(),
     };
@@ -45,7 +46,16 @@ fn observations() -> [(&'static str, Observation); 7] {
     let verdict = |verdict, missed_by| {
         let bucket = bucket.clone();
         let (exposure_us, age_us) = (10_000, 20_000);
-        Observation::Verdict(VerdictObserved { bucket, r: 2, verdict, exposure_us, age_us, missed_by })
+        let value_age_us = Some(1_000_000);
+        Observation::Verdict(VerdictObserved {
+            bucket,
+            r: 2,
+            verdict,
+            exposure_us,
+            age_us,
+            value_age_us,
+            missed_by,
+        })
     };
     let read = ReadObserved {
         bucket: bucket.clone(),

@@ -21,6 +21,7 @@ fn take(slo: &mut Slo, times: u64, verdict: Verdict) {
         bucket,
         r: 1,
         verdict,
+        value_age_us: None,
         exposure_us,
         age_us,
         missed_by: vec![],

@@ -102,10 +102,11 @@ fn start(directory: &Path, clean: bool) -> Recorder {
         peers,
         time_scale: 1.0,
         tap: Some(Box::new(move |_| tapped.set(tapped.get() + 1))),
+        shown: None,
         counters: counters.clone(),
     })
     .start();
-    let sink = Arc::new(ObservationSink::new(address.clone().recipient(), counters));
+    let sink = Arc::new(ObservationSink::new(address.clone().recipient(), true, counters));
     Recorder { address, view, buffer: ObservationBuffer::new(sink), seen }
 }
 

@@ -27,7 +27,8 @@ pub fn collector(protocol: OtlpProtocol, manner: Manner) -> Collector {
 }
 
 pub fn config(url: Option<&str>, protocol: OtlpProtocol) -> TelemetryConfig {
-    TelemetryConfig { otlp: url.map(str::to_owned), protocol, sample: 1.0, service_name: "neap".to_owned() }
+    let (otlp, service_name) = (url.map(str::to_owned), "neap".to_owned());
+    TelemetryConfig { otlp, protocol, metrics: true, sample: 1.0, service_name }
 }
 
 pub fn start(url: &str, protocol: OtlpProtocol) -> Telemetry {
