@@ -7,8 +7,8 @@ use super::observation::UnconvergedObserved;
 
 /// Ages that are kept of a shard. The younger ones beyond count as old as the last that is kept.
 pub const AGES_MAX: usize = 128;
-/// Shards that are told apart; no machine has more cores for them.
-pub const SHARDS_MAX: usize = 256;
+/// Shards that are told apart; a shard is for two cores.
+pub const SHARDS_MAX: usize = 128;
 
 /// What one shard said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
