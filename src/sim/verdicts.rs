@@ -44,6 +44,9 @@ impl World {
         let checked = sli::verdict(&self.truth, key, &committed, &read.reply, read.judgement.verdict);
         self.note(Some(key), || format!("the read is {}", read.judgement.verdict.name()));
         self.check(checked);
+        if self.repaired {
+            self.check(sli::after_repair(key, read.judgement.verdict));
+        }
     }
 
     /// Notes what was said of a read beside what is true of it.

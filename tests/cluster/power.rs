@@ -25,6 +25,7 @@ use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::staleness::Sampling;
 use neap::protocol::time::Hlc;
 use neap::storage::{Commit, GroupCommit, MemoryStore, Store, StoreError, Table, keys};
+use neap::telemetry::Tracing;
 use neap::transport::{LaneConfig, LanePurpose, Reconnects, Secret};
 
 struct Nobody;
@@ -118,6 +119,9 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         timeout_us: 2_000_000,
         run: RunId(1),
         probe: Sampling::ALL,
+        tracing: Tracing::default(),
+        age_objective_us: 50_000,
+        shard: 0,
         lane: LaneConfig {
             cluster: "test".into(),
             secret: Secret::new("secret"),
@@ -159,7 +163,7 @@ fn lost_after_power_failures(commit: Commit) -> usize {
                 let ask = Ask::Write(write, WriteId(u128::from(number) + 1));
                 let deadline = moment().plus_micros(30_000_000);
                 let client = Client::Write(reply);
-                let operation = ClientOperation { ask, client, deadline, permit: None };
+                let operation = ClientOperation { ask, client, deadline, permit: None, trace: None };
                 shard.coordinator.try_send(operation).unwrap();
                 waiting.push((key, answer));
             }

@@ -14,6 +14,7 @@ use neap::protocol::quorum::Quorum;
 use neap::protocol::settings::SetBucketError;
 use neap::protocol::slo::{SloDocument, SloScope};
 use neap::protocol::time::{Hlc, WallMicros};
+use neap::telemetry::RequestTrace;
 
 /// The microsecond of the first write; each further one is a microsecond later.
 pub const EPOCH: u64 = 1_738_314_425_000_000;
@@ -171,7 +172,12 @@ pub const DEFAULTS: BucketSettings = BucketSettings {
 };
 
 impl Backend for Fake {
-    fn read(&self, read: Read, timeout_us: u64) -> Later<Result<ReadReply, OperationError>> {
+    fn read(
+        &self,
+        read: Read,
+        timeout_us: u64,
+        _: Option<RequestTrace>,
+    ) -> Later<Result<ReadReply, OperationError>> {
         let mut table = self.table();
         table.reads.push((read.clone(), timeout_us));
         if let Some(error) = table.next_read.take() {
@@ -183,11 +189,20 @@ impl Backend for Fake {
         Box::pin(std::future::ready(Ok(reply)))
     }
 
-    fn write(&self, write: Write, timeout_us: u64) -> Later<Result<WriteReply, OperationError>> {
+    fn write(
+        &self,
+        write: Write,
+        timeout_us: u64,
+        _: Option<RequestTrace>,
+    ) -> Later<Result<WriteReply, OperationError>> {
         let mut table = self.table();
         table.writes.push((write.clone(), timeout_us));
         let reply = table.write(write);
         Box::pin(std::future::ready(reply))
+    }
+
+    fn metrics(&self) -> String {
+        String::new()
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {

@@ -44,6 +44,7 @@ pub fn verdict(of: &str, verdict: Verdict, age_us: u64) -> Observation {
         verdict,
         exposure_us: age_us / 2,
         age_us,
+        value_age_us: None,
         missed_by,
     })
 }

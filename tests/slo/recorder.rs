@@ -102,6 +102,7 @@ fn start(directory: &Path, clean: bool) -> Recorder {
         peers,
         time_scale: 1.0,
         tap: Some(Box::new(move |_| tapped.set(tapped.get() + 1))),
+        shown: None,
         counters: counters.clone(),
     })
     .start();

@@ -71,6 +71,7 @@ fn verdict(verdict: Verdict, ages: (u64, u64), missed_by: &[&str]) -> Observatio
         verdict,
         exposure_us: ages.0,
         age_us: ages.1,
+        value_age_us: None,
         missed_by: missed_by.iter().map(|peer| node(peer)).collect(),
     })
 }
