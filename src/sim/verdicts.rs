@@ -44,6 +44,9 @@ impl World {
         let checked = sli::verdict(&self.truth, key, &committed, &read.reply, read.judgement.verdict);
         self.note(Some(key), || format!("the read is {}", read.judgement.verdict.name()));
         self.check(checked);
+        if self.repaired {
+            self.check(sli::after_repair(key, read.judgement.verdict));
+        }
     }
 
     /// Notes what was said of a read beside what is true of it.
@@ -95,6 +98,11 @@ impl World {
 
     /// A node says how long a write took to reach all homes.
     pub(super) fn converged(&mut self, at: NodeIndex, write: &ConvergedWrite) {
+        // There a replica acknowledges a write of its own coordinator as applied when it was stamped, and has it only when
+        // it has crossed the network.
+        if self.settings.own_leg_crosses {
+            return;
+        }
         let Some(key) = self.names.key_index(&write.bucket, &write.key) else { return };
         let since = self.truth.named(write.dot).map_or(self.now, |(_, version)| version.written_at);
         if self.keep_time(at, key, since) {

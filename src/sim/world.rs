@@ -201,6 +201,8 @@ pub struct World {
     pub settings_forgotten: bool,
     /// Whether the workload is over and all is being healed.
     pub healing: bool,
+    /// Whether all homes of all keys have been repaired after that, so that no read misses anything any more.
+    pub repaired: bool,
 }
 
 impl World {
@@ -279,6 +281,7 @@ impl World {
             watch: None,
             settings_forgotten: false,
             healing: false,
+            repaired: false,
             settings,
         })
     }

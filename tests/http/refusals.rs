@@ -205,7 +205,6 @@ fn what_is_not_built_says_so() {
         ("GET", "/v1/repair"),
         ("POST", "/v1/repair"),
         ("DELETE", "/v1/repair/7"),
-        ("GET", "/metrics"),
         ("GET", "/ui"),
         ("GET", "/openapi.json"),
         ("GET", "/docs"),

@@ -24,6 +24,7 @@ fn take(slo: &mut Slo, times: u64, verdict: Verdict) {
         value_age_us: None,
         exposure_us,
         age_us,
+        value_age_us: None,
         missed_by: vec![],
     });
     (0..times).for_each(|_| slo.take(WallMicros(9), &seen));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use neap::protocol::pbs::Preset;
 use neap::protocol::quorum::Quorum;
 use neap::sim::faults::{Kind, Level};
-use neap::sim::report::Report;
+use neap::sim::report::{ComparedReport, Report};
 use neap::sim::run::Outcome;
 use neap::sim::scenario::{Scenario, Wanted};
 
@@ -58,12 +58,38 @@ fn no_invariant_breaks_under_heavy_faults_and_each_seed_runs_the_same_way_twice(
             });
         }
     });
-    let faults: BTreeMap<Kind, u64> = report.into_inner().unwrap().faults;
+    let Report { faults, compared, .. } = report.into_inner().unwrap();
+    what_is_said_is_true(&compared);
+    let faults: BTreeMap<Kind, u64> = faults;
     println!("{SEEDS} seeds: {faults:?}");
     for kind in Kind::ALL {
         let count = faults.get(&kind).copied().unwrap_or(0);
         assert!(count >= SEEDS / 4, "{}: {count} in {SEEDS} seeds", kind.name());
     }
+}
+
+/// The times that coordinators say are within 1 % of the truth about the same reads and writes. Below 10 ms that is less
+/// than clocks are off in this network, where a message takes a millisecond or so.
+fn what_is_said_is_true(compared: &ComparedReport) {
+    let pairs =
+        [("age", &compared.age), ("exposure", &compared.exposure), ("convergence", &compared.convergence)];
+    for (name, (truth, said)) in pairs {
+        assert_eq!(truth.count(), said.count(), "{name}");
+        assert!(said.count() >= 10_000, "{name}: {}", said.count());
+        for p in [0.5, 0.95, 0.99, 0.999] {
+            let (truth, said) = (truth.percentile_ms(p).unwrap(), said.percentile_ms(p).unwrap());
+            println!("{name} at {p}: {said} ms, truly {truth} ms");
+            if p > 0.5 || truth > 10.0 {
+                assert!((said - truth).abs() <= truth / 100.0, "{name} at {p}: {said} ms, truly {truth} ms");
+            }
+        }
+    }
+    let (low, high, truth) = compared.stale_rates().unwrap();
+    assert!((low..=high).contains(&truth), "{truth} is not between {low} and {high}");
+    println!(
+        "stale: {low} to {high}, truly {truth}; bounds only: {} and {}",
+        compared.bounded_reads, compared.bounded
+    );
 }
 
 #[test]

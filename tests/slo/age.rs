@@ -81,18 +81,20 @@ fn minutes_without_reads_neither_count_nor_interrupt() {
 }
 
 #[test]
-fn suspects_count_as_the_oldest_for_the_upper_end_and_alerts_go_by_it() {
-    let mut time = healthy_hour(&[]);
-    for _ in 0..11 {
-        time.many(90, &verdict("b", FRESH, 0));
-        time.many(10, &verdict("b", Verdict::Suspect, 0));
-        time.now += MINUTE;
+fn suspects_count_with_the_most_that_they_may_have_missed_and_alerts_go_by_it() {
+    for (at_most, state) in [(ABOVE - 1, SloState::Ok), (ABOVE, SloState::Page)] {
+        let mut time = healthy_hour(&[]);
+        for _ in 0..11 {
+            time.many(90, &verdict("b", FRESH, 0));
+            time.many(10, &verdict("b", Verdict::Suspect, at_most));
+            time.now += MINUTE;
+        }
+        time.now += 1;
+        assert_eq!(time.state(AGE), state, "{at_most}");
     }
-    time.now += 1;
-    assert_eq!(time.state(AGE), SloState::Page);
     let mut time = Timeline::new(&[]);
     time.many(940, &verdict("b", FRESH, 0));
-    time.many(60, &verdict("b", Verdict::Suspect, 0));
+    time.many(60, &verdict("b", Verdict::Suspect, HOUR));
     let age = time.objective(AGE);
     assert_eq!((age.low, age.high), (Some(0.0), Some(3_600.0)));
     assert!(age.why.contains("6.00 % of the reads are suspect"), "{}", age.why);

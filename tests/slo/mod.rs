@@ -45,6 +45,7 @@ pub fn verdict(of: &str, verdict: Verdict, age_us: u64) -> Observation {
         value_age_us: None,
         exposure_us: age_us / 2,
         age_us,
+        value_age_us: None,
         missed_by,
     })
 }

@@ -124,7 +124,11 @@ fn metrics_arrive_with_the_resource_that_they_are_of() {
         let (unit, metric::Data::Histogram(ages)) = data("neap.read.value_age") else {
             panic!("no histogram")
         };
-        assert_eq!((unit.as_str(), ages.data_points[0].sum), ("s", Some(2.0)));
+        let unsampled = ages
+            .data_points
+            .iter()
+            .find(|point| attribute(&point.attributes, "verdict") == text("unsampled"));
+        assert_eq!((unit.as_str(), unsampled.unwrap().sum), ("s", Some(2.0)));
         assert_eq!(ages.aggregation_temporality, AggregationTemporality::Cumulative as i32);
     }
 }

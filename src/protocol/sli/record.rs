@@ -1,7 +1,7 @@
 //! Everything that was observed since the start of a run, in counters and histograms of fixed size.
 //!
 //! The record is bounded whatever the number of keys, peers and writes: it names none of them. It takes
-//! [`SliRecord::BYTES_MAX`] bytes at the most, 450 kB: 160 kB of histograms, which it has from the start, and what 256
+//! [`SliRecord::BYTES_MAX`] bytes at the most, 720 kB: 160 kB of histograms, which it has from the start, and what 256
 //! shards may say of writes that have not converged.
 
 use std::collections::BTreeMap;

@@ -407,4 +407,46 @@ mod tests {
         let fresh = verdict(vec![came(at(AFTER.0, AFTER.1), 2), came(at(AFTER.0, AFTER.1), 2)], 2);
         assert_eq!((fresh.exposure_us, fresh.age_us), (0, 0));
     }
+
+    #[test]
+    fn a_suspect_read_counts_with_the_most_that_it_may_have_missed_and_says_so() {
+        let homes = vec![came(at(LONG_BEFORE.0, LONG_BEFORE.1), 2), came(at(AROUND.0, AROUND.1), 2)];
+        let judgement = verdict(homes, 2);
+        // Version 2 was written at 20, and may have been committed at once; the read began at 1,000.
+        assert_eq!((judgement.verdict, judgement.exactly), (Verdict::Suspect, false));
+        assert_eq!((judgement.exposure_us, judgement.age_us), (980, 980));
+    }
+
+    #[test]
+    fn a_stale_read_says_exactly_for_how_long_only_if_nothing_else_may_have_been_missed() {
+        let had = || came(at(LONG_BEFORE.0, LONG_BEFORE.1), 1);
+        let stale = verdict(vec![had(), had()], 1);
+        assert_eq!((stale.verdict, stale.exposure_us, stale.exactly), (Verdict::Stale, 500_000, true));
+        // A home that says nothing may have had more, alone.
+        let silent = verdict(vec![had(), HomeView::Unanswered(Refusal::NotSent)], 1);
+        assert_eq!((silent.verdict, silent.exposure_us, silent.exactly), (Verdict::Stale, 500_000, false));
+        // So may one whose history begins with more than the reply.
+        let mut forgot = had();
+        if let HomeView::Sighted(sighting) = &mut forgot {
+            sighting.states.remove(0);
+            sighting.states[0].applied = None;
+        }
+        let forgot = verdict(vec![had(), forgot], 1);
+        assert_eq!((forgot.verdict, forgot.exactly), (Verdict::Stale, false));
+        // No longer than since it was written: of what was there before the history begins no more is known.
+        let old = || {
+            let mut home = came(None, 2);
+            if let HomeView::Sighted(sighting) = &mut home {
+                sighting.states.remove(0);
+            }
+            home
+        };
+        let old = verdict(vec![old(), old()], 2);
+        assert_eq!((old.verdict, old.exactly), (Verdict::Stale, false));
+        assert_eq!(
+            (old.exposure_us, old.age_us),
+            (990, 990),
+            "since what was returned was written, at the most"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Invariant 6: an SLI is never better than the truth: every `stale`, `behind` and `fresh` verdict is right, and so is
-//! every convergence time, within its stated error; no committed write that some home lacks is forgotten.
+//! every convergence time, within its stated error; no committed write that some home lacks is forgotten. Once writes have
+//! stopped and all is repaired, no read is called worse than fresh.
 //!
 //! `suspect` and `unknown` claim nothing. Verdicts rest on monotonic clocks that keep their rate within
 //! [`crate::protocol::staleness::DRIFT_PPM`] of each other; nothing is asked of reads among nodes whose clocks do not.
@@ -124,6 +125,18 @@ pub fn unconverged(
         _ => return Ok(()),
     };
     Err(Violation::of(Invariant::Sli, what))
+}
+
+/// This was said of a read that began after writes had stopped, and all homes had been repaired: the stale-read rate falls
+/// to 0.
+pub fn after_repair(key: KeyIndex, verdict: Verdict) -> Result<(), Violation> {
+    match verdict {
+        Verdict::Stale | Verdict::Suspect | Verdict::Behind => {
+            let what = format!("a read was called {} long after the last write", verdict.name());
+            Err(Violation::at(Invariant::Sli, key, what))
+        }
+        Verdict::Fresh { .. } | Verdict::Unknown(_) => Ok(()),
+    }
 }
 
 /// This was said of a read whose reply covers `seen`, and that began when `committed` was committed.
