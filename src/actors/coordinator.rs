@@ -16,6 +16,7 @@ use crate::actors::messages::{
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
+use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
 use crate::protocol::coordinator as core;
 use crate::protocol::coordinator::{
     AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings,
@@ -24,6 +25,7 @@ use crate::protocol::ids::NodeId;
 use crate::protocol::message::{CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, RingStamp};
 use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
+use crate::protocol::sli::Observation;
 use crate::protocol::staleness::{Sampling, Verdict};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
@@ -31,6 +33,8 @@ use crate::transport::{Lane, Outgoing};
 
 /// How often deadlines are looked at where no message makes the actor look anyway.
 const TICK: Duration = Duration::from_millis(5);
+/// How often the recorder is told what legs took.
+const TELL_LEGS: Duration = Duration::from_millis(250);
 
 /// What a coordinator is made of.
 pub struct CoordinatorParts {
@@ -52,6 +56,8 @@ pub struct CoordinatorParts {
     pub follow_us: u64,
     /// Which reads get a verdict.
     pub probe: Sampling,
+    /// Who is told what was observed.
+    pub observations: Arc<ObservationSink>,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -65,6 +71,7 @@ pub struct Coordinator {
     parts: CoordinatorParts,
     core: core::Coordinator<Way>,
     effects: Effects,
+    buffer: ObservationBuffer,
 }
 
 impl Coordinator {
@@ -74,7 +81,8 @@ impl Coordinator {
         let settings =
             CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R, probe: parts.probe };
         let core = core::Coordinator::new(settings);
-        Self { parts, core, effects: Vec::new() }
+        let buffer = ObservationBuffer::new(parts.observations.clone());
+        Self { parts, core, effects: Vec::new(), buffer }
     }
 
     /// Lets the core take a step, and carries out what comes of it.
@@ -203,6 +211,12 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, |coordinator, _| {
             coordinator.step(core::Coordinator::tick);
+        });
+        ctx.run_interval(TELL_LEGS, |coordinator, _| {
+            if let Some(legs) = coordinator.core.take_legs() {
+                coordinator.buffer.push(Observation::Legs(legs));
+                coordinator.buffer.flush();
+            }
         });
     }
 }

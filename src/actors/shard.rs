@@ -114,6 +114,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         lane: Rc::new(Lane::start(parts.lane, Rc::new(sink))),
         follow_us: parts.timeout_us,
         probe: parts.probe,
+        observations: parts.observations,
         counters: parts.counters,
     }));
     Shard { coordinator: coordinator.recipient(), replica: replica.recipient(), damaged: heals }

@@ -94,6 +94,8 @@ impl SliRecord {
                 self.conflicts = self.conflicts.saturating_add(u64::from(merged.conflict));
             }
             Observation::Unconverged(standing) => self.take_unconverged(now, standing),
+            // They are of interest as they are lately: the engine has them.
+            Observation::Legs(_) => {}
         }
     }
 

@@ -36,6 +36,12 @@ impl PeerClocks {
         Came { at: Interval { from, ..at }, exactly: when.exactly, path: when.path }
     }
 
+    /// A peer's clock less one's own, about, in microseconds; none of a peer with which there was no exchange.
+    #[must_use]
+    pub fn offset_us(&self, peer: &NodeId) -> Option<i64> {
+        self.0.get(peer).map(ClockBounds::offset_us)
+    }
+
     /// The peers' clocks less one's own, and by how much that may be off, in microseconds.
     pub fn offsets(&self) -> impl Iterator<Item = (&NodeId, i64, u64)> {
         self.0.iter().map(|(peer, bounds)| (peer, bounds.offset_us(), bounds.width_us().div_ceil(2)))
