@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod kv;
+mod staleness;
 
 use clap::{Args, Subcommand};
 
@@ -11,7 +12,9 @@ use super::exit::Exit;
 #[derive(Debug, Clone, Args)]
 #[command(
     about = "Measures a running or a self-made cluster",
-    after_help = "Example:\n  neap bench kv --commit fsync --operations get:1,put:2 --duration 5s"
+    after_help = "Examples:\n  \
+                  neap bench kv --commit fsync --operations get:1,put:2 --duration 5s\n  \
+                  neap bench staleness --at 0ms,1ms,5ms,10ms,50ms"
 )]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -21,6 +24,7 @@ pub struct BenchArgs {
 #[derive(Debug, Clone, Subcommand)]
 enum Bench {
     Kv(kv::KvArgs),
+    Staleness(staleness::StalenessArgs),
     /// A bare handler, as the ceiling of what any server could reach here
     #[command(hide = true)]
     CeilingServer(ceiling::CeilingArgs),
@@ -31,6 +35,7 @@ enum Bench {
 pub fn run(args: BenchArgs, json: bool) -> Exit {
     match args.bench {
         Bench::Kv(args) => kv::run(&args, json),
+        Bench::Staleness(args) => staleness::run(&args, json),
         Bench::CeilingServer(args) => ceiling::run(&args),
     }
 }
