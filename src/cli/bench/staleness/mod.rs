@@ -1,6 +1,7 @@
 //! `neap bench staleness`: how likely a read misses the last write, measured on a real cluster beside what the model
 //! makes of the same cluster's one-way latencies.
 
+mod lag;
 mod prediction;
 mod trials;
 
@@ -19,6 +20,7 @@ use crate::client::{Endpoint, parse_urls};
 use crate::config::units::parse_duration;
 use crate::protocol::quorum::Quorum;
 use crate::sim::file::parse_quorum;
+use lag::Relays;
 use prediction::Prediction;
 use trials::{Point, Run};
 
@@ -27,6 +29,8 @@ const NODES: u8 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The greatest wait between commit and read.
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// The greatest mean delay between nodes: several of them fit into every timeout.
+const LAG_MAX: Duration = Duration::from_millis(100);
 /// Points at the most.
 const POINTS_MAX: usize = 64;
 /// How far apart what is measured and what is predicted may be (root mean square over the points).
@@ -51,7 +55,8 @@ const LEGS_SHOWN_AFTER: Duration = Duration::from_millis(750);
                   cluster of three nodes of its own unless --url or NEAP_URL names one with as many nodes as N.",
     after_help = "Examples:\n  \
                   neap bench staleness\n  \
-                  neap bench staleness --commit os --at 0ms,1ms,5ms --reads 5000 --json\n  \
+                  neap bench staleness --commit os --lag 5ms --require\n  \
+                  neap bench staleness --at 0ms,1ms,5ms --reads 5000 --json\n  \
                   neap bench staleness --url http://127.0.0.1:8101,http://127.0.0.1:8102,http://127.0.0.1:8103 --require"
 )]
 pub struct StalenessArgs {
@@ -77,6 +82,10 @@ pub struct StalenessArgs {
     /// When the self-made cluster counts a write as durable
     #[arg(long, default_value = "fsync", value_parser = ["fsync", "interval", "os"])]
     commit: String,
+    /// Delays every message between the nodes of the self-made cluster, by a time drawn anew for each, exponential with
+    /// this mean: as between machines, where no read of one machine's nodes would be stale
+    #[arg(long, default_value = "0ms", value_name = "MEAN", value_parser = parse_duration)]
+    lag: Duration,
     /// End with exit code 5 if the rmse is above 0.01
     #[arg(long)]
     require: bool,
@@ -119,6 +128,12 @@ fn check(args: &StalenessArgs) -> Result<(Quorum, Option<Vec<Endpoint>>), String
     if args.at.is_empty() || args.at.len() > POINTS_MAX {
         return Err(format!("--at: 1 to {POINTS_MAX} points are accepted, these are {}", args.at.len()));
     }
+    if args.lag > LAG_MAX {
+        return Err(format!("--lag = {:?}: 0ms to {LAG_MAX:?} are accepted", args.lag));
+    }
+    if args.lag > Duration::ZERO && args.url.is_some() {
+        return Err("--lag is for a self-made cluster: it needs --url and NEAP_URL unset".to_owned());
+    }
     let endpoints = match args.url.as_deref() {
         Some(url) => Some(parse_urls(url).map_err(|error| error.to_string())?),
         None => None,
@@ -133,24 +148,32 @@ fn check(args: &StalenessArgs) -> Result<(Quorum, Option<Vec<Endpoint>>), String
 
 fn own_cluster(args: &StalenessArgs, quorum: Quorum, json: bool) -> Result<Outcome, String> {
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let mut cluster = start(&args.commit, directory.path())?;
+    let lagging = (args.lag > Duration::ZERO).then(|| Relays::start(u16::from(NODES), args.lag)).transpose();
+    let relays = lagging.map_err(|error| format!("nothing can delay messages: {error}"))?;
+    let mut cluster = start(&args.commit, relays.as_ref(), directory.path())?;
     let endpoints = cluster.endpoints();
-    let outcome = bench(args, quorum, &endpoints, json)?;
+    let outcome = bench(args, quorum, &endpoints, json);
+    // A node that ended says more than whoever found it gone.
     for at in 0..cluster.nodes().len() {
         cluster.check(at).map_err(|error| error.to_string())?;
     }
-    Ok(outcome)
+    outcome
 }
 
-fn start(commit: &str, directory: &Path) -> Result<LocalCluster, String> {
+fn start(commit: &str, relays: Option<&Relays>, directory: &Path) -> Result<LocalCluster, String> {
+    let mut set = vec![format!("storage.commit={commit}"), "log.level=warn".to_owned()];
+    set.extend(relays.map(|relays| format!("cluster.members={}", relays.members())));
     let options = ClusterOptions {
         nodes: u16::from(NODES),
         directory: directory.to_owned(),
         program: std::env::current_exe().map_err(|error| error.to_string())?,
         name: "bench".to_owned(),
-        set: vec![format!("storage.commit={commit}"), "log.level=warn".to_owned()],
+        set,
     };
     let mut cluster = LocalCluster::start(options).map_err(|error| error.to_string())?;
+    if let Some(relays) = relays {
+        relays.lead_to(cluster.nodes().iter().map(|node| node.peer_port));
+    }
     let ready = block_on(cluster.ready()).map_err(|_| "no runtime could be started".to_owned())?;
     ready.map_err(|error| error.to_string())?;
     Ok(cluster)
@@ -250,7 +273,10 @@ impl Outcome {
             ]);
         }
         let whose = args.url.as_ref().map_or_else(
-            || format!("a cluster of its own, storage.commit = {}", args.commit),
+            || {
+                let lag = args.lag.as_secs_f64() * 1e3;
+                format!("a cluster of its own, storage.commit = {}, lag {lag} ms", args.commit)
+            },
             |url| format!("the nodes at {url}"),
         );
         format!(

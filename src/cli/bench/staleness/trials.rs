@@ -175,8 +175,16 @@ async fn trials(shared: &Shared<'_>, client: u16) -> std::io::Result<Vec<Point>>
             (random.random_range(0..connections.len()), random.random_range(0..connections.len()));
         let wait = run.at.get(at).copied().unwrap_or_default();
         let key = format!("/v1/kv/{BUCKET}/{:08x}-{client}-{}", shared.name, number % KEYS);
-        let seen = trial(&mut connections, (writer, reader), &key, number, wait).await?;
-        match seen {
+        let seen = trial(&mut connections, (writer, reader), &key, number, wait).await;
+        if seen.is_err() {
+            // One of the two is spent. A node that takes no new one ends the run.
+            for at in [writer, reader] {
+                if let (Some(spent), Some(endpoint)) = (connections.get_mut(at), run.endpoints.get(at)) {
+                    *spent = RawConnection::open(endpoint, CONNECT_TIMEOUT).await?;
+                }
+            }
+        }
+        match seen.unwrap_or_default() {
             None => drop(shared.failed.fetch_add(1, Ordering::Relaxed)),
             Some(_) if !counts => {}
             Some(Seen { stale, round }) => {
