@@ -33,6 +33,8 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const LAG_MAX: Duration = Duration::from_millis(100);
 /// Points at the most.
 const POINTS_MAX: usize = 64;
+/// How long is measured before the nodes are asked what legs took: they remember the last minute.
+const PART_MAX: Duration = Duration::from_secs(50);
 /// How far apart what is measured and what is predicted may be (root mean square over the points).
 const RMSE_MAX: f64 = 0.01;
 /// How long after the last operation every node has told what its legs took: they say so four times a second, and it is
@@ -51,8 +53,10 @@ const LEGS_SHOWN_AFTER: Duration = Duration::from_millis(750);
                   reply to it, and of its read to a node, is in both numbers: the prediction takes it from the round \
                   trips of the same reads. A read asks its node's own replica first, as reads do, and repairs nothing. \
                   Reads of the node that wrote never miss; the model draws them as often.\n\n\
-                  The latencies are those of the last minute, so what is measured should not take longer. Makes a \
-                  cluster of three nodes of its own unless --url or NEAP_URL names one with as many nodes as N.",
+                  Makes a cluster of three nodes of its own unless --url or NEAP_URL names one with as many nodes as \
+                  N. Its nodes are processes of one machine: what holds up one message, a busy core, holds up the \
+                  read that would miss it too, which no model of independent delays knows of. --lag delays each \
+                  message between them by itself, as between machines.",
     after_help = "Examples:\n  \
                   neap bench staleness\n  \
                   neap bench staleness --commit os --lag 5ms --require\n  \
@@ -73,8 +77,8 @@ pub struct StalenessArgs {
     /// Reads for each point at the most
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     reads: u64,
-    /// How long is measured at the most; points of a short t get more of the reads
-    #[arg(long, default_value = "58s", value_parser = parse_duration)]
+    /// How long is measured at the most; each point gets the share of it that makes its error small
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
     duration: Duration,
     /// Clients, each with one operation at a time; more of them load the nodes more
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -186,13 +190,19 @@ fn bench(
     json: bool,
 ) -> Result<Outcome, String> {
     exchange(endpoints.first(), &bucket_request(quorum))?;
-    let run =
-        Run { endpoints, at: &args.at, reads: args.reads, duration: args.duration, clients: args.clients };
-    let points = run.measure(json)?;
-    std::thread::sleep(LEGS_SHOWN_AFTER);
+    let parts = u32::try_from(args.duration.as_secs() / PART_MAX.as_secs() + 1).unwrap_or(u32::MAX);
+    let run = Run { endpoints, reads: args.reads, duration: args.duration / parts, clients: args.clients };
+    let mut points: Vec<Point> = args.at.iter().map(|t| Point::at(*t)).collect();
     let mut documents = Vec::new();
-    for endpoint in endpoints {
-        documents.push(exchange(Some(endpoint), &request("GET", "/v1/slo", &[], &[]))?);
+    for part in 1..=parts {
+        run.measure(&mut points, &format!("of part {part} of {parts}"), json)?;
+        std::thread::sleep(LEGS_SHOWN_AFTER);
+        for endpoint in endpoints {
+            documents.push(exchange(Some(endpoint), &request("GET", "/v1/slo", &[], &[]))?);
+        }
+        if points.iter().all(|point| point.reads() >= args.reads) {
+            break;
+        }
     }
     let prediction = Prediction::new(quorum, &documents)?;
     let rows = points.into_iter().map(|point| {

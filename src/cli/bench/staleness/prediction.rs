@@ -13,7 +13,7 @@ const TRIALS: u64 = 300_000;
 
 /// The model, fed.
 pub struct Prediction {
-    /// For each node as the writer and reader: the latencies that it measured.
+    /// For each node as the writer and reader, each time it was asked: the latencies that it measured.
     nodes: Vec<AtHomes>,
     summary: String,
 }
@@ -24,7 +24,8 @@ impl Prediction {
         let mut nodes = Vec::new();
         let mut summary = String::from("one-way latencies, p50 / p99 ms:\n");
         for (at, document) in documents.iter().enumerate() {
-            let leg = |name: &str| leg(document, name).map_err(|why| format!("node {}: {why}", at + 1));
+            let node = at % usize::from(quorum.n) + 1;
+            let leg = |name: &str| leg(document, name).map_err(|why| format!("node {node}: {why}"));
             let read_legs = |name: &str| if quorum.r > 1 { leg(name) } else { Ok(Delay::none()) };
             let legs = HomeLegs {
                 write: leg("write")?,
@@ -36,7 +37,7 @@ impl Prediction {
                 own_read: leg("own_read")?,
                 client_round: Delay::none(),
             };
-            summary += &format!("  node {}", at + 1);
+            summary += &format!("  node {node}");
             for (name, delay) in [
                 ("write", &legs.write),
                 ("sync", &legs.sync),

@@ -22,7 +22,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(2);
 /// Waking from a sleep takes up to so long; the rest of a wait is spent looking at the clock. A whole wait spent so
 /// would take a core from the nodes.
 const WAKE_UP: Duration = Duration::from_micros(200);
-/// So much is added to each t when the time is shared out, lest t = 0 gets nearly all reads.
+/// How long a trial takes beside its t, about, the pause among it.
 const TRIAL: Duration = Duration::from_millis(2);
 /// Trials that may fail, of a hundred.
 const FAILED_MAX: u64 = 1;
@@ -31,9 +31,7 @@ const FAILED_MAX: u64 = 1;
 pub struct Run<'a> {
     /// All nodes.
     pub endpoints: &'a [Endpoint],
-    /// How long after the commit reads begin.
-    pub at: &'a [Duration],
-    /// Reads for each of them, at the most.
+    /// Reads for each point, at the most.
     pub reads: u64,
     /// How long, at the most.
     pub duration: Duration,
@@ -52,6 +50,11 @@ pub struct Point {
 }
 
 impl Point {
+    /// Nothing was measured yet.
+    pub fn at(t: Duration) -> Self {
+        Self { t, ..Self::default() }
+    }
+
     /// The wait, in milliseconds.
     pub fn t_ms(&self) -> f64 {
         self.t.as_secs_f64() * 1e3
@@ -92,11 +95,17 @@ impl Point {
     }
 }
 
+/// How far a point has come.
+struct Progress {
+    t: Duration,
+    reads: AtomicU64,
+    stale: AtomicU64,
+}
+
 /// What the clients share.
 struct Shared<'a> {
     run: &'a Run<'a>,
-    /// Reads of each point so far.
-    done: Vec<AtomicU64>,
+    progress: Vec<Progress>,
     failed: AtomicU64,
     over: AtomicBool,
     from: Instant,
@@ -107,16 +116,16 @@ struct Shared<'a> {
 
 impl Run<'_> {
     /// Measures all points at the same time, in turns by chance, so that what changes meanwhile changes for all of them.
-    pub fn measure(&self, json: bool) -> Result<Vec<Point>, String> {
+    pub fn measure(&self, points: &mut [Point], what: &str, json: bool) -> Result<(), String> {
         let seconds = (WARMUP + self.duration).as_secs();
         let shared = Shared {
             run: self,
-            done: self.at.iter().map(|_| AtomicU64::new(0)).collect(),
+            progress: points.iter().map(Progress::of).collect(),
             failed: AtomicU64::new(0),
             over: AtomicBool::new(false),
             from: Instant::now() + WARMUP,
             name: rand::random(),
-            bar: progress::bar(seconds, "s", json),
+            bar: progress::bar(seconds, &format!("s {what}"), json),
         };
         let clients: Vec<_> = std::thread::scope(|scope| {
             let started: Vec<_> = (0..self.clients)
@@ -128,7 +137,6 @@ impl Run<'_> {
             started.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
         });
         shared.bar.finish_and_clear();
-        let mut points: Vec<Point> = self.at.iter().map(|t| Point { t: *t, ..Point::default() }).collect();
         for client in clients {
             let measured = client.map_err(|_| "a client panicked".to_owned())??;
             points.iter_mut().zip(measured).for_each(|(point, measured)| point.add(measured));
@@ -141,7 +149,7 @@ impl Run<'_> {
         if let Some(point) = points.iter().find(|point| point.rounds_ms.is_empty()) {
             return Err(format!("too few reads at t = {} ms: give it more --duration", point.t_ms()));
         }
-        Ok(points)
+        Ok(())
     }
 }
 
@@ -162,7 +170,7 @@ async fn trials(shared: &Shared<'_>, client: u16) -> std::io::Result<Vec<Point>>
         connections.push(RawConnection::open(endpoint, CONNECT_TIMEOUT).await?);
     }
     let mut random = StdRng::from_rng(&mut rand::rng());
-    let mut points = vec![Point::default(); run.at.len()];
+    let mut points = vec![Point::default(); shared.progress.len()];
     for number in 0.. {
         let now = Instant::now();
         let counts = now >= shared.from;
@@ -173,9 +181,9 @@ async fn trials(shared: &Shared<'_>, client: u16) -> std::io::Result<Vec<Point>>
         }
         let (writer, reader) =
             (random.random_range(0..connections.len()), random.random_range(0..connections.len()));
-        let wait = run.at.get(at).copied().unwrap_or_default();
+        let Some(progress) = shared.progress.get(at) else { break };
         let key = format!("/v1/kv/{BUCKET}/{:08x}-{client}-{}", shared.name, number % KEYS);
-        let seen = trial(&mut connections, (writer, reader), &key, number, wait).await;
+        let seen = trial(&mut connections, (writer, reader), &key, number, progress.t).await;
         if seen.is_err() {
             // One of the two is spent. A node that takes no new one ends the run.
             for at in [writer, reader] {
@@ -188,8 +196,9 @@ async fn trials(shared: &Shared<'_>, client: u16) -> std::io::Result<Vec<Point>>
             None => drop(shared.failed.fetch_add(1, Ordering::Relaxed)),
             Some(_) if !counts => {}
             Some(Seen { stale, round }) => {
-                if let (Some(point), Some(done)) = (points.get_mut(at), shared.done.get(at)) {
-                    done.fetch_add(1, Ordering::Relaxed);
+                progress.reads.fetch_add(1, Ordering::Relaxed);
+                progress.stale.fetch_add(u64::from(stale), Ordering::Relaxed);
+                if let Some(point) = points.get_mut(at) {
                     point.reads += 1;
                     point.stale += u64::from(stale);
                     if writer != reader {
@@ -205,15 +214,28 @@ async fn trials(shared: &Shared<'_>, client: u16) -> std::io::Result<Vec<Point>>
     Ok(points)
 }
 
-/// A point that still wants reads, each as likely as gives all of them the same time; none if all have enough.
+impl Progress {
+    fn of(point: &Point) -> Self {
+        Self { t: point.t, reads: point.reads.into(), stale: point.stale.into() }
+    }
+
+    /// How likely this point is next, beside the others: so that of the errors of all, squared, the sum is least for the
+    /// time that it takes (Neyman, "On the Two Different Aspects of the Representative Method", 1934).
+    fn weight(&self, enough: u64) -> f64 {
+        let (reads, stale) = (self.reads.load(Ordering::Relaxed), self.stale.load(Ordering::Relaxed));
+        if reads >= enough {
+            return 0.0;
+        }
+        let p = (stale as f64 + 1.0) / (reads as f64 + 2.0);
+        (p * (1.0 - p) / (self.t + TRIAL).as_secs_f64()).sqrt()
+    }
+}
+
+/// A point that still wants reads; none if all have enough.
 fn choose(shared: &Shared<'_>, random: &mut StdRng) -> Option<usize> {
-    let wanted = shared.run.at.iter().zip(&shared.done).map(|(t, done)| {
-        let wants = done.load(Ordering::Relaxed) < shared.run.reads;
-        if wants { 1.0 / (*t + TRIAL).as_secs_f64() } else { 0.0 }
-    });
-    let total: f64 = wanted.clone().sum();
-    let mut pick = random.random_range(0.0..1.0) * total;
-    wanted.enumerate().filter(|(_, weight)| *weight > 0.0).find_map(|(at, weight)| {
+    let wanted: Vec<f64> = shared.progress.iter().map(|progress| progress.weight(shared.run.reads)).collect();
+    let mut pick = random.random_range(0.0..1.0) * wanted.iter().sum::<f64>();
+    wanted.into_iter().enumerate().filter(|(_, weight)| *weight > 0.0).find_map(|(at, weight)| {
         pick -= weight;
         (pick < 0.0).then_some(at)
     })
