@@ -14,6 +14,7 @@ mod http;
 mod otel;
 mod pbs;
 mod purity;
+mod replica;
 mod ring;
 mod sim;
 mod slo;

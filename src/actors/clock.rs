@@ -10,13 +10,14 @@ use crate::protocol::time::{
 };
 use crate::storage::StoreError;
 
-/// The monotonic clock, from the first call in this process.
+/// The monotonic clock. It goes on from where the wall clock stood at the first call in this process, so that how far it
+/// is from those of other nodes tells how far their wall clocks are apart.
 #[must_use]
 pub fn moment() -> Moment {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = START.get_or_init(Instant::now);
-    // One second in, so that "earlier than now" is always a moment.
-    Moment(1_000_000 + u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    static START: OnceLock<(Instant, u64)> = OnceLock::new();
+    // One second in at the least, so that "earlier than now" is always a moment.
+    let (start, from) = START.get_or_init(|| (Instant::now(), wall().0.max(1_000_000)));
+    Moment(from + u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX / 2))
 }
 
 /// The wall clock.
@@ -24,6 +25,12 @@ pub fn moment() -> Moment {
 pub fn wall() -> WallMicros {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallMicros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The wall clock, in nanoseconds since 1970.
+#[must_use]
+pub fn now_ns() -> u64 {
+    wall().0.saturating_mul(1_000)
 }
 
 /// The wall clock as it was when this was made, and from then on by the monotonic clock: it neither jumps nor goes back.

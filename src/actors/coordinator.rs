@@ -16,25 +16,30 @@ use crate::actors::messages::{
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
-use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
+use crate::actors::sli_recorder::ObservationBuffer;
+use crate::actors::traces::{Traces, error_of};
 use crate::protocol::coordinator as core;
 use crate::protocol::coordinator::{
     AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings,
 };
-use crate::protocol::ids::NodeId;
-use crate::protocol::message::{CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, RingStamp};
+use crate::protocol::ids::{NodeId, OperationId};
+use crate::protocol::message::{
+    CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, RingStamp, Via,
+};
 use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
-use crate::protocol::sli::Observation;
+use crate::protocol::sli::{Observation, UnconvergedObserved};
 use crate::protocol::staleness::{Sampling, Verdict};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
+use crate::telemetry::Tracing;
 use crate::transport::{Lane, Outgoing};
 
 /// How often deadlines are looked at where no message makes the actor look anyway.
 const TICK: Duration = Duration::from_millis(5);
-/// How often the recorder is told what legs took.
-const TELL_LEGS: Duration = Duration::from_millis(250);
+
+/// How often the recorder is told how the writes stand that some home lacks, in microseconds.
+const TELL_EVERY_US: u64 = 200_000;
 
 /// What a coordinator is made of.
 pub struct CoordinatorParts {
@@ -56,22 +61,30 @@ pub struct CoordinatorParts {
     pub follow_us: u64,
     /// Which reads get a verdict.
     pub probe: Sampling,
-    /// Who is told what was observed.
-    pub observations: Arc<ObservationSink>,
+    /// Where traces go.
+    pub tracing: Tracing,
+    /// The objective on the staleness age, in microseconds.
+    pub age_objective_us: u64,
+    /// Who is told what is observed.
+    pub observations: ObservationBuffer,
+    /// Which shard this is.
+    pub shard: u16,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
 
-/// The way back to a client, and the permit that its operation holds until it is answered.
-type Way = (Client, Option<Permit>);
+/// The way back to a client, the permit that its operation holds until it is answered, and the operation.
+type Way = (Client, Option<Permit>, OperationId);
 type Effects = Vec<CoordinatorEffect<Way>>;
 
 /// Carries out the operations of one shard.
 pub struct Coordinator {
     parts: CoordinatorParts,
     core: core::Coordinator<Way>,
+    traces: Traces,
+    /// When it was last told how the writes stand that some home lacks.
+    told: Moment,
     effects: Effects,
-    buffer: ObservationBuffer,
 }
 
 impl Coordinator {
@@ -81,8 +94,8 @@ impl Coordinator {
         let settings =
             CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R, probe: parts.probe };
         let core = core::Coordinator::new(settings);
-        let buffer = ObservationBuffer::new(parts.observations.clone());
-        Self { parts, core, effects: Vec::new(), buffer }
+        let traces = Traces::new(parts.tracing.spans().clone(), parts.age_objective_us);
+        Self { parts, core, traces, told: Moment(0), effects: Vec::new() }
     }
 
     /// Lets the core take a step, and carries out what comes of it.
@@ -110,6 +123,7 @@ impl Coordinator {
     fn carry_out(&mut self, effect: CoordinatorEffect<Way>) {
         match effect {
             CoordinatorEffect::Coordinate { coordinate, tag } => {
+                self.traces.asked(tag, &self.parts.me, false);
                 let command = ReplicaCommand::Coordinate { coordinate, tag };
                 if self.tell_replica(command).is_err() {
                     let reply = Box::new(CoordinateReply::Refused(Refusal::Overloaded));
@@ -117,6 +131,7 @@ impl Coordinator {
                 }
             }
             CoordinatorEffect::AskOwn { target, request, deadline, tag } => {
+                self.traces.asked(tag, &self.parts.me, repairs(&request));
                 let to = ReplyTo::Coordinator { tag };
                 let ask = ReplicaAsk { target, request, deadline, asker: None, to };
                 if self.tell_replica(ReplicaCommand::Ask(Box::new(ask))).is_err() {
@@ -135,17 +150,28 @@ impl Coordinator {
                 // Counted; whoever needs them asks again.
                 let _ = hand_over(&self.parts.fetch_settings, fetch, &self.parts.counters.mailbox_refused);
             }
-            CoordinatorEffect::AnswerRead { client: (Client::Read(reply), _), result } => {
+            CoordinatorEffect::AnswerRead { client: (Client::Read(reply), _, id), result } => {
+                self.traces.read(id, &result);
                 // A client that went away is no error.
                 let _ = reply.send(result);
             }
-            CoordinatorEffect::AnswerWrite { client: (client, _), result } => {
+            CoordinatorEffect::AnswerWrite { client: (client, _, id), result } => {
+                self.traces.write(id, &result);
                 self.tell_writer(client, *result);
             }
             // A reader's way back is that of a reader.
             CoordinatorEffect::AnswerRead { .. } => {}
-            CoordinatorEffect::Judged(read) => self.verdict(read.judgement.verdict).add(),
-            CoordinatorEffect::Converged(_) | CoordinatorEffect::Observed(_) => {}
+            CoordinatorEffect::Judged(read) => {
+                self.traces.judged(&read);
+                self.verdict(read.judgement.verdict).add();
+                self.parts.observations.push(Observation::Verdict(read.observed()));
+            }
+            CoordinatorEffect::Converged(write) => {
+                self.traces.converged(&write);
+                self.parts.observations.push(Observation::Converged(write.observed()));
+            }
+            CoordinatorEffect::Observed(observation) => self.parts.observations.push(observation),
+            CoordinatorEffect::Over { id, followed } => self.traces.over(id, followed),
             CoordinatorEffect::Count(count, times) => self.counter(count).add_many(times),
         }
     }
@@ -159,10 +185,12 @@ impl Coordinator {
         self.step(|core, around, effects| core.answered(around, me, tag, answer, effects));
     }
 
-    fn send(&self, to: &NodeId, request: PeerRequest, deadline: Moment, tag: u64) {
+    fn send(&mut self, to: &NodeId, request: PeerRequest, deadline: Moment, tag: u64) {
+        let repair = matches!(&request, PeerRequest::Replica(_, request) if repairs(request));
+        let trace = self.traces.asked(tag, to, repair).map(|trace| trace.to_string());
         let clock = self.parts.clock.borrow().read();
         let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-        self.parts.lane.send(to, Outgoing { request, deadline, clock, ring, trace: None, tag });
+        self.parts.lane.send(to, Outgoing { request, deadline, clock, ring, trace, tag });
     }
 
     fn tell_writer(&self, client: Client, result: Result<WriteReply, OperationError>) {
@@ -205,18 +233,35 @@ impl Coordinator {
     }
 }
 
+impl Coordinator {
+    /// Tells the recorder what was observed, and now and then how the followed writes stand.
+    fn tell(&mut self) {
+        let now = moment();
+        if now.micros_since(self.told) >= TELL_EVERY_US {
+            self.told = now;
+            let unconverged = UnconvergedObserved { shard: self.parts.shard, ..self.core.unconverged(now) };
+            self.parts.observations.push(Observation::Unconverged(unconverged));
+            self.parts.observations.push(Observation::Clocks(self.core.clock_offsets()));
+            if let Some(legs) = self.core.take_legs() {
+                self.parts.observations.push(Observation::Legs(legs));
+            }
+        }
+        self.parts.observations.flush();
+    }
+}
+
+/// Whether a home is brought up to date that a read found behind.
+fn repairs(request: &ReplicaRequest) -> bool {
+    matches!(request, ReplicaRequest::Apply(_, Via::ReadRepair))
+}
+
 impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, |coordinator, _| {
             coordinator.step(core::Coordinator::tick);
-        });
-        ctx.run_interval(TELL_LEGS, |coordinator, _| {
-            if let Some(legs) = coordinator.core.take_legs() {
-                coordinator.buffer.push(Observation::Legs(legs));
-                coordinator.buffer.flush();
-            }
+            coordinator.tell();
         });
     }
 }
@@ -225,8 +270,16 @@ impl Handler<ClientOperation> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, operation: ClientOperation, _: &mut Self::Context) {
-        let ClientOperation { ask, client, deadline, permit } = operation;
-        self.step(|core, around, effects| core.begin(around, ask, (client, permit), deadline, effects));
+        let ClientOperation { ask, client, deadline, permit, trace } = operation;
+        let id = self.core.next_id();
+        if let Some(trace) = trace {
+            self.traces.begin(id, trace, ask.bucket().clone());
+        }
+        self.step(|core, around, effects| core.begin(around, ask, (client, permit, id), deadline, effects));
+        if self.core.next_id() == id {
+            // It was refused before it began.
+            self.traces.over(id, false);
+        }
     }
 }
 
@@ -245,6 +298,11 @@ impl Handler<Answer> for Coordinator {
         let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
         if skewed {
             self.parts.counters.clock_skew_refused.add();
+        }
+        // What was stamped is not durable yet; the acknowledgement follows.
+        let stamped = matches!(&answer, AnswerBody::Coordinated(reply) if matches!(**reply, CoordinateReply::Stamped { .. }));
+        if !stamped {
+            self.traces.answered(tag, &from, error_of(&answer));
         }
         self.step(|core, around, effects| {
             core.answered(around, from, tag, answer, effects);

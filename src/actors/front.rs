@@ -25,6 +25,7 @@ use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
+use crate::telemetry::{Metrics, RequestTrace};
 use crate::transport::TransportCounters;
 
 /// Set once the node takes no new work.
@@ -74,6 +75,8 @@ pub struct FrontParts {
     pub counters: Arc<NodeCounters>,
     /// What the transport counts.
     pub transport: Arc<TransportCounters>,
+    /// All instruments.
+    pub metrics: Metrics,
 }
 
 /// The front of a node.
@@ -104,7 +107,12 @@ impl Front {
 }
 
 impl Backend for Front {
-    fn read(&self, read: Read, timeout_us: u64) -> Later<Result<ReadReply, OperationError>> {
+    fn read(
+        &self,
+        read: Read,
+        timeout_us: u64,
+        trace: Option<RequestTrace>,
+    ) -> Later<Result<ReadReply, OperationError>> {
         let permit = match self.admit() {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
@@ -113,14 +121,19 @@ impl Backend for Front {
         let (reply, answer) = oneshot::channel();
         let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
         let operation =
-            ClientOperation { ask: Ask::Read(read), client: Client::Read(reply), deadline, permit };
+            ClientOperation { ask: Ask::Read(read), client: Client::Read(reply), deadline, permit, trace };
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
         Box::pin(async move { answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining))) })
     }
 
-    fn write(&self, write: Write, timeout_us: u64) -> Later<Result<WriteReply, OperationError>> {
+    fn write(
+        &self,
+        write: Write,
+        timeout_us: u64,
+        trace: Option<RequestTrace>,
+    ) -> Later<Result<WriteReply, OperationError>> {
         let permit = match self.admit() {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
@@ -140,6 +153,7 @@ impl Backend for Front {
             client: Client::Write(reply),
             deadline,
             permit,
+            trace,
         };
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
@@ -245,6 +259,10 @@ impl Backend for Front {
 
     fn node(&self) -> NodeId {
         self.parts.me.clone()
+    }
+
+    fn metrics(&self) -> String {
+        self.parts.metrics.prometheus()
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -11,6 +11,7 @@ use crate::protocol::message::{Coordinate, ReplicaReply};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::time::{Hlc, Moment};
+use crate::telemetry::RequestTrace;
 use crate::transport::Responder;
 
 /// A client's operation, for the coordinator of its key's shard.
@@ -25,6 +26,8 @@ pub struct ClientOperation {
     pub deadline: Moment,
     /// Returned when the client is answered.
     pub permit: Option<Permit>,
+    /// The trace that it belongs to, if it is traced.
+    pub trace: Option<RequestTrace>,
 }
 
 /// The way back to who asked.

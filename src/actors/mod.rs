@@ -34,3 +34,5 @@ pub mod service;
 pub mod shard;
 pub mod shell;
 pub mod sli_recorder;
+pub mod traced_responder;
+pub mod traces;

@@ -30,18 +30,22 @@ use crate::actors::shell::{
 use crate::actors::sli_recorder::{
     self, AskCluster, BATCHES, KeepWindows, ObservationSink, Peers, RecorderParts, SliRecorder, SloView,
 };
+use crate::actors::sli_recorder::{Shown, Tap};
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunId, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
+use crate::protocol::sli::Observation;
+use crate::protocol::slo::SloDocument;
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{
     Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, SloSnapshot, Store,
     StoreError,
 };
+use crate::telemetry::{Instruments, Metrics, Source, Sources, Tracing};
 use crate::transport::{
     Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
     Secret, TransportCounters,
@@ -77,6 +81,16 @@ pub enum StartError {
     Machine(#[from] std::io::Error),
 }
 
+/// What is told of a node to the outside.
+pub struct Observability {
+    /// Where traces go.
+    pub tracing: Tracing,
+    /// What the instruments are read by.
+    pub metrics: Metrics,
+    /// What was measured and told to nobody.
+    pub dropped: Source,
+}
+
 /// What the configuration does not tell a run: how it ends beside signals, and what tests ask of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
@@ -87,11 +101,16 @@ pub struct RunOptions {
 }
 
 /// Runs a node until SIGTERM, SIGINT or what the options say, and stops it cleanly.
-pub fn run(config: Config, secret: Secret, options: RunOptions) -> Result<(), StartError> {
+pub fn run(
+    config: Config,
+    secret: Secret,
+    options: RunOptions,
+    observability: Observability,
+) -> Result<(), StartError> {
     end_the_process_on_panic();
     actix::System::new().block_on(async move {
         let mut stop = Stop::new(options)?;
-        let node = Node::start(&config, secret, options)?;
+        let node = Node::start(&config, (secret, options, observability))?;
         stop.asked().await;
         node.stop(config.node.drain_timeout).await;
         Ok(())
@@ -203,7 +222,10 @@ impl Common {
 }
 
 impl Node {
-    fn start(config: &Config, secret: Secret, options: RunOptions) -> Result<Self, StartError> {
+    fn start(
+        config: &Config,
+        (secret, options, observability): (Secret, RunOptions, Observability),
+    ) -> Result<Self, StartError> {
         if config.defaults.sloppy {
             tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
         }
@@ -222,12 +244,19 @@ impl Node {
             node = %config.node.id, %directory, run = begun.run.number.0, clean = begun.clean,
             holding = ?begun.holding, "starting in {}", config.node.data.display()
         );
-        Self::assemble(config, (secret, options), ring, peer_listener, (handle, directory, begun), store)
+        Self::assemble(
+            config,
+            (secret, options, observability),
+            ring,
+            peer_listener,
+            (handle, directory, begun),
+            store,
+        )
     }
 
     fn assemble(
         config: &Config,
-        (secret, options): (Secret, RunOptions),
+        (secret, options, observability): (Secret, RunOptions, Observability),
         ring: Ring,
         peer_listener: TcpListener,
         (handle, directory, begun): (DataDirectory, DirectoryId, Begun),
@@ -316,6 +345,7 @@ impl Node {
                 recorder.address().recipient(),
                 common.counters.clone(),
             )),
+            tracing: observability.tracing.clone(),
             run,
             gate: gate.clone(),
         };
@@ -334,6 +364,7 @@ impl Node {
             gate: gate.clone(),
             peer_settings: settings_actor.address().recipient(),
             slo: recorder.address().recipient(),
+            tracing: observability.tracing.clone(),
             store: common.store.clone(),
             completeness: common.completeness.clone(),
             counters: common.counters.clone(),
@@ -355,7 +386,9 @@ impl Node {
             (subscribers, gate.clone()),
         );
 
-        let (recorder, slo) = run_recorder(config, &common, clean, recorder);
+        let Observability { tracing, metrics, dropped } = observability;
+        let shown = instruments(&common, &gate, &metrics, dropped);
+        let (recorder, slo) = run_recorder(config, &common, clean, recorder, shown);
         let ask_cluster: Recipient<AskCluster> = recorder.clone().recipient();
         let front = Front::new(FrontParts {
             me: common.me.clone(),
@@ -372,8 +405,9 @@ impl Node {
             draining: draining.clone(),
             counters: common.counters.clone(),
             transport: common.transport.clone(),
+            metrics,
         });
-        let http = serve_http(config, front, &secret, placement)?;
+        let http = serve_http(config, front, &tracing, &secret, placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
         Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor, recorder })
     }
@@ -419,6 +453,7 @@ struct ShardNeighbours {
     backfill: Recipient<Backfilled>,
     damaged_pull: Recipient<Damaged>,
     observations: Arc<ObservationSink>,
+    tracing: Tracing,
     run: RunId,
     gate: Arc<SharedGate>,
 }
@@ -452,6 +487,9 @@ fn start_shards(
             run: around.run,
             probe: Sampling::of(config.staleness.probe),
             observations: around.observations.clone(),
+            tracing: around.tracing.clone(),
+            age_objective_us: micros(config.slo.age_p95),
+            shard,
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };
@@ -554,11 +592,65 @@ fn run_control(
 }
 
 /// Runs the recorder on this thread, going on from what the last run left.
+/// The instruments, which are fed with what the recorder is told, and with what it says of the objectives.
+fn instruments(common: &Common, gate: &Arc<SharedGate>, metrics: &Metrics, dropped: Source) -> (Tap, Shown) {
+    let ring = common.ring.current();
+    let zones = ring.members().iter().map(|member| (member.id.clone(), member.zone.clone())).collect();
+    let sources = sources(common.counters.clone(), common.transport.clone(), dropped);
+    let mut instruments = Instruments::new(&metrics.meter(), &zones, sources);
+    let standing = instruments.standing().clone();
+    let (ring, gate) = (common.ring.clone(), gate.clone());
+    let shown = move |document: &SloDocument| {
+        let members = ring.current();
+        let up = members.members().iter().filter(|member| gate.is_up(&member.id)).count() as u64;
+        standing.set_ring_members(vec![("up", up), ("down", members.members().len() as u64 - up)]);
+        standing.show_slo(document);
+    };
+    (Box::new(move |observation: &Observation| instruments.take(observation)), Box::new(shown))
+}
+
+/// What is counted elsewhere and told with the instruments.
+fn sources(counters: Arc<NodeCounters>, transport: Arc<TransportCounters>, dropped: Source) -> Sources {
+    let (overload, repairs) = (counters.clone(), counters.clone());
+    Sources {
+        overload_refused: Box::new(move || {
+            vec![
+                ("admission", overload.admission_refused.get()),
+                ("mailbox", overload.mailbox_refused.get()),
+                ("operations_table", overload.operations_refused.get()),
+                ("settings_waits", overload.settings_waits_refused.get()),
+                ("disk_full", overload.disk_full_refused.get()),
+            ]
+        }),
+        peer_dropped: Box::new(move || {
+            vec![
+                ("requests_over_bound", transport.requests_over_bound.get()),
+                ("requests_not_sent", transport.requests_not_sent.get()),
+                ("outbox_over_bound", transport.outbox_over_bound.get()),
+                ("corrupt_frames", transport.corrupt_frames.get()),
+                ("responders_dropped", transport.responders_dropped.get()),
+            ]
+        }),
+        telemetry_dropped: Box::new(move || {
+            let mut all = dropped();
+            all.push(("observations", counters.observations_dropped.get()));
+            all
+        }),
+        read_repairs: Box::new(move || {
+            vec![
+                ("blocking", repairs.read_repairs_blocking.get()),
+                ("async", repairs.read_repairs_async.get()),
+            ]
+        }),
+    }
+}
+
 fn run_recorder(
     config: &Config,
     common: &Common,
     clean: bool,
     context: Context<SliRecorder>,
+    (tap, shown): (Tap, Shown),
 ) -> (Addr<SliRecorder>, Arc<SloView>) {
     let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(&config.node.data));
     let mut slo = sli_recorder::resume(config.slo.plan(), wall, &snapshot, clean);
@@ -577,7 +669,8 @@ fn run_recorder(
         snapshot,
         peers,
         time_scale: config.slo.time_scale,
-        tap: None,
+        tap: Some(tap),
+        shown: Some(shown),
         counters: common.counters.clone(),
     }));
     (recorder, view)
@@ -610,6 +703,7 @@ const BODIES_MAX: usize = 256 << 20;
 fn serve_http(
     config: &Config,
     front: Front,
+    tracing: &Tracing,
     secret: &Secret,
     placement: Placement,
 ) -> Result<actix_web::dev::ServerHandle, StartError> {
@@ -631,7 +725,7 @@ fn serve_http(
     let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
     let address = config.http.listen;
     let Listening { server, .. } =
-        crate::http::serve(Edge::new(Arc::new(front), tokens, limits), &options)
+        crate::http::serve(Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone()), &options)
             .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
     let handle = server.handle();
     drop(actix_rt::spawn(async move {

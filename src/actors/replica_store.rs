@@ -16,12 +16,14 @@ use crate::actors::identity::Dots;
 use crate::actors::messages::{Answer, Backfilled, Damaged, FetchSettings, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
+use crate::actors::sli_recorder::ObservationBuffer;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, PartitionId};
 use crate::protocol::membership::RunId;
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
 use crate::protocol::replica::{Held, Replica, ReplicaCount, ReplicaEffect, ReplicaHost};
+use crate::protocol::sli::{MergeObserved, Observation};
 use crate::protocol::time::{ClockTooFarAhead, Hlc};
 use crate::protocol::view::View;
 use crate::storage::{DurableSink, GroupCommit, SinkId};
@@ -67,6 +69,8 @@ pub struct ReplicaParts {
     pub keep_write_ids_us: u64,
     /// This run, which names the clock of its moments.
     pub run: RunId,
+    /// Who is told what is observed.
+    pub observations: Rc<RefCell<ObservationBuffer>>,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -215,7 +219,10 @@ impl ReplicaStore {
                 }
                 let _ = hand_over(&self.parts.damaged_pull, heal, refused);
             }
-            ReplicaEffect::Merged { .. } => {}
+            ReplicaEffect::Merged { bucket, conflict, resolution } => {
+                let merge = MergeObserved { bucket, conflict, resolution };
+                self.parts.observations.borrow_mut().push(Observation::Merged(merge));
+            }
             ReplicaEffect::Count(count) => self.counter(count).add(),
         }
     }
@@ -272,7 +279,10 @@ impl Actor for ReplicaStore {
         let to = ctx.address().recipient();
         let sink = ShardSink { to, kept: Mutex::new(Vec::new()), counters: self.parts.counters.clone() };
         self.sink = Some(self.parts.commit.register(Arc::new(sink)));
-        ctx.run_interval(Duration::from_millis(20), |store, _| store.unpark());
+        ctx.run_interval(Duration::from_millis(20), |store, _| {
+            store.unpark();
+            store.parts.observations.borrow_mut().flush();
+        });
     }
 }
 

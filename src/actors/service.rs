@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::actors::admission::Admission;
 use crate::actors::bucket_settings::{PeerSettings, SettingsTable};
-use crate::actors::clock::wall;
+use crate::actors::clock::{now_ns, wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
@@ -16,6 +16,7 @@ use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::PeerAsksSlo;
+use crate::actors::traced_responder::traced_responder;
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor};
@@ -23,6 +24,7 @@ use crate::protocol::replica::{ReplicaAsk, ScanHost, ScannedRecord, scan_page};
 use crate::protocol::time::Hlc;
 use crate::protocol::view::View;
 use crate::storage::{Store, objects};
+use crate::telemetry::{Call, TraceContext, Tracing};
 use crate::transport::{Incoming, PeerService, Responder};
 
 /// How many scans run at once: each holds a thread and a page.
@@ -52,6 +54,8 @@ pub struct ServiceParts {
     pub store: Arc<dyn Store>,
     /// Which partitions this node may speak for.
     pub completeness: Arc<CompletenessTable>,
+    /// Where traces go.
+    pub tracing: Tracing,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -123,8 +127,10 @@ impl ScanHost for Scanner<'_> {
 
 impl PeerService for NodeService {
     fn serve(&self, incoming: Incoming, responder: Box<dyn Responder>) {
-        let Incoming { from, request, deadline, clock, .. } = incoming;
+        let Incoming { from, request, deadline, clock, trace, .. } = incoming;
         let parts = &self.parts;
+        let trace = trace.as_deref().and_then(TraceContext::parse);
+        let responder = traced_responder(&parts.tracing, trace, &request, responder);
         match request {
             PeerRequest::Replica(target, request) => {
                 let shard = parts.shards.of(&parts.ring.current(), &target.bucket, &target.key);
@@ -145,7 +151,8 @@ impl PeerService for NodeService {
                 let shard = parts.shards.of(&parts.ring.current(), &write.bucket, &write.key);
                 let ask = Ask::Forwarded { write, write_id, version, from };
                 let (client, permit) = (Client::Peer(responder), Some(permit));
-                let operation = ClientOperation { ask, client, deadline, permit };
+                let trace = parts.tracing.begin(trace, Call::Forwarded, now_ns());
+                let operation = ClientOperation { ask, client, deadline, permit, trace };
                 let _ = hand_over(&shard.coordinator, operation, &parts.counters.mailbox_refused);
             }
             PeerRequest::RecallDirectories => {

@@ -17,12 +17,13 @@ use crate::actors::placement::Shard;
 use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
-use crate::actors::sli_recorder::ObservationSink;
+use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{GroupCommit, Store};
+use crate::telemetry::Tracing;
 use crate::transport::{Lane, LaneConfig};
 
 /// What a shard is made of; all of it can be sent to the shard's thread.
@@ -64,6 +65,12 @@ pub struct ShardParts {
     /// Who is told what was observed; each actor of the shard has an
     /// [`ObservationBuffer`](crate::actors::sli_recorder::ObservationBuffer) over it.
     pub observations: Arc<ObservationSink>,
+    /// Where traces go.
+    pub tracing: Tracing,
+    /// The objective on the staleness age, in microseconds.
+    pub age_objective_us: u64,
+    /// Which shard this is.
+    pub shard: u16,
     /// The shard's connections.
     pub lane: LaneConfig,
     /// What is counted.
@@ -94,6 +101,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         fetch_settings: parts.fetch_settings.clone(),
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
         run: parts.run,
+        observations: Rc::new(RefCell::new(ObservationBuffer::new(parts.observations.clone()))),
         counters: parts.counters.clone(),
     });
     let replica = shell::context().run(replica);
@@ -114,7 +122,10 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         lane: Rc::new(Lane::start(parts.lane, Rc::new(sink))),
         follow_us: parts.timeout_us,
         probe: parts.probe,
-        observations: parts.observations,
+        tracing: parts.tracing,
+        age_objective_us: parts.age_objective_us,
+        observations: ObservationBuffer::new(parts.observations),
+        shard: parts.shard,
         counters: parts.counters,
     }));
     Shard { coordinator: coordinator.recipient(), replica: replica.recipient(), damaged: heals }

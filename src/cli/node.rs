@@ -8,10 +8,11 @@ use clap::Args;
 use super::exit::Exit;
 use super::logging;
 use super::remote::{complain, print, print_json};
-use crate::actors::node::{RunOptions, StartError};
+use crate::actors::node::{Observability, RunOptions, StartError};
 use crate::config::units::parse_duration;
 use crate::config::{Config, Sources, cluster_secret};
 use crate::storage::new_directory_id;
+use crate::telemetry::{Identity, Telemetry, Tracing};
 use crate::transport::Secret;
 
 const EXAMPLES: &str = "\
@@ -88,6 +89,18 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     }
 }
 
+/// How long the collector has to take what was told last.
+const FLUSH_WITHIN: Duration = Duration::from_secs(5);
+
+fn identity(config: &Config) -> Identity {
+    Identity {
+        node: config.node.id.clone(),
+        zone: config.node.zone.clone(),
+        cluster: config.cluster.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
 fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
     let refuse = |error: &dyn std::error::Error| {
         complain(&error.to_string());
@@ -108,7 +121,24 @@ fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
         );
     }
     let secret = Secret::new(secret.as_bytes());
-    crate::actors::node::run(config, secret, options).map_err(|error| {
+    let telemetry =
+        Telemetry::start(&config.telemetry, &identity(&config)).map_err(|error| refuse(&error))?;
+    let observability = Observability {
+        tracing: Tracing::new(telemetry.spans(), config.telemetry.sample),
+        metrics: telemetry.metrics(),
+        dropped: telemetry.dropped(),
+    };
+    let ended = crate::actors::node::run(config, secret, options, observability);
+    // The node is gone: what it told last is sent.
+    let report = telemetry.shutdown(FLUSH_WITHIN);
+    if report.spans_lost > 0 || !report.metrics_delivered {
+        let (lost, all) = (report.spans_lost, report.spans_lost + report.spans_delivered);
+        tracing::warn!(
+            "telemetry: {lost} of {all} spans were lost at the end; metrics delivered: {}",
+            report.metrics_delivered
+        );
+    }
+    ended.map_err(|error| {
         tracing::error!("{error}");
         match error {
             StartError::Ring(_) | StartError::Weight(_) => Exit::Usage,

@@ -44,7 +44,7 @@ use crate::protocol::bucket::BucketSettings;
 use crate::protocol::quorum::Quorum;
 
 /// Keys, and sections, that are accepted and checked but have no effect yet.
-const WITHOUT_EFFECT: [&str; 15] = [
+const WITHOUT_EFFECT: [&str; 14] = [
     "cluster.seeds",
     "hints.",
     "repair.",
@@ -59,7 +59,6 @@ const WITHOUT_EFFECT: [&str; 15] = [
     "slo.ticket.unknown_reads",
     "slo.ticket.telemetry_missing_for",
     "staleness.canary",
-    "telemetry.",
 ];
 
 /// What a node goes by. Valid: whoever holds one need not check it again.

@@ -9,17 +9,28 @@ use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
+use crate::telemetry::RequestTrace;
 
 /// An answer that comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A node, as its REST edge sees it.
 pub trait Backend: Send + Sync + 'static {
-    /// Reads, within `timeout_us` microseconds.
-    fn read(&self, read: Read, timeout_us: u64) -> Later<Result<ReadReply, OperationError>>;
+    /// Reads, within `timeout_us` microseconds, as part of a trace if there is one.
+    fn read(
+        &self,
+        read: Read,
+        timeout_us: u64,
+        trace: Option<RequestTrace>,
+    ) -> Later<Result<ReadReply, OperationError>>;
 
-    /// Writes, within `timeout_us` microseconds.
-    fn write(&self, write: Write, timeout_us: u64) -> Later<Result<WriteReply, OperationError>>;
+    /// Writes, within `timeout_us` microseconds, as part of a trace if there is one.
+    fn write(
+        &self,
+        write: Write,
+        timeout_us: u64,
+        trace: Option<RequestTrace>,
+    ) -> Later<Result<WriteReply, OperationError>>;
 
     /// The settings of a bucket; those of one never set are the defaults.
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion);
@@ -54,6 +65,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// This node's name.
     fn node(&self) -> NodeId;
+
+    /// All instruments, in Prometheus' text format.
+    fn metrics(&self) -> String;
 
     /// The counters of what was refused or dropped, by name, for `healthz`.
     fn counters(&self) -> Vec<(&'static str, u64)>;

@@ -3,6 +3,7 @@
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::Problem;
+use crate::telemetry::RequestTrace;
 
 /// The causal context of a key, as an opaque token: in with a write, out with every reply.
 pub const NEAP_CONTEXT: HeaderName = HeaderName::from_static("neap-context");
@@ -55,6 +56,14 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
             &value.as_bytes().escape_ascii().to_string(),
             "visible ASCII characters",
         )),
+    }
+}
+
+/// Puts the span of a request into its reply.
+pub fn set_traceparent(to: &mut HeaderMap, trace: Option<&RequestTrace>) {
+    let Some(trace) = trace else { return };
+    if let Ok(value) = HeaderValue::try_from(trace.context.to_string()) {
+        to.insert(TRACEPARENT, value);
     }
 }
 

@@ -17,6 +17,7 @@ use super::time;
 use crate::protocol::causality::{CausalContext, ContextToken, Object, Version};
 use crate::protocol::ids::{BucketName, Key, WriteId};
 use crate::protocol::operation::{Participation, Read, ReadReply, Write, WriteBody, WriteReply};
+use crate::telemetry::{Call as Traced, RequestTrace, TraceContext};
 
 /// Where a path says that a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +82,12 @@ pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Resul
     let timeout_us = call.timeout_us(edge);
     let Call { bucket, key, parameters } = call;
     let read = Read { bucket: bucket.clone(), key: key.clone(), r: parameters.r };
-    let reply = edge.backend.read(read, timeout_us).await.map_err(Problem::read)?;
+    let trace = begin_trace(edge, request.headers(), Traced::Get);
+    let reply = edge.backend.read(read, timeout_us, trace).await.map_err(Problem::read)?;
     let context = reply.object.as_ref().map(|object| edge.tokens.seal(&bucket, &key, object.context()));
-    Ok(show(&reply, context, &known, request.headers()))
+    let mut response = show(&reply, context, &known, request.headers());
+    headers::set_traceparent(response.headers_mut(), trace.as_ref());
+    Ok(response)
 }
 
 fn show(
@@ -173,7 +177,8 @@ pub async fn put(
             edge.bodies.receive("value", request.headers(), payload, edge.limits.value, within).await?;
         let (bytes, _permit) = received;
         let body = WriteBody::Put { content_type, bytes };
-        write(edge, call, Told { body, context, write_id, only_if_absent: conditions }).await
+        let trace = begin_trace(edge, request.headers(), Traced::Put);
+        write(edge, call, Told { body, context, write_id, only_if_absent: conditions, trace }).await
     };
     put.await.map_err(|problem| problem.of_write(write_id))
 }
@@ -186,7 +191,8 @@ pub async fn delete(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Res
         refuse_unknown_conditions(request.headers())?;
         refuse(request.headers(), &header::IF_NONE_MATCH, "a Neap-Context: what it covers is deleted")?;
         let context = context(edge, &call.bucket, &call.key, request.headers())?;
-        let told = Told { body: WriteBody::Delete, context, write_id, only_if_absent: false };
+        let trace = begin_trace(edge, request.headers(), Traced::Delete);
+        let told = Told { body: WriteBody::Delete, context, write_id, only_if_absent: false, trace };
         write(edge, call, told).await
     };
     delete.await.map_err(|problem| problem.of_write(write_id))
@@ -194,6 +200,7 @@ pub async fn delete(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Res
 
 /// What headers and body say of a write.
 struct Told {
+    trace: Option<RequestTrace>,
     body: WriteBody,
     context: Option<CausalContext>,
     write_id: Option<WriteId>,
@@ -203,7 +210,7 @@ struct Told {
 async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, Problem> {
     let timeout_us = call.timeout_us(edge);
     let Call { bucket, key, parameters } = call;
-    let Told { body, context, write_id, only_if_absent } = told;
+    let Told { body, context, write_id, only_if_absent, trace } = told;
     let deletes = matches!(body, WriteBody::Delete);
     let write = Write {
         bucket: bucket.clone(),
@@ -215,7 +222,7 @@ async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, 
         ttl_us: parameters.ttl_us,
         only_if_absent,
     };
-    let reply = edge.backend.write(write, timeout_us).await.map_err(Problem::write)?;
+    let reply = edge.backend.write(write, timeout_us, trace).await.map_err(Problem::write)?;
     let mut response = if only_if_absent && reply.sibling {
         Problem::applied_as_sibling().into_response()
     } else if reply.created && !deletes {
@@ -226,10 +233,18 @@ async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, 
     let WriteReply { answered, write_id, participation: homes, .. } = reply;
     let to = response.headers_mut();
     participation(to, &homes);
+    headers::set_traceparent(to, trace.as_ref());
     insert(to, headers::NEAP_CONTEXT, Some(edge.tokens.seal(&bucket, &key, &answered.context).0));
     insert(to, headers::NEAP_VERSION_TIME, Some(time::rfc3339(answered.hlc)));
     insert(to, headers::NEAP_WRITE_ID, Some(write_id.to_string()));
     Ok(response)
+}
+
+/// The trace of a request: that of its client goes on.
+fn begin_trace(edge: &Edge, request: &HeaderMap, call: Traced) -> Option<RequestTrace> {
+    let caller = headers::traceparent(request).and_then(|value| value.to_str().ok());
+    let now_ns = time::now().0.saturating_mul(1_000);
+    edge.tracing.begin(caller.and_then(TraceContext::parse), call, now_ns)
 }
 
 fn participation(to: &mut HeaderMap, homes: &Participation) {

@@ -17,6 +17,7 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
 use crate::protocol::causality::TokenKey;
+use crate::telemetry::Tracing;
 use backend::Backend;
 use body::BodyBudget;
 
@@ -58,13 +59,20 @@ pub struct Edge {
     tokens: TokenKey,
     limits: Limits,
     bodies: BodyBudget,
+    tracing: Tracing,
 }
 
 impl Edge {
     /// An edge of `backend`, whose cluster's context tokens `tokens` authenticates.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, tokens: TokenKey, limits: Limits) -> Self {
-        Self { backend, tokens, limits, bodies: BodyBudget::new(limits.bodies) }
+        Self { backend, tokens, limits, bodies: BodyBudget::new(limits.bodies), tracing: Tracing::default() }
+    }
+
+    /// The same, whose requests are traced.
+    #[must_use]
+    pub fn traced(self, tracing: Tracing) -> Self {
+        Self { tracing, ..self }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Which call a request is: method and raw path, matched by neap itself (see [`super::target`]).
 
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::kv::Place;
 use super::{Edge, buckets, headers, health, kv, ring, slo};
+use crate::telemetry::prometheus;
 
 /// What is at a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ enum Route<'a> {
     Ring,
     PreferenceList(Place<'a>),
     Slo,
+    Metrics,
     Alive,
     Ready,
     NotBuilt { what: &'static str, allow: &'static str },
@@ -34,7 +36,9 @@ pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Pa
     let mut response = answer.unwrap_or_else(Problem::into_response);
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);
-    if let Some(trace) = headers::traceparent(request.headers()) {
+    if !to.contains_key(headers::TRACEPARENT)
+        && let Some(trace) = headers::traceparent(request.headers())
+    {
         to.insert(headers::TRACEPARENT, HeaderValue::clone(trace));
     }
     response
@@ -64,6 +68,9 @@ async fn dispatch(
         Route::Ring if reads => ring::show(edge, request),
         Route::PreferenceList(place) if reads => ring::preference_list(edge, request, place),
         Route::Slo if reads => slo::show(edge, request).await,
+        Route::Metrics if reads => Ok(HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, prometheus::CONTENT_TYPE))
+            .body(edge.backend.metrics())),
         Route::Alive if reads => health::alive(edge, request),
         Route::Ready if reads => health::ready(edge, request),
         Route::NotBuilt { what, allow } if allow.split(", ").any(|known| known == method.as_str()) => {
@@ -83,6 +90,7 @@ const fn allowed(route: &Route<'_>) -> &'static str {
         | Route::Ring
         | Route::PreferenceList(_)
         | Route::Slo
+        | Route::Metrics
         | Route::Alive
         | Route::Ready
         | Route::Unknown => READ,
@@ -116,6 +124,7 @@ fn route(path: &str, key64: bool) -> Route<'_> {
         "/v1/buckets" => Route::Buckets,
         "/v1/ring" => Route::Ring,
         "/v1/slo" => Route::Slo,
+        "/metrics" => Route::Metrics,
         "/healthz" => Route::Alive,
         "/readyz" => Route::Ready,
         _ => not_built(path),
@@ -134,7 +143,6 @@ fn not_built(path: &str) -> Route<'static> {
         "/v1/slo/advice" => ("advice on quorums", READ),
         "/v1/hints" => ("the report of hints", READ),
         "/v1/repair" => ("anti-entropy repair", "GET, HEAD, POST"),
-        "/metrics" => ("the Prometheus metrics", READ),
         "/ui" => ("the dashboard", READ),
         "/openapi.json" => ("the published contract", READ),
         "/docs" => ("the page of the published contract", READ),

@@ -89,51 +89,59 @@ pub enum ReplicaReply {
 
 /// Why a replica, or the way to it, did not do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[error("{}", self.name())]
 pub enum Refusal {
     /// The node is no home of the key in its ring. Nothing changed.
-    #[error("wrong_ring")]
     WrongRing,
     /// The home has not yet pulled what it may lack, so it does not count towards R. Nothing changed.
-    #[error("incomplete")]
     Incomplete,
     /// The node's identity is not yet confirmed by a majority of the members, or was refused by one, so it
     /// answers for nothing: its disk may be a backup or a copy. Nothing changed.
-    #[error("unconfirmed")]
     Unconfirmed,
     /// The stored record of this key is damaged. Nothing changed; a repair heals it.
-    #[error("damaged")]
     Damaged,
     /// The disk is full, or so nearly that nothing is written. Nothing changed.
-    #[error("disk_full")]
     DiskFull,
     /// A queue is at its bound. Nothing changed.
-    #[error("overloaded")]
     Overloaded,
     /// The sender goes by newer bucket settings, which could not be fetched in time. Nothing changed.
-    #[error("settings_behind")]
     SettingsBehind,
     /// The deadline had passed on arrival. Nothing changed.
-    #[error("deadline")]
     Deadline,
     /// The sender's clock is further ahead than `clock.max_skew`. Nothing changed.
-    #[error("clock_skew")]
     ClockSkew,
     /// The node is stopping. Nothing changed.
-    #[error("draining")]
     Draining,
     /// Nothing was sent: no connection, or its bounds were reached. Nothing changed.
-    #[error("not_sent")]
     NotSent,
     /// The request was sent and no answer came before the connection broke or the deadline passed. Whether
     /// anything changed is unknown.
-    #[error("no_answer")]
     NoAnswer,
     /// The store failed in another way; the node's log says how. Whether anything changed is unknown.
-    #[error("storage_error")]
     Storage,
 }
 
 impl Refusal {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WrongRing => "wrong_ring",
+            Self::Incomplete => "incomplete",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Damaged => "damaged",
+            Self::DiskFull => "disk_full",
+            Self::Overloaded => "overloaded",
+            Self::SettingsBehind => "settings_behind",
+            Self::Deadline => "deadline",
+            Self::ClockSkew => "clock_skew",
+            Self::Draining => "draining",
+            Self::NotSent => "not_sent",
+            Self::NoAnswer => "no_answer",
+            Self::Storage => "storage_error",
+        }
+    }
+
     /// Whether it is certain that nothing changed at the replica.
     #[must_use]
     pub fn changed_nothing(self) -> bool {

@@ -77,6 +77,14 @@ impl Instruments {
             Observation::Unconverged(unconverged) => self.standing.unconverged(unconverged),
             // `GET /v1/slo` shows them; no alert is about them.
             Observation::Legs(_) => {}
+            Observation::Clocks(clocks) => {
+                let clocks = clocks.iter().map(|clock| super::ClockStanding {
+                    peer: clock.peer.clone(),
+                    offset_s: clock.offset_us as f64 / 1e6,
+                    uncertainty_s: seconds(clock.uncertainty_us),
+                });
+                self.standing.set_clocks(clocks.collect());
+            }
         }
     }
 

@@ -132,6 +132,74 @@ pub mod value {
     pub const POINTS_EXPORT_FAILED: &str = "points_export_failed";
 }
 
+/// Names of spans.
+pub mod span {
+    /// A read, at its coordinator.
+    pub const READ: &str = "neap.read";
+    /// A write, at its coordinator, or at the node that hands it on.
+    pub const WRITE: &str = "neap.write";
+    /// A home is asked what it holds.
+    pub const REPLICA_READ: &str = "neap.replica.read";
+    /// A home is asked to apply a state.
+    pub const REPLICA_APPLY: &str = "neap.replica.apply";
+    /// A home is asked in which states it was lately.
+    pub const REPLICA_PROBE: &str = "neap.replica.probe";
+    /// A home is asked to coordinate a write.
+    pub const REPLICA_FORWARD: &str = "neap.replica.forward";
+    /// From a read's answer to the verdict on it.
+    pub const VERIFY: &str = "neap.read.verify";
+    /// From a write's answer to its last home having it.
+    pub const CONVERGE: &str = "neap.write.converge";
+}
+
+/// Keys of attributes of spans.
+pub mod attribute {
+    /// Whether a read missed a committed version.
+    pub const STALE: &str = "neap.read.stale";
+    /// What is said of a read.
+    pub const VERDICT: &str = "neap.read.verdict";
+    /// The staleness age.
+    pub const AGE_MS: &str = "neap.staleness.age_ms";
+    /// The exposure.
+    pub const EXPOSURE_MS: &str = "neap.staleness.exposure_ms";
+    /// The age, by its order of magnitude.
+    pub const AGE_BUCKET: &str = "neap.staleness.bucket";
+    /// Whether the age is past its objective.
+    pub const SLO_BREACH: &str = "neap.staleness.slo_breach";
+    /// Homes that had not answered, or acknowledged, when the client was told.
+    pub const LAGGING: &str = "neap.replicas.lagging";
+    /// Homes that had.
+    pub const ACKED: &str = "neap.replicas.acked";
+    /// How many had to.
+    pub const REQUIRED: &str = "neap.replicas.required";
+    /// How many homes there are.
+    pub const TOTAL: &str = "neap.replicas.total";
+    /// Whether some home still lacked a write 100 ms after its commit.
+    pub const WRITE_LAGGING: &str = "neap.write.lagging";
+    /// How long a write took from its commit to its last home.
+    pub const CONVERGENCE_MS: &str = "neap.write.convergence_ms";
+    /// By which way it came there.
+    pub const CONVERGENCE_PATH: &str = "neap.write.convergence_path";
+    /// Whether this brings a home up to date that was found behind.
+    pub const REPAIR: &str = "neap.repair";
+    /// Live versions.
+    pub const SIBLINGS: &str = "neap.siblings";
+    /// The node that was asked.
+    pub const PEER: &str = "neap.peer";
+    /// The kind of database.
+    pub const DB_SYSTEM: &str = "db.system.name";
+    /// What is done.
+    pub const DB_OPERATION: &str = "db.operation.name";
+    /// The bucket.
+    pub const DB_NAMESPACE: &str = "db.namespace";
+    /// What failed, by a name of few.
+    pub const ERROR_TYPE: &str = "error.type";
+    /// The method of the client's request.
+    pub const HTTP_METHOD: &str = "http.request.method";
+    /// The template of its path.
+    pub const HTTP_ROUTE: &str = "http.route";
+}
+
 /// Keys of attributes of the resource.
 pub mod resource {
     /// The name of the service.

@@ -30,7 +30,8 @@ pub(super) struct Reads {
     reads: Counter<u64>,
     by_r: BTreeMap<u8, OfR>,
     ages: BTreeMap<&'static str, Ages>,
-    value_age: BoundHistogram<f64>,
+    /// By verdict.
+    value_ages: BTreeMap<&'static str, BoundHistogram<f64>>,
     siblings: BoundHistogram<u64>,
 }
 
@@ -54,9 +55,17 @@ impl Reads {
             .with_boundaries(bounds::SIBLINGS.to_vec())
             .build();
         let description = "How long before a read its answer was written.";
-        let value_age = seconds_histogram(meter, metric::VALUE_AGE, &bounds::AGE, description);
+        let histogram = seconds_histogram(meter, metric::VALUE_AGE, &bounds::AGE, description);
+        let verdicts = VERDICTS.into_iter().map(Verdict::name).chain([value::UNSAMPLED]);
+        let value_ages = verdicts.map(|name| (name, histogram.bind(&[KeyValue::new(key::VERDICT, name)])));
         let by_r = USUAL_R.into_iter().map(|r| (r, OfR::new(&reads, r))).collect();
-        Self { reads, by_r, ages: ages(meter), value_age: value_age.bind(&[]), siblings: siblings.bind(&[]) }
+        Self {
+            reads,
+            by_r,
+            ages: ages(meter),
+            value_ages: value_ages.collect(),
+            siblings: siblings.bind(&[]),
+        }
     }
 
     /// A read was answered with what it asked for.
@@ -64,8 +73,8 @@ impl Reads {
         if !read.sampled {
             self.of_r(read.r).unsampled.add(1);
         }
-        if let Some(us) = read.value_age_us {
-            self.value_age.record(seconds(us));
+        if let (Some(us), false) = (read.value_age_us, read.sampled) {
+            self.value_age(value::UNSAMPLED, us);
         }
         self.siblings.record(u64::from(read.siblings));
     }
@@ -75,10 +84,19 @@ impl Reads {
         if let Some(reads) = self.of_r(read.r).verdicts.get(&read.verdict) {
             reads.add(1);
         }
+        if let Some(us) = read.value_age_us {
+            self.value_age(read.verdict.name(), us);
+        }
         // Of an unknown read no age is told: it would count as fresh.
         if let Some(ages) = self.ages.get(read.verdict.name()) {
             ages.staleness.record(seconds(read.age_us));
             ages.exposure.record(seconds(read.exposure_us));
+        }
+    }
+
+    fn value_age(&self, verdict: &str, us: u64) {
+        if let Some(ages) = self.value_ages.get(verdict) {
+            ages.record(seconds(us));
         }
     }
 

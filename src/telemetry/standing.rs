@@ -13,6 +13,7 @@ use super::instruments::{Sources, seconds};
 use super::names::{key, metric};
 use crate::protocol::ids::NodeId;
 use crate::protocol::sli::UnconvergedObserved;
+use crate::protocol::slo::{Objective, SloDocument};
 
 /// Asked for (reason, count) pairs; counts only rise, and every reason is told every time.
 pub type Source = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
@@ -39,6 +40,14 @@ pub struct SloStanding {
     pub value: f64,
 }
 
+/// A window's length, in the greatest unit that fits.
+fn window(us: u64) -> String {
+    let s = us / 1_000_000;
+    let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+    let fits = units.iter().find(|(unit, _)| s > 0 && s % unit == 0);
+    fits.map_or_else(|| format!("{}s", us as f64 / 1e6), |(unit, name)| format!("{}{name}", s / unit))
+}
+
 #[derive(Default)]
 struct State {
     unconverged: BTreeMap<u16, (Instant, UnconvergedObserved)>,
@@ -46,6 +55,8 @@ struct State {
     clocks: Vec<ClockStanding>,
     burn_rates: Vec<SloStanding>,
     budgets: Vec<SloStanding>,
+    /// Writes that earlier runs followed.
+    untracked: u64,
 }
 
 /// What is gauged. Cheap to clone; any thread may set it.
@@ -70,6 +81,25 @@ impl Standing {
     /// What is known of the peers' clocks.
     pub fn set_clocks(&self, clocks: Vec<ClockStanding>) {
         self.state().clocks = clocks;
+    }
+
+    /// What the recorder says of the objectives.
+    pub fn show_slo(&self, document: &SloDocument) {
+        let standing = |objective: &Objective, window_us, value| SloStanding {
+            slo: objective.name.clone(),
+            window: window(window_us),
+            value,
+        };
+        let (mut rates, mut budgets) = (Vec::new(), Vec::new());
+        for objective in &document.objectives {
+            let rated = objective.burn_rates.iter();
+            rates.extend(rated.filter_map(|burn| Some(standing(objective, burn.window_us, burn.rate?))));
+            let left = objective.budget_remaining;
+            budgets.extend(left.map(|left| standing(objective, objective.window_us, left)));
+        }
+        self.set_burn_rates(rates);
+        self.set_budgets_remaining(budgets);
+        self.state().untracked = document.convergence.untracked;
     }
 
     /// How fast the objectives' budgets are spent.
@@ -104,7 +134,7 @@ impl Standing {
         });
         let description = "Writes that are followed no more though some home may lack them.";
         self.gauge_u64(meter, metric::UNTRACKED, description, move |state| {
-            sum(state, |observed| observed.untracked)
+            sum(state, |observed| observed.untracked).max(state.untracked)
         });
         let description = "How long ago the oldest write that some home lacks was committed.";
         self.gauge_f64(meter, metric::UNCONVERGED_OLDEST_AGE, "s", description, |state| {

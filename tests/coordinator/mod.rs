@@ -1,7 +1,10 @@
 //! The coordinator's machines, driven by hand: answers in, effects out, time as an argument.
 
+mod converge;
 mod heal;
 mod read;
+mod table;
+mod track;
 mod write;
 
 use bytes::Bytes;
@@ -10,7 +13,9 @@ use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::coordinator::{Asked, Effect, Input};
 use neap::protocol::ids::{ActorId, Dot, NodeId, WriteId};
 use neap::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
-use neap::protocol::time::Hlc;
+use neap::protocol::sli::Path;
+use neap::protocol::staleness::{Came, Interval};
+use neap::protocol::time::{Hlc, Moment};
 
 pub fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
@@ -42,15 +47,32 @@ pub fn object(directory: u64, counters: std::ops::RangeInclusive<u64>) -> Object
     object
 }
 
-pub fn stamped() -> Input {
+pub fn stamp(again: bool) -> CoordinateReply {
     let mut object = Object::new();
     let answered = object.put(intent(1, 1, Mode::Blind(BlindWrite::Overwrite)));
-    let reply = CoordinateReply::Stamped { object, answered, created: true, again: false };
-    Input::Coordinated(Box::new(reply))
+    CoordinateReply::Stamped { object, answered, created: !again, again }
+}
+
+pub fn stamped() -> Input {
+    Input::Coordinated(Box::new(stamp(false)))
+}
+
+/// The same of a write that had been carried out before.
+pub fn stamped_again() -> Input {
+    Input::Coordinated(Box::new(stamp(true)))
+}
+
+/// When a home came to have something, to within so much.
+pub fn came(from: u64, to: u64, path: Path) -> Came {
+    Came { at: Interval { from: Moment(from), to: Moment(to) }, exactly: true, path }
 }
 
 pub fn applied(from: &str) -> Input {
-    Input::Replica { from: node(from), to: Asked::Apply, reply: ReplicaReply::Applied { siblings: 1 } }
+    applied_at(from, came(1_000, 1_000, Path::Direct))
+}
+
+pub fn applied_at(from: &str, came: Came) -> Input {
+    Input::Applied { from: node(from), siblings: 1, came }
 }
 
 pub fn refused(from: &str, to: Asked, refusal: Refusal) -> Input {

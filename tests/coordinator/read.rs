@@ -2,10 +2,11 @@
 
 use neap::protocol::bucket::{ReadRepair, Resolution};
 use neap::protocol::coordinator::{
-    Asked, Candidate, Effect, FanOut, Input, ReadMachine, ReadPlan, RepairWhen,
+    ApplyWhy, Asked, Candidate, Effect, FanOut, Input, ReadMachine, ReadPlan, RepairWhen,
 };
 use neap::protocol::message::Refusal;
 use neap::protocol::operation::{OperationError, ReadReply};
+use neap::protocol::sli::Path;
 use neap::protocol::staleness::{HomeView, Interval, Question, SightedState, Sighting};
 use neap::protocol::time::{Hlc, Moment};
 
@@ -66,6 +67,7 @@ fn question(effects: &[Effect]) -> Option<Question> {
 fn sighted(from: &str, counter: u64) -> Input {
     let state = SightedState {
         applied: None,
+        path: Path::Direct,
         context: object(1, 1..=counter).context().clone(),
         versions: Vec::new(),
     };
@@ -148,7 +150,11 @@ fn a_blocking_repair_is_acknowledged_before_the_client_is_answered() {
     assert_eq!(reply(&effects), None);
     assert_eq!(
         effects,
-        [Effect::Apply { to: node("a"), object: object(1, 1..=2), repair: Some(RepairWhen::Blocking) }]
+        [Effect::Apply {
+            to: node("a"),
+            object: object(1, 1..=2),
+            why: ApplyWhy::Repair(RepairWhen::Blocking)
+        }]
     );
     machine.handle(NOW, applied("a"), &mut effects);
     assert!(reply(&effects).unwrap().is_ok());
@@ -227,8 +233,8 @@ fn a_late_home_that_is_behind_is_repaired_after_the_answer() {
     assert!(reply(&effects).unwrap().is_ok());
     effects.clear();
     machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
-    let after = Some(RepairWhen::Async);
-    assert_eq!(effects, [Effect::Apply { to: node("b"), object: object(1, 1..=3), repair: after }]);
+    let why = ApplyWhy::Repair(RepairWhen::Async);
+    assert_eq!(effects, [Effect::Apply { to: node("b"), object: object(1, 1..=3), why }]);
 }
 
 #[test]

@@ -3,11 +3,12 @@ use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution,
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
 use neap::protocol::message::{
-    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
+    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target, Via,
 };
 use neap::protocol::operation::{OperationError, Outcome, Participation, Write, WriteBody, WriteReply};
 use neap::protocol::quorum::{Quorum, QuorumError};
-use neap::protocol::staleness::{Digest, SeenState};
+use neap::protocol::sli::Path;
+use neap::protocol::staleness::{AppliedAt, Digest, SeenState};
 use neap::protocol::time::{Hlc, Moment, WallMicros};
 use neap::transport::codec;
 use neap::transport::wire::{WireAnswer, WireRequest};
@@ -76,8 +77,11 @@ fn every_request_comes_back_as_it_was() {
     };
     let put = WriteBody::Put { content_type: None, bytes: Bytes::from_static(b"v") };
     let (name, settings, version) = settings();
+    let dot = Dot { actor: ActorId(u64::MAX), counter: u64::MAX };
     for request in [
-        PeerRequest::Replica(target(), ReplicaRequest::Apply(object())),
+        PeerRequest::Replica(target(), ReplicaRequest::Apply(object(), Via::Write(dot))),
+        PeerRequest::Replica(target(), ReplicaRequest::Apply(object(), Via::ReadRepair)),
+        PeerRequest::Replica(target(), ReplicaRequest::Apply(object(), Via::Transfer)),
         PeerRequest::Replica(target(), ReplicaRequest::Fetch),
         PeerRequest::Replica(target(), ReplicaRequest::Probe),
         PeerRequest::Forward(write(put), WriteId(3), SettingsVersion::DEFAULTS),
@@ -139,10 +143,21 @@ fn every_answer_comes_back_as_it_was() {
         clock: 5,
         at: Moment(7),
         complete_since: Moment(2),
-        states: vec![SeenState::of(&Object::new(), None), SeenState::of(&object(), Some(Moment(6)))],
+        states: vec![
+            SeenState::of(&Object::new(), None, Path::Direct),
+            SeenState::of(&object(), Some(Moment(5)), Path::ReadRepair),
+            SeenState::of(&object(), Some(Moment(6)), Path::Transfer),
+        ],
+    };
+    let applied = |path, exactly| {
+        let (arrived, applied, answered) = (Moment(9), Moment(8), Moment(u64::MAX));
+        let when = AppliedAt { clock: u64::MAX, arrived, applied, exactly, answered, path };
+        PeerAnswer::Replica(ReplicaReply::Applied { siblings: 2, when })
     };
     let mut answers = vec![
-        PeerAnswer::Replica(ReplicaReply::Applied { siblings: 2 }),
+        applied(Path::Direct, true),
+        applied(Path::ReadRepair, false),
+        applied(Path::Transfer, true),
         PeerAnswer::Replica(ReplicaReply::Fetched(Some(object()))),
         PeerAnswer::Replica(ReplicaReply::Fetched(None)),
         PeerAnswer::Replica(ReplicaReply::Probed(Box::new(digest))),

@@ -60,6 +60,9 @@ pub struct Peers {
     pub clock: Rc<RefCell<ShardClock>>,
 }
 
+/// Shown what the recorder says of the objectives.
+pub type Shown = Box<dyn FnMut(&SloDocument)>;
+
 /// What the recorder is made of.
 pub struct RecorderParts {
     /// The engine, with what the last run left.
@@ -76,6 +79,8 @@ pub struct RecorderParts {
     pub time_scale: f64,
     /// Shown every observation.
     pub tap: Option<Tap>,
+    /// Shown every document.
+    pub shown: Option<Shown>,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -116,6 +121,9 @@ impl SliRecorder {
 
     fn look(&mut self) {
         let document = self.parts.slo.evaluate(self.parts.wall.now());
+        if let Some(shown) = &mut self.parts.shown {
+            shown(&document);
+        }
         self.parts.view.show(document);
     }
 

@@ -18,11 +18,15 @@ pub enum AnswerBody {
 }
 
 /// The kinds of questions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// What a home holds.
     Fetch = 0,
+    /// That it merges a state, or stamps a write.
     Apply = 1,
+    /// That it coordinates a write.
     Forward = 2,
+    /// In which states it was lately.
     Probe = 3,
 }
 
@@ -32,7 +36,8 @@ pub(super) fn tag(id: OperationId, kind: Kind) -> u64 {
 }
 
 /// What a tag names.
-pub(super) fn untag(tag: u64) -> (OperationId, Kind) {
+#[must_use]
+pub fn untag(tag: u64) -> (OperationId, Kind) {
     let kind = match tag % 4 {
         0 => Kind::Fetch,
         1 => Kind::Apply,

@@ -26,7 +26,7 @@ mod track;
 mod unconverged;
 mod write;
 
-pub use answer::AnswerBody;
+pub use answer::{AnswerBody, Kind, untag};
 pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};

@@ -49,7 +49,11 @@ pub(super) fn write_observed(
     Observation::Write(WriteObserved {
         bucket: bucket.clone(),
         outcome: OperationOutcome::of(result),
-        counted: here.is_some() || (duration_us.is_some() && OperationOutcome::not_taken_elsewhere(result)),
+        // What a home refuses that was handed a write, another may carry out; else whoever handed it on counts it.
+        counted: match duration_us {
+            Some(_) => here.is_some() || OperationOutcome::not_taken_elsewhere(result),
+            None => here.is_some() && !OperationOutcome::not_taken_elsewhere(result),
+        },
         duration_us,
         lagging,
         conflict: here.is_some_and(WriteMachine::conflict),

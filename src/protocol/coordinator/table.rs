@@ -23,8 +23,10 @@ use crate::protocol::message::{
     Coordinate, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target,
 };
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
-use crate::protocol::sli::{LegsObserved, Observation, UnconvergedObserved};
-use crate::protocol::staleness::{Convergence, Judgement, PeerClocks, Question, judge};
+use crate::protocol::sli::{
+    ClockObserved, ConvergedObserved, LegsObserved, Observation, UnconvergedObserved, VerdictObserved,
+};
+use crate::protocol::staleness::{Convergence, Judgement, PeerClocks, Question, Verdict, judge};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
@@ -125,6 +127,13 @@ pub enum CoordinatorEffect<C> {
     Converged(Box<ConvergedWrite>),
     /// An operation was answered.
     Observed(Observation),
+    /// Nothing more will come of an operation but, of a followed write, that it has converged.
+    Over {
+        /// The operation.
+        id: OperationId,
+        /// Whether the homes that lack its write are asked now and then.
+        followed: bool,
+    },
     /// Something worth counting happened, so many times.
     Count(CoordinatorCount, u64),
 }
@@ -132,6 +141,8 @@ pub enum CoordinatorEffect<C> {
 /// A read, and what is said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedRead {
+    /// Its operation.
+    pub id: OperationId,
     /// Its bucket.
     pub bucket: BucketName,
     /// Its key.
@@ -142,6 +153,8 @@ pub struct JudgedRead {
     pub reply: CausalContext,
     /// The write time of the newest version in it.
     pub returned: Option<Hlc>,
+    /// How long before the read that was, in microseconds.
+    pub value_age_us: Option<u64>,
     /// The R it was asked with.
     pub r: u8,
     /// The homes whose answers the reply was made of.
@@ -153,6 +166,8 @@ pub struct JudgedRead {
 /// A write that all homes have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvergedWrite {
+    /// Its operation.
+    pub id: OperationId,
     /// Its bucket.
     pub bucket: BucketName,
     /// Its key.
@@ -161,6 +176,44 @@ pub struct ConvergedWrite {
     pub dot: Dot,
     /// How long that took.
     pub convergence: Convergence,
+}
+
+impl JudgedRead {
+    /// What is told of it.
+    #[must_use]
+    pub fn observed(&self) -> VerdictObserved {
+        let Judgement { verdict, exposure_us, age_us, .. } = self.judgement;
+        let missed = verdict == Verdict::Stale;
+        VerdictObserved {
+            bucket: self.bucket.clone(),
+            r: self.r,
+            verdict,
+            exposure_us,
+            age_us,
+            value_age_us: self.value_age_us,
+            missed_by: if missed { self.answered_by.clone() } else { Vec::new() },
+        }
+    }
+}
+
+impl ConvergedWrite {
+    /// What is told of it.
+    #[must_use]
+    pub fn observed(&self) -> ConvergedObserved {
+        let Convergence { us: convergence_us, path, .. } = self.convergence;
+        ConvergedObserved { bucket: self.bucket.clone(), path, convergence_us }
+    }
+}
+
+impl Ask {
+    /// The bucket that it is about.
+    #[must_use]
+    pub fn bucket(&self) -> &BucketName {
+        match self {
+            Self::Read(read) => &read.bucket,
+            Self::Write(write, _) | Self::Forwarded { write, .. } => &write.bucket,
+        }
+    }
 }
 
 /// What a coordinator counts.
@@ -269,6 +322,12 @@ impl<C> Coordinator<C> {
             folded: Folded::default(),
             wanted: Vec::new(),
         }
+    }
+
+    /// The id of the operation that begins next, if it is not refused.
+    #[must_use]
+    pub fn next_id(&self) -> OperationId {
+        OperationId(self.next + 1)
     }
 
     /// How many operations are in flight, or followed for late answers.
@@ -495,9 +554,11 @@ impl<C> Coordinator<C> {
             let before = operation.wake;
             if let Some(write) = unfollowed {
                 effects.push(CoordinatorEffect::Count(CoordinatorCount::WritesUnfollowed, 1));
-                self.track(around.now, id, *write);
+                let followed = self.track(around.now, id, *write);
+                effects.push(CoordinatorEffect::Over { id, followed });
             } else if finished {
                 self.wakes.remove(&(before, id));
+                effects.push(CoordinatorEffect::Over { id, followed: false });
                 if !planted::has(Bug::LeakOperations) {
                     self.remove(id);
                 }
@@ -509,9 +570,9 @@ impl<C> Coordinator<C> {
         self.wanted = wanted;
     }
 
-    /// From now on an operation is that of looking who has its write.
-    fn track(&mut self, now: Moment, id: OperationId, write: Unfollowed) {
-        let Some(operation) = self.operations.get_mut(&id) else { return };
+    /// From now on an operation is that of looking who has its write. False if there is no room for that.
+    fn track(&mut self, now: Moment, id: OperationId, write: Unfollowed) -> bool {
+        let Some(operation) = self.operations.get_mut(&id) else { return false };
         if self.tracked < TRACKED_MAX {
             self.tracked += 1;
             let mut machine = TrackMachine::new(write);
@@ -519,11 +580,13 @@ impl<C> Coordinator<C> {
             let (before, wake) = (operation.wake, machine.wake_at());
             operation.machine = Machine::Track(Box::new(machine));
             operation.details = None;
-            return self.wake_later(id, before, wake);
+            self.wake_later(id, before, wake);
+            return true;
         }
         self.wakes.remove(&(operation.wake, id));
         self.remove(id);
         self.folded.add(&write);
+        false
     }
 
     /// How the writes stand that some home has and another lacks, or may lack.
@@ -541,10 +604,10 @@ impl<C> Coordinator<C> {
         ages.observed()
     }
 
-    /// How the clocks of the peers relate to this node's: less this one's, and by how much that may be off, in
-    /// microseconds.
-    pub fn clock_offsets(&self) -> impl Iterator<Item = (&NodeId, i64, u64)> {
-        self.clocks.offsets()
+    /// How the clocks of the peers relate to this node's.
+    #[must_use]
+    pub fn clock_offsets(&self) -> Vec<ClockObserved> {
+        self.clocks.observed()
     }
 
     /// What the legs of operations took since this was last called; none if there were none.
@@ -601,6 +664,7 @@ impl<C> Coordinator<C> {
         if let Some(write) = write {
             self.folded.add(&write);
         }
+        effects.push(CoordinatorEffect::Over { id, followed: false });
         effects.push(CoordinatorEffect::Count(CoordinatorCount::FollowUpsDropped, 1));
         true
     }
@@ -646,9 +710,22 @@ impl<C> Operation<C> {
             }
             Effect::Judge(question) => {
                 let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
-                let Question { began, reply, returned, answered_by, .. } = *question;
+                let Question { began, began_hlc, reply, returned, answered_by, .. } = *question;
+                let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
+                let value_age_us = returned.map(age);
                 let r = self.machine.r();
-                let judged = JudgedRead { bucket, key, began, reply, returned, r, answered_by, judgement };
+                let judged = JudgedRead {
+                    id,
+                    bucket,
+                    key,
+                    began,
+                    reply,
+                    returned,
+                    value_age_us,
+                    r,
+                    answered_by,
+                    judgement,
+                };
                 effects.push(CoordinatorEffect::Judged(Box::new(judged)));
             }
             Effect::Apply { to, object, why } => {
@@ -687,7 +764,7 @@ impl<C> Operation<C> {
             }
             Effect::Converged(dot, convergence) => {
                 let (bucket, key) = (self.bucket.clone(), self.key.clone());
-                let write = ConvergedWrite { bucket, key, dot, convergence };
+                let write = ConvergedWrite { id, bucket, key, dot, convergence };
                 effects.push(CoordinatorEffect::Converged(Box::new(write)));
             }
             // The table sees to it.

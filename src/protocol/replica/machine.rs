@@ -123,8 +123,8 @@ pub struct Replica<W> {
 type Effects<W> = Vec<ReplicaEffect<W>>;
 
 impl<W> Replica<W> {
-    /// A replica with nothing under way, which remembers superseded write ids, and in memory recent states, for
-    /// `keep_write_ids_us`: twice `limits.timeout`. `clock` names the clock of its moments, which is another for each run.
+    /// A replica with nothing under way, which remembers superseded write ids for `keep_write_ids_us`: twice
+    /// `limits.timeout`. `clock` names the clock of its moments, which is another for each run.
     #[must_use]
     pub fn new(keep_write_ids_us: u64, clock: u64) -> Self {
         let history = History::new(clock);

@@ -23,6 +23,19 @@ pub enum Observation {
     Unconverged(UnconvergedObserved),
     /// What the legs of one shard's operations took since it last said so.
     Legs(Box<LegsObserved>),
+    /// How the clocks of the peers relate to this node's.
+    Clocks(Vec<ClockObserved>),
+}
+
+/// How a peer's clock relates to this node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockObserved {
+    /// The peer.
+    pub peer: NodeId,
+    /// Its monotonic clock less this node's, in microseconds.
+    pub offset_us: i64,
+    /// By how much that may be off, in microseconds.
+    pub uncertainty_us: u64,
 }
 
 /// How an operation ended.
@@ -69,7 +82,8 @@ impl OperationOutcome {
         }
     }
 
-    /// Whether nobody else can have counted a write that ended so at the node that handed it on.
+    /// Whether a write that ended so was carried out by no home: the home that it was handed to does not count it, and the
+    /// node that handed it on does.
     #[must_use]
     pub fn not_taken_elsewhere<T>(result: &Result<T, OperationError>) -> bool {
         match result {
@@ -110,10 +124,12 @@ pub struct VerdictObserved {
     pub r: u8,
     /// The verdict.
     pub verdict: Verdict,
-    /// For how long what it returned had been superseded, in microseconds; 0 unless stale.
+    /// For how long what it returned had been superseded, in microseconds; of a suspect read at the most; else 0.
     pub exposure_us: u64,
-    /// The staleness age, in microseconds; 0 unless stale.
+    /// The staleness age, in microseconds; of a suspect read at the most; else 0.
     pub age_us: u64,
+    /// How long before it the newest version that it returned was written, in microseconds; none if it returned none.
+    pub value_age_us: Option<u64>,
     /// The homes among the R that lacked what was missed; empty unless stale.
     pub missed_by: Vec<NodeId>,
 }

@@ -94,8 +94,8 @@ impl SliRecord {
                 self.conflicts = self.conflicts.saturating_add(u64::from(merged.conflict));
             }
             Observation::Unconverged(standing) => self.take_unconverged(now, standing),
-            // They are of interest as they are lately: the engine has them.
-            Observation::Legs(_) => {}
+            // Legs are of interest as they are lately: the engine has them.
+            Observation::Clocks(_) | Observation::Legs(_) => {}
         }
     }
 
@@ -118,8 +118,12 @@ impl SliRecord {
                 self.stale_ages.record(observed.age_us);
                 self.exposures.record(observed.exposure_us);
             }
-            // How much a suspect missed, if it did, nobody knows; it is counted by its verdict.
-            Verdict::Fresh { .. } | Verdict::Behind | Verdict::Suspect => {
+            // As much as it may have missed at the most.
+            Verdict::Suspect => {
+                self.ages.record(observed.age_us);
+                self.exposures.record(observed.exposure_us);
+            }
+            Verdict::Fresh { .. } | Verdict::Behind => {
                 self.ages.record(0);
                 self.exposures.record(0);
             }

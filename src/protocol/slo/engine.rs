@@ -86,7 +86,10 @@ impl Slo {
             }
             Observation::Unconverged(standing) => self.unconverged.take(now_us, standing),
             Observation::Legs(legs) => self.legs.take(now_us, legs),
-            Observation::Read(_) | Observation::Write(_) | Observation::Merged(_) => {}
+            Observation::Read(_)
+            | Observation::Write(_)
+            | Observation::Merged(_)
+            | Observation::Clocks(_) => {}
         }
     }
 

@@ -29,7 +29,7 @@ pub const COUNT_WINDOWS_MAX: usize = 10;
 pub struct Minute {
     /// Reads of known verdict.
     pub known: u64,
-    /// Of these, above the level of a page, or suspect.
+    /// Of these, above the level of a page, as far as can be known.
     pub above_page: u64,
     /// The same for a ticket.
     pub above_ticket: u64,
@@ -180,14 +180,15 @@ impl Windows {
         let (age_us, suspect) = match observed.verdict {
             Verdict::Unknown(_) => return,
             Verdict::Stale => (observed.age_us, false),
-            Verdict::Suspect => (0, true),
+            // At the most.
+            Verdict::Suspect => (observed.age_us, true),
             Verdict::Fresh { .. } | Verdict::Behind => (0, false),
         };
         let levels = self.levels;
         if let Some(minute) = self.minutes.slot(now_us) {
             add(&mut minute.known, 1);
-            add(&mut minute.above_page, u64::from(suspect || age_us > levels.age_page_us));
-            add(&mut minute.above_ticket, u64::from(suspect || age_us > levels.age_ticket_us));
+            add(&mut minute.above_page, u64::from(age_us > levels.age_page_us));
+            add(&mut minute.above_ticket, u64::from(age_us > levels.age_ticket_us));
         }
         if let Some(ages) = self.ages.slot(now_us) {
             add(&mut ages.known, 1);

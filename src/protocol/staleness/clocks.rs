@@ -7,6 +7,7 @@ use super::bounds::{ClockBounds, Interval};
 use super::digest::{Digest, Sighting};
 use crate::planted::{self, Bug};
 use crate::protocol::ids::NodeId;
+use crate::protocol::sli::ClockObserved;
 use crate::protocol::time::Moment;
 
 /// What the exchanges with each peer say; one entry a member at the most.
@@ -42,9 +43,15 @@ impl PeerClocks {
         self.0.get(peer).map(ClockBounds::offset_us)
     }
 
-    /// The peers' clocks less one's own, and by how much that may be off, in microseconds.
-    pub fn offsets(&self) -> impl Iterator<Item = (&NodeId, i64, u64)> {
-        self.0.iter().map(|(peer, bounds)| (peer, bounds.offset_us(), bounds.width_us().div_ceil(2)))
+    /// What is told of them.
+    #[must_use]
+    pub fn observed(&self) -> Vec<ClockObserved> {
+        let observed = self.0.iter().map(|(peer, bounds)| ClockObserved {
+            peer: peer.clone(),
+            offset_us: bounds.offset_us(),
+            uncertainty_us: bounds.width_us().div_ceil(2),
+        });
+        observed.collect()
     }
 
     fn narrowed(&mut self, from: &NodeId, exchange: ClockBounds) -> ClockBounds {

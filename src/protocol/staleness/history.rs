@@ -162,8 +162,6 @@ mod tests {
     use crate::protocol::causality::CausalContext;
     use crate::protocol::ids::ActorId;
 
-    const WINDOW_US: u64 = 1_000;
-
     fn object(counter: u64) -> Object {
         Object::from_parts(CausalContext::from_parts([(ActorId(1), counter)], []), Vec::new(), Vec::new())
     }
@@ -172,10 +170,24 @@ mod tests {
         (BucketName::new("b").unwrap(), Key::new("k"))
     }
 
-    fn changed(history: &mut History, now: u64, counter: u64) {
-        let (bucket, key) = place();
+    fn other() -> (BucketName, Key) {
+        (BucketName::new("x").unwrap(), Key::new("k"))
+    }
+
+    fn change((bucket, key): (BucketName, Key), history: &mut History, now: u64, counter: u64, path: Path) {
         let before = history.before(&bucket, &key, &object(counter - 1));
-        history.changed(Moment(now), &bucket, &key, before, &object(counter));
+        history.changed(Moment(now), &bucket, &key, before, (&object(counter), path));
+    }
+
+    fn changed(history: &mut History, now: u64, counter: u64) {
+        change(place(), history, now, counter, Path::Direct);
+    }
+
+    /// Changes another key until what was remembered of this one is too much.
+    fn push_out(history: &mut History, from: u64, changes: u64) {
+        for counter in 1..=changes {
+            change(other(), history, from + counter, counter, Path::Direct);
+        }
     }
 
     fn digest(history: &mut History, now: u64, counter: u64) -> (u64, Vec<(Option<u64>, u64)>) {
@@ -186,35 +198,53 @@ mod tests {
         (digest.complete_since.0, states.collect())
     }
 
+    fn since(history: &mut History, now: u64, counter: u64) -> (u64, bool, Path) {
+        let (bucket, key) = place();
+        let dot = Dot { actor: ActorId(1), counter };
+        let since = history.since(Moment(now), &bucket, &key, dot);
+        (since.at.0, since.exactly, since.path)
+    }
+
     #[test]
-    fn a_digest_tells_the_states_of_the_window_and_the_one_before() {
-        let mut history = History::new(1, WINDOW_US);
+    fn a_digest_tells_all_states_that_are_remembered_and_the_one_before_however_long_ago() {
+        let mut history = History::new(1);
         changed(&mut history, 10, 1);
         changed(&mut history, 600, 2);
-        changed(&mut history, 900, 3);
+        let much_later = 86_400_000_000;
+        changed(&mut history, much_later, 3);
         assert_eq!(
-            digest(&mut history, 950, 3),
-            (10, vec![(None, 0), (Some(10), 1), (Some(600), 2), (Some(900), 3)])
+            digest(&mut history, much_later, 3),
+            (10, vec![(None, 0), (Some(10), 1), (Some(600), 2), (Some(much_later), 3)])
         );
-        changed(&mut history, 1_700, 4);
-        assert_eq!(digest(&mut history, 1_700, 4), (600, vec![(None, 2), (Some(900), 3), (Some(1_700), 4)]));
     }
 
     #[test]
     fn a_key_that_did_not_change_is_told_as_it_is() {
-        let mut history = History::new(1, WINDOW_US);
+        let mut history = History::new(1);
         assert_eq!(digest(&mut history, 50, 7), (50, vec![(None, 7)]));
-        changed(&mut history, 60, 8);
-        let other = BucketName::new("x").unwrap();
-        let before = history.before(&other, &place().1, &object(1));
-        history.changed(Moment(5_000), &other, &place().1, before, &object(2));
+        change(other(), &mut history, 60, 2, Path::Direct);
         assert_eq!(history.len(), 1);
-        assert_eq!(digest(&mut history, 5_001, 8), (60, vec![(None, 8)]));
+        assert_eq!(digest(&mut history, 70, 7), (50, vec![(None, 7)]));
+    }
+
+    #[test]
+    fn the_oldest_changes_are_forgotten_by_their_number_and_with_them_what_was_before() {
+        let mut history = History::new(1);
+        changed(&mut history, 10, 1);
+        changed(&mut history, 20, 2);
+        changed(&mut history, 30, 3);
+        push_out(&mut history, 100, EVENTS_MAX as u64 - 3);
+        assert_eq!(digest(&mut history, 99_999, 3).0, 10, "there is room for all of them");
+        push_out(&mut history, 50_000, 2);
+        assert_eq!(history.len(), EVENTS_MAX);
+        assert_eq!(digest(&mut history, 99_999, 3), (20, vec![(None, 2), (Some(30), 3)]));
+        push_out(&mut history, 60_000, 1);
+        assert_eq!(digest(&mut history, 99_999, 3), (30, vec![(None, 3)]), "it is told as it is");
     }
 
     #[test]
     fn the_newest_states_are_told_where_there_are_too_many() {
-        let mut history = History::new(1, 1_000_000);
+        let mut history = History::new(1);
         (1..=40).for_each(|counter| changed(&mut history, counter * 10, counter));
         let (complete_since, states) = digest(&mut history, 500, 40);
         assert_eq!(
@@ -225,19 +255,51 @@ mod tests {
 
     #[test]
     fn what_was_lost_counts_no_more() {
-        let mut history = History::new(1, WINDOW_US);
+        let mut history = History::new(1);
         changed(&mut history, 10, 5);
         let (bucket, key) = place();
         history.replaced(Moment(20), &bucket, &key, &object(2));
         assert_eq!(digest(&mut history, 30, 2), (10, vec![(None, 0), (Some(20), 2)]));
         changed(&mut history, 1_015, 3);
         assert_eq!(digest(&mut history, 1_015, 3), (10, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
+        assert_eq!(since(&mut history, 1_020, 2), (20, true, Path::Transfer), "what took its place counts");
+        // The change that counts no more is forgotten, and takes none of those that do with it.
+        push_out(&mut history, 2_000, EVENTS_MAX as u64 - 2);
+        assert_eq!(digest(&mut history, 99_999, 3), (10, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut history = History::new(1, u64::MAX);
+        let mut history = History::new(1);
         (1..=EVENTS_MAX as u64 + 10).for_each(|counter| changed(&mut history, counter, counter));
         assert_eq!(history.len(), EVENTS_MAX);
+        let states = history.keys.values().map(|key| key.states.len()).sum::<usize>();
+        assert_eq!(states, EVENTS_MAX + 1, "and one state before all of them");
+        push_out(&mut history, 100_000, EVENTS_MAX as u64);
+        assert_eq!((history.len(), history.keys.len()), (EVENTS_MAX, 1), "nothing is kept of a quiet key");
+    }
+
+    #[test]
+    fn a_key_has_covered_a_version_since_the_first_state_that_does() {
+        let mut history = History::new(1);
+        change(place(), &mut history, 10, 5, Path::Direct);
+        change(place(), &mut history, 20, 8, Path::ReadRepair);
+        change(place(), &mut history, 30, 9, Path::Transfer);
+        assert_eq!(since(&mut history, 40, 5), (10, true, Path::Direct));
+        assert_eq!(since(&mut history, 40, 6), (20, true, Path::ReadRepair), "with a later one");
+        assert_eq!(since(&mut history, 40, 8), (20, true, Path::ReadRepair));
+        assert_eq!(since(&mut history, 40, 9), (30, true, Path::Transfer));
+    }
+
+    #[test]
+    fn what_a_key_covered_before_its_history_it_has_had_by_its_beginning() {
+        let mut history = History::new(1);
+        assert_eq!(since(&mut history, 7, 3), (7, false, Path::Direct), "nothing is known of the key");
+        changed(&mut history, 10, 5);
+        assert_eq!(since(&mut history, 20, 4), (7, false, Path::Direct));
+        changed(&mut history, 20, 6);
+        push_out(&mut history, 100, EVENTS_MAX as u64 - 1);
+        assert_eq!(since(&mut history, 99_999, 5), (10, false, Path::Direct), "when it came is forgotten");
+        assert_eq!(since(&mut history, 99_999, 6), (20, true, Path::Direct));
     }
 }

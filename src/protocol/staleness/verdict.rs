@@ -89,10 +89,10 @@ pub struct Question {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// For how long what it returned had been superseded, in microseconds; 0 unless stale.
+    /// For how long what it returned had been superseded, in microseconds; of a suspect read at the most; else 0.
     pub exposure_us: u64,
-    /// How much older what it returned was than the newest version it missed, by write times, in microseconds; never
-    /// less than the exposure.
+    /// How much older what it returned was than the newest version it missed, by write times, in microseconds; of a
+    /// suspect read at the most; else 0. Never less than the exposure.
     pub age_us: u64,
     /// Whether both are as exact as clocks are. Else they are no less than is true, and may be more: some home did not
     /// answer, or has forgotten.
@@ -231,11 +231,14 @@ impl Question {
         missed: &[(Option<SeenVersion>, Option<Moment>)],
         suspects: &[Option<SeenVersion>],
     ) -> Judgement {
-        let newest = missed.iter().filter_map(|(version, _)| version.map(|version| version.hlc)).max();
-        let Some(newest) = newest else {
+        let newest =
+            missed.iter().filter_map(|(version, _)| *version).chain(suspects.iter().flatten().copied());
+        let newest = newest.map(|version| version.hlc).max();
+        if missed.is_empty() && suspects.is_empty() {
             return Judgement { verdict, exposure_us: 0, age_us: 0, exactly: true };
-        };
-        let older = self.returned.map_or(0, |returned| newest.wall().0.saturating_sub(returned.wall().0));
+        }
+        let older = newest.zip(self.returned);
+        let older = older.map_or(0, |(newest, returned)| newest.wall().0.saturating_sub(returned.wall().0));
         let ages = missed.iter().filter_map(|(version, since)| match since {
             Some(since) => Some(self.began.micros_since(*since)),
             // It was there before the history begins, and not before it was written.
@@ -271,6 +274,7 @@ impl Question {
 mod tests {
     use super::*;
     use crate::protocol::ids::ActorId;
+    use crate::protocol::sli::Path;
     use crate::protocol::staleness::{Interval, SightedState};
 
     const BEGAN: Moment = Moment(1_000_000);
@@ -291,6 +295,7 @@ mod tests {
     fn came(applied: Option<Interval>, w: u8) -> HomeView {
         let state = |applied, counter| SightedState {
             applied,
+            path: Path::Direct,
             context: up_to(counter),
             versions: vec![SeenVersion { dot: dot(counter), hlc: Hlc::from_wall(wall(counter * 10)), w }],
         };
@@ -398,6 +403,7 @@ mod tests {
         let homes = vec![came(at(500_000, 500_100), 2), came(at(700_000, 700_100), 2)];
         let judgement = verdict(homes, 2);
         assert_eq!((judgement.exposure_us, judgement.age_us), (300_000, 300_000));
+        assert!(judgement.exactly);
         let fresh = verdict(vec![came(at(AFTER.0, AFTER.1), 2), came(at(AFTER.0, AFTER.1), 2)], 2);
         assert_eq!((fresh.exposure_us, fresh.age_us), (0, 0));
     }

@@ -88,7 +88,7 @@ impl World {
             CoordinatorEffect::Judged(read) => self.judged(at, &read),
             CoordinatorEffect::Converged(write) => self.converged(at, &write),
             // What the recorder is told is what was told to clients.
-            CoordinatorEffect::Observed(_) => {}
+            CoordinatorEffect::Observed(_) | CoordinatorEffect::Over { .. } => {}
             CoordinatorEffect::Count(count, times) => self.count(count.name(), times),
         }
     }

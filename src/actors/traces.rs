@@ -1,0 +1,488 @@
+//! The traces of the operations of one shard.
+//!
+//! While an operation runs no more is noted down than moments. When all is known of it, spans are made of them: if its
+//! trace is kept from the start, or if what became of it is worth a look.
+
+use std::collections::HashMap;
+
+use crate::actors::clock::{moment, wall};
+use crate::protocol::coordinator::{AnswerBody, ConvergedWrite, JudgedRead, Kind, untag};
+use crate::protocol::ids::{BucketName, NodeId, OperationId};
+use crate::protocol::message::{CoordinateReply, PeerAnswer, ReplicaReply};
+use crate::protocol::operation::{OperationError, Participation, ReadReply, WriteReply};
+use crate::protocol::sli::OperationOutcome;
+use crate::protocol::staleness::{Judgement, Verdict};
+use crate::protocol::time::Moment;
+use crate::telemetry::names::{attribute, span};
+use crate::telemetry::{Call, RequestTrace, Span, SpanKind, SpanSink, SpanValue, TraceContext, span_id};
+
+/// A write that some home still lacks so long after its commit is told of, in microseconds.
+const LAGGING_US: u64 = 100_000;
+/// An operation whose client waited so long is told of, in microseconds.
+const LATE_US: u64 = 500_000;
+/// What becomes of an operation later than this after the answer is a trace of its own, in microseconds.
+const OWN_TRACE_US: u64 = 5_000_000;
+/// Questions of one operation that are told of at the most.
+const QUESTIONS_MAX: usize = 32;
+
+/// A question to a home.
+#[derive(Debug)]
+struct Question {
+    to: NodeId,
+    kind: Kind,
+    /// Whether it repairs a home that was behind.
+    repair: bool,
+    span: u64,
+    asked: Moment,
+    answered: Option<Moment>,
+    error: Option<&'static str>,
+}
+
+/// How an operation was answered.
+#[derive(Debug)]
+struct Answered {
+    at: Moment,
+    outcome: OperationOutcome,
+    error: Option<String>,
+    participation: Option<Participation>,
+    siblings: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Trace {
+    request: RequestTrace,
+    /// The span of the operation, under which its questions hang.
+    span: u64,
+    bucket: BucketName,
+    began: Moment,
+    questions: Vec<Question>,
+    answered: Option<Answered>,
+    judged: Option<(Moment, Judgement)>,
+    converged: Option<(Moment, ConvergedWrite)>,
+    /// Whether the write was over with some home not known to have it.
+    unfollowed: bool,
+}
+
+/// The traces of one shard; no more of them than its coordinator has operations.
+#[derive(Debug)]
+pub struct Traces {
+    spans: SpanSink,
+    /// The objective on the staleness age, in microseconds.
+    age_objective_us: u64,
+    open: HashMap<OperationId, Trace>,
+    /// Writes that are still followed: the span of each, and when its client was answered.
+    followed: HashMap<OperationId, (TraceContext, Moment)>,
+}
+
+impl Traces {
+    /// None yet.
+    #[must_use]
+    pub fn new(spans: SpanSink, age_objective_us: u64) -> Self {
+        Self { spans, age_objective_us, open: HashMap::new(), followed: HashMap::new() }
+    }
+
+    /// An operation begins.
+    pub fn begin(&mut self, id: OperationId, request: RequestTrace, bucket: BucketName) {
+        let trace = Trace {
+            request,
+            span: span_id(),
+            bucket,
+            began: moment(),
+            questions: Vec::new(),
+            answered: None,
+            judged: None,
+            converged: None,
+            unfollowed: false,
+        };
+        self.open.insert(id, trace);
+    }
+
+    /// A home is asked. What it is to be told of the trace, if anything.
+    pub fn asked(&mut self, tag: u64, to: &NodeId, repair: bool) -> Option<TraceContext> {
+        let (id, kind) = untag(tag);
+        let trace = self.open.get_mut(&id).filter(|trace| trace.questions.len() < QUESTIONS_MAX)?;
+        let span = span_id();
+        trace.questions.push(Question {
+            to: to.clone(),
+            kind,
+            repair,
+            span,
+            asked: moment(),
+            answered: None,
+            error: None,
+        });
+        // A home makes spans of what is kept from the start; one that coordinates sees for itself what becomes of it.
+        let told = trace.request.context.sampled || kind == Kind::Forward;
+        told.then_some(TraceContext { span, ..trace.request.context })
+    }
+
+    /// It has answered.
+    pub fn answered(&mut self, tag: u64, from: &NodeId, error: Option<&'static str>) {
+        let (id, kind) = untag(tag);
+        let Some(trace) = self.open.get_mut(&id) else { return };
+        let open = trace
+            .questions
+            .iter_mut()
+            .find(|question| question.kind == kind && question.answered.is_none() && question.to == *from);
+        if let Some(question) = open {
+            question.answered = Some(moment());
+            question.error = error;
+        }
+    }
+
+    /// A reader is told.
+    pub fn read(&mut self, id: OperationId, result: &Result<ReadReply, OperationError>) {
+        let siblings = result.as_ref().ok().and_then(|reply| reply.object.as_ref());
+        let siblings = siblings.map(|object| object.siblings().len());
+        self.told(id, result, |reply| &reply.participation, siblings);
+    }
+
+    /// A writer is told.
+    pub fn write(&mut self, id: OperationId, result: &Result<WriteReply, OperationError>) {
+        self.told(id, result, |reply| &reply.participation, None);
+    }
+
+    fn told<T>(
+        &mut self,
+        id: OperationId,
+        result: &Result<T, OperationError>,
+        participation: impl Fn(&T) -> &Participation,
+        siblings: Option<usize>,
+    ) {
+        let Some(trace) = self.open.get_mut(&id) else { return };
+        trace.answered = Some(Answered {
+            at: moment(),
+            outcome: OperationOutcome::of(result),
+            error: result.as_ref().err().map(ToString::to_string),
+            participation: result.as_ref().ok().map(|reply| participation(reply).clone()),
+            siblings,
+        });
+    }
+
+    /// There is a verdict on a read.
+    pub fn judged(&mut self, read: &JudgedRead) {
+        if let Some(trace) = self.open.get_mut(&read.id) {
+            trace.judged = Some((moment(), read.judgement.clone()));
+        }
+    }
+
+    /// All homes have a write.
+    pub fn converged(&mut self, write: &ConvergedWrite) {
+        if let Some(trace) = self.open.get_mut(&write.id) {
+            trace.converged = Some((moment(), write.clone()));
+        } else if let Some((context, answered)) = self.followed.remove(&write.id) {
+            self.converged_late(context, answered, write);
+        }
+    }
+
+    /// Nothing more is heard of an operation; `followed` says that the homes that lack its write will be asked.
+    pub fn over(&mut self, id: OperationId, followed: bool) {
+        let Some(mut trace) = self.open.remove(&id) else {
+            // It was followed, and is no more.
+            self.followed.remove(&id);
+            return;
+        };
+        trace.unfollowed = followed;
+        if followed {
+            let context = TraceContext { span: trace.span, ..trace.request.context };
+            self.followed.insert(id, (context, trace.answered.as_ref().map_or(trace.began, |told| told.at)));
+        }
+        if self.is_told(&trace) {
+            self.spans.take(Maker::of(&trace, self.age_objective_us).spans());
+        }
+    }
+
+    fn is_told(&self, trace: &Trace) -> bool {
+        trace.request.context.sampled
+            || trace.is_stale()
+            || trace.lags()
+            || trace.answered.as_ref().is_none_or(|told| {
+                told.outcome != OperationOutcome::Ok || told.at.micros_since(trace.began) >= LATE_US
+            })
+    }
+
+    /// A write that was followed has converged: a span of its trace, or, long after the answer, of a linked one.
+    fn converged_late(&self, context: TraceContext, answered: Moment, write: &ConvergedWrite) {
+        let (clock, now) = (Clock::now(), moment());
+        let linked = now.micros_since(answered) > OWN_TRACE_US;
+        let own = TraceContext::fresh(rand::random::<u128>().max(1), span_id(), 1.0);
+        let links = if linked { vec![context] } else { Vec::new() };
+        let (context, parent) =
+            if linked { (own, None) } else { (context.child(span_id()), Some(context.span)) };
+        let began_ns = if linked { clock.ns(now) } else { clock.ns(answered) };
+        self.spans.take(vec![Span {
+            name: span::CONVERGE.into(),
+            kind: SpanKind::Internal,
+            context,
+            parent,
+            parent_is_remote: false,
+            began_ns,
+            ended_ns: clock.ns(now),
+            attributes: convergence(write),
+            error: None,
+            links,
+        }]);
+    }
+}
+
+impl Drop for Traces {
+    /// The node stops: what is known by now is told.
+    fn drop(&mut self) {
+        let open: Vec<OperationId> = self.open.keys().copied().collect();
+        open.into_iter().for_each(|id| self.over(id, false));
+    }
+}
+
+impl Trace {
+    fn is_stale(&self) -> bool {
+        matches!(&self.judged, Some((_, judgement)) if judgement.verdict == Verdict::Stale)
+    }
+
+    fn lags(&self) -> bool {
+        let late = self.converged.as_ref().is_some_and(|(_, write)| write.convergence.us > LAGGING_US);
+        late || self.unfollowed
+    }
+}
+
+/// Relates moments to the wall clock.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    wall_us: u64,
+    moment: Moment,
+}
+
+impl Clock {
+    fn now() -> Self {
+        Self { wall_us: wall().0, moment: moment() }
+    }
+
+    fn ns(self, at: Moment) -> u64 {
+        self.wall_us.saturating_sub(self.moment.micros_since(at)).saturating_mul(1_000)
+    }
+}
+
+/// Makes the spans of one trace.
+struct Maker<'a> {
+    trace: &'a Trace,
+    age_objective_us: u64,
+    clock: Clock,
+}
+
+impl<'a> Maker<'a> {
+    fn of(trace: &'a Trace, age_objective_us: u64) -> Self {
+        Self { trace, age_objective_us, clock: Clock::now() }
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let trace = self.trace;
+        let mut spans = vec![self.request(), self.operation()];
+        spans.extend(trace.questions.iter().map(|question| self.question(question)));
+        let told = trace.answered.as_ref().map_or(trace.began, |told| told.at);
+        if let Some((at, judgement)) = &trace.judged {
+            spans.push(self.child(span::VERIFY, (told, *at), self.verdict(judgement)));
+        }
+        if let Some((at, write)) = &trace.converged {
+            spans.push(self.child(span::CONVERGE, (told, *at), convergence(write)));
+        }
+        spans
+    }
+
+    fn ended(&self) -> Moment {
+        self.trace.answered.as_ref().map_or(self.clock.moment, |told| told.at)
+    }
+
+    fn error(&self) -> Option<String> {
+        self.trace.answered.as_ref().and_then(|told| told.error.clone())
+    }
+
+    /// What this node was asked.
+    fn request(&self) -> Span {
+        let request = &self.trace.request;
+        let (name, method) = match request.call {
+            Call::Get => ("GET /v1/kv/{bucket}/{key}", "GET"),
+            Call::Put => ("PUT /v1/kv/{bucket}/{key}", "PUT"),
+            Call::Delete => ("DELETE /v1/kv/{bucket}/{key}", "DELETE"),
+            Call::Forwarded => (span::REPLICA_FORWARD, ""),
+        };
+        let mut attributes = Vec::new();
+        if request.call != Call::Forwarded {
+            attributes.push((attribute::HTTP_METHOD, SpanValue::Name(method)));
+            attributes.push((attribute::HTTP_ROUTE, SpanValue::Name("/v1/kv/{bucket}/{key}")));
+        }
+        attributes.push((attribute::DB_NAMESPACE, SpanValue::Text(self.trace.bucket.as_str().to_owned())));
+        attributes.extend(self.error_type());
+        Span {
+            name: name.into(),
+            kind: SpanKind::Server,
+            context: request.context,
+            parent: request.parent,
+            parent_is_remote: request.parent.is_some(),
+            began_ns: request.began_ns,
+            ended_ns: self.clock.ns(self.ended()).max(request.began_ns),
+            attributes,
+            error: self.error(),
+            links: Vec::new(),
+        }
+    }
+
+    /// The operation itself, with all that is known of it in one place.
+    fn operation(&self) -> Span {
+        let trace = self.trace;
+        let (name, operation) = match trace.request.call {
+            Call::Get => (span::READ, "get"),
+            Call::Put => (span::WRITE, "put"),
+            Call::Delete => (span::WRITE, "delete"),
+            Call::Forwarded => (span::WRITE, "write"),
+        };
+        let mut attributes = vec![
+            (attribute::DB_SYSTEM, SpanValue::Name("neap")),
+            (attribute::DB_OPERATION, SpanValue::Name(operation)),
+            (attribute::DB_NAMESPACE, SpanValue::Text(trace.bucket.as_str().to_owned())),
+        ];
+        let told = trace.answered.as_ref();
+        if let Some(homes) = told.and_then(|told| told.participation.as_ref()) {
+            let acked = i64::try_from(homes.acked_by.len()).unwrap_or(i64::MAX);
+            attributes.push((attribute::ACKED, SpanValue::Int(acked)));
+            attributes.push((attribute::REQUIRED, SpanValue::Int(homes.required.into())));
+            attributes.push((attribute::TOTAL, SpanValue::Int(homes.total.into())));
+            attributes.push((attribute::LAGGING, SpanValue::Int(homes.lagging().into())));
+        } else if trace.request.call != Call::Get {
+            let lagging = trace.questions.iter().filter(|question| {
+                question.kind == Kind::Apply && (question.answered.is_none() || question.error.is_some())
+            });
+            let lagging = i64::try_from(lagging.count()).unwrap_or(i64::MAX);
+            attributes.push((attribute::LAGGING, SpanValue::Int(lagging)));
+        }
+        if let Some(siblings) = told.and_then(|told| told.siblings) {
+            let siblings = i64::try_from(siblings).unwrap_or(i64::MAX);
+            attributes.push((attribute::SIBLINGS, SpanValue::Int(siblings)));
+        }
+        match trace.request.call {
+            Call::Get => {
+                let judged = trace.judged.iter().flat_map(|(_, judgement)| self.verdict(judgement));
+                attributes.extend(judged);
+                if trace.questions.iter().any(|question| question.repair) {
+                    attributes.push((attribute::REPAIR, SpanValue::Bool(true)));
+                }
+            }
+            Call::Put | Call::Delete | Call::Forwarded => {
+                attributes.push((attribute::WRITE_LAGGING, SpanValue::Bool(trace.lags())));
+            }
+        }
+        attributes.extend(self.error_type());
+        Span { error: self.error(), ..self.span(name, trace.span, (trace.began, self.ended()), attributes) }
+    }
+
+    fn question(&self, question: &Question) -> Span {
+        let name = match question.kind {
+            Kind::Fetch => span::REPLICA_READ,
+            Kind::Apply => span::REPLICA_APPLY,
+            Kind::Forward => span::REPLICA_FORWARD,
+            Kind::Probe => span::REPLICA_PROBE,
+        };
+        let mut attributes = vec![(attribute::PEER, SpanValue::Text(question.to.as_str().to_owned()))];
+        if question.repair {
+            attributes.push((attribute::REPAIR, SpanValue::Bool(true)));
+        }
+        let error = if question.answered.is_none() { Some("no_answer") } else { question.error };
+        attributes.extend(error.map(|error| (attribute::ERROR_TYPE, SpanValue::Name(error))));
+        let ended = question.answered.unwrap_or(self.clock.moment);
+        Span {
+            kind: SpanKind::Client,
+            parent: Some(self.trace.span),
+            error: error.map(ToOwned::to_owned),
+            ..self.span(name, question.span, (question.asked, ended), attributes)
+        }
+    }
+
+    fn child(
+        &self,
+        name: &'static str,
+        times: (Moment, Moment),
+        attributes: Vec<(&'static str, SpanValue)>,
+    ) -> Span {
+        Span { parent: Some(self.trace.span), ..self.span(name, span_id(), times, attributes) }
+    }
+
+    fn span(
+        &self,
+        name: &'static str,
+        id: u64,
+        (began, ended): (Moment, Moment),
+        attributes: Vec<(&'static str, SpanValue)>,
+    ) -> Span {
+        Span {
+            name: name.into(),
+            kind: SpanKind::Internal,
+            context: TraceContext { span: id, ..self.trace.request.context },
+            parent: Some(self.trace.request.context.span),
+            parent_is_remote: false,
+            began_ns: self.clock.ns(began),
+            ended_ns: self.clock.ns(ended),
+            attributes,
+            error: None,
+            links: Vec::new(),
+        }
+    }
+
+    fn error_type(&self) -> Option<(&'static str, SpanValue)> {
+        let told = self.trace.answered.as_ref()?;
+        (told.outcome != OperationOutcome::Ok)
+            .then(|| (attribute::ERROR_TYPE, SpanValue::Name(told.outcome.name())))
+    }
+
+    fn verdict(&self, judgement: &Judgement) -> Vec<(&'static str, SpanValue)> {
+        let Judgement { verdict, exposure_us, age_us, .. } = *judgement;
+        let mut attributes = vec![
+            (attribute::VERDICT, SpanValue::Name(verdict.name())),
+            (attribute::STALE, SpanValue::Bool(verdict == Verdict::Stale)),
+        ];
+        // Of what is not known to be stale or fresh no age is told: 0 would count as fresh.
+        if matches!(verdict, Verdict::Stale | Verdict::Behind | Verdict::Fresh { .. }) {
+            attributes.push((attribute::AGE_MS, ms(age_us)));
+            attributes.push((attribute::EXPOSURE_MS, ms(exposure_us)));
+            attributes.push((attribute::AGE_BUCKET, SpanValue::Name(age_bucket(age_us))));
+            attributes.push((attribute::SLO_BREACH, SpanValue::Bool(age_us > self.age_objective_us)));
+        }
+        attributes
+    }
+}
+
+/// In whole milliseconds, rounded up: what is stale is never said to be 0 ms old.
+fn ms(us: u64) -> SpanValue {
+    SpanValue::Int(i64::try_from(us.div_ceil(1_000)).unwrap_or(i64::MAX))
+}
+
+fn age_bucket(us: u64) -> &'static str {
+    match us {
+        0 => "0",
+        ..=100_000 => "<=100ms",
+        ..=500_000 => "<=500ms",
+        ..=5_000_000 => "<=5s",
+        _ => ">5s",
+    }
+}
+
+fn convergence(write: &ConvergedWrite) -> Vec<(&'static str, SpanValue)> {
+    vec![
+        (attribute::CONVERGENCE_MS, ms(write.convergence.us)),
+        (attribute::CONVERGENCE_PATH, SpanValue::Name(write.convergence.path.name())),
+        (attribute::WRITE_LAGGING, SpanValue::Bool(write.convergence.us > LAGGING_US)),
+    ]
+}
+
+/// Why a home did not do what it was asked, by a name of few; none if it did.
+#[must_use]
+pub fn error_of(answer: &AnswerBody) -> Option<&'static str> {
+    match answer {
+        AnswerBody::Own(ReplicaReply::Refused(refusal))
+        | AnswerBody::Peer(
+            PeerAnswer::Refused(refusal) | PeerAnswer::Replica(ReplicaReply::Refused(refusal)),
+        ) => Some(refusal.name()),
+        AnswerBody::Coordinated(reply) => match &**reply {
+            CoordinateReply::Refused(refusal) => Some(refusal.name()),
+            CoordinateReply::Stamped { .. } | CoordinateReply::Exists => None,
+        },
+        AnswerBody::Own(_) | AnswerBody::Peer(_) => None,
+    }
+}
