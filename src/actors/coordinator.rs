@@ -242,6 +242,9 @@ impl Coordinator {
             let unconverged = UnconvergedObserved { shard: self.parts.shard, ..self.core.unconverged(now) };
             self.parts.observations.push(Observation::Unconverged(unconverged));
             self.parts.observations.push(Observation::Clocks(self.core.clock_offsets()));
+            if let Some(legs) = self.core.take_legs() {
+                self.parts.observations.push(Observation::Legs(legs));
+            }
         }
         self.parts.observations.flush();
     }

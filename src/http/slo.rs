@@ -1,5 +1,7 @@
 //! How the objectives stand.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use super::Edge;
 use super::dto::Counters;
 use super::error::Problem;
 use super::params::{self, Parameter};
-use crate::protocol::sli::CAUSE_NAMES;
+use crate::protocol::sli::{CAUSE_NAMES, LegView};
 use crate::protocol::slo::{Objective, SloDocument, SloScope};
 
 /// `GET /v1/slo`: of this node, or of the cluster, for which every other node is asked.
@@ -34,6 +36,9 @@ struct SloBody {
     stale_exposure_p95_s: Option<f64>,
     convergence: ConvergenceBody,
     objectives: Vec<ObjectiveBody>,
+    /// What the legs of operations took in the last minute, by name. Only of a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_way_latency_s: Option<BTreeMap<&'static str, LegBody>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<Vec<String>>,
 }
@@ -62,6 +67,13 @@ struct ConvergenceBody {
     unconverged: u64,
     oldest_s: Option<f64>,
     untracked: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LegBody {
+    count: u64,
+    /// The share of all that took no longer, and the time.
+    quantiles: Vec<(f64, f64)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,8 +134,16 @@ impl SloBody {
                 untracked: convergence.untracked,
             },
             objectives: document.objectives.iter().map(ObjectiveBody::of).collect(),
+            one_way_latency_s: (document.scope == SloScope::Node)
+                .then(|| document.legs.iter().map(LegBody::of).collect()),
             unreachable: (document.scope == SloScope::Cluster).then(|| unreachable.collect()),
         }
+    }
+}
+
+impl LegBody {
+    fn of(view: &LegView) -> (&'static str, Self) {
+        (view.leg.name(), Self { count: view.count, quantiles: view.quantiles.clone() })
     }
 }
 

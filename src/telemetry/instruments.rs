@@ -75,6 +75,8 @@ impl Instruments {
             Observation::Converged(converged) => self.converged(converged),
             Observation::Merged(merged) => self.merged(merged),
             Observation::Unconverged(unconverged) => self.standing.unconverged(unconverged),
+            // `GET /v1/slo` shows them; no alert is about them.
+            Observation::Legs(_) => {}
             Observation::Clocks(clocks) => {
                 let clocks = clocks.iter().map(|clock| super::ClockStanding {
                     peer: clock.peer.clone(),

@@ -1,5 +1,6 @@
 //! The program as its user meets it: the real binary.
 
+mod bench_staleness;
 mod client_commands;
 mod client_connections;
 mod config_members;

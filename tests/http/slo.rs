@@ -21,7 +21,6 @@ fn take(slo: &mut Slo, times: u64, verdict: Verdict) {
         bucket,
         r: 1,
         verdict,
-        value_age_us: None,
         exposure_us,
         age_us,
         value_age_us: None,

@@ -42,7 +42,6 @@ pub fn verdict(of: &str, verdict: Verdict, age_us: u64) -> Observation {
         bucket: bucket(of),
         r: 1,
         verdict,
-        value_age_us: None,
         exposure_us: age_us / 2,
         age_us,
         value_age_us: None,

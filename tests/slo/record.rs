@@ -65,7 +65,6 @@ fn a_record_keeps_within_its_bound_whatever_the_number_of_buckets_nodes_and_shar
                 bucket: name,
                 r: number as u8,
                 verdict: Verdict::Stale,
-                value_age_us: None,
                 exposure_us: age_us,
                 age_us,
                 value_age_us: None,

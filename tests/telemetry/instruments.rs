@@ -69,7 +69,6 @@ fn verdict(verdict: Verdict, ages: (u64, u64), missed_by: &[&str]) -> Observatio
         bucket: bucket(),
         r: 1,
         verdict,
-        value_age_us: None,
         exposure_us: ages.0,
         age_us: ages.1,
         value_age_us: Some(2_000_000),

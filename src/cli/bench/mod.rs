@@ -3,6 +3,7 @@
 mod ceiling;
 mod cost;
 mod kv;
+mod staleness;
 
 use clap::{Args, Subcommand};
 
@@ -12,7 +13,9 @@ use super::exit::Exit;
 #[derive(Debug, Clone, Args)]
 #[command(
     about = "Measures a running or a self-made cluster",
-    after_help = "Example:\n  neap bench kv --commit fsync --operations get:1,put:2 --duration 5s"
+    after_help = "Examples:\n  \
+                  neap bench kv --commit fsync --operations get:1,put:2 --duration 5s\n  \
+                  neap bench staleness --at 0ms,1ms,5ms,10ms,50ms"
 )]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -23,6 +26,7 @@ pub struct BenchArgs {
 enum Bench {
     Kv(kv::KvArgs),
     Cost(cost::CostArgs),
+    Staleness(staleness::StalenessArgs),
     /// A bare handler, as the ceiling of what any server could reach here
     #[command(hide = true)]
     CeilingServer(ceiling::CeilingArgs),
@@ -34,6 +38,7 @@ pub fn run(args: BenchArgs, json: bool) -> Exit {
     match args.bench {
         Bench::Kv(args) => kv::run(&args, json),
         Bench::Cost(args) => cost::run(&args, json),
+        Bench::Staleness(args) => staleness::run(&args, json),
         Bench::CeilingServer(args) => ceiling::run(&args),
     }
 }

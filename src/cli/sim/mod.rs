@@ -2,7 +2,7 @@
 
 mod latency;
 mod pbs;
-mod progress;
+pub(super) mod progress;
 mod run;
 mod show;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over `length` of something, on standard error if that is a terminal and nothing wants JSON.
-pub(super) fn bar(length: u64, what: &str, json: bool) -> ProgressBar {
+pub(in crate::cli) fn bar(length: u64, what: &str, json: bool) -> ProgressBar {
     let shown = !json && std::io::stderr().is_terminal();
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(Some(length), target);

@@ -16,6 +16,7 @@
 mod answer;
 mod forward;
 mod heal;
+mod legs;
 mod observe;
 mod plan;
 mod read;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{AnswerBody, Kind, acknowledged, input, sighted, tag, untag};
+use super::legs;
 use super::observe::{read_observed, refused, write_observed};
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::unconverged::{Ages, Folded, TRACKED_MAX};
@@ -23,7 +24,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::sli::{
-    ClockObserved, ConvergedObserved, Observation, UnconvergedObserved, VerdictObserved,
+    ClockObserved, ConvergedObserved, LegsObserved, Observation, UnconvergedObserved, VerdictObserved,
 };
 use crate::protocol::staleness::{Convergence, Judgement, PeerClocks, Question, Verdict, judge};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
@@ -291,6 +292,8 @@ pub struct Coordinator<C> {
     latencies: BTreeMap<NodeId, Latency>,
     /// How the peers' clocks relate to this node's.
     clocks: PeerClocks,
+    /// What the legs of operations took since it was last asked for.
+    legs: LegsObserved,
     settings: CoordinatorSettings,
     /// How many writes are followed one by one after their coordination is over.
     tracked: usize,
@@ -313,6 +316,7 @@ impl<C> Coordinator<C> {
             next: 0,
             latencies: BTreeMap::new(),
             clocks: PeerClocks::default(),
+            legs: LegsObserved::default(),
             settings,
             tracked: 0,
             folded: Folded::default(),
@@ -476,14 +480,22 @@ impl<C> Coordinator<C> {
     ) {
         let (id, kind) = untag(tag);
         let mut sent = None;
-        if let AnswerBody::Peer(answer) = &answer {
-            sent = self.note_latency(around.now, id, (&from, kind), answer);
+        let told = legs::told(&answer).map(|told| (from.clone(), told));
+        match &answer {
+            AnswerBody::Peer(answer) => sent = self.note_latency(around.now, id, (&from, kind), answer),
+            own => self.note_own_leg(around.now, id, (&from, kind), own),
         }
         let input = match kind {
             Kind::Probe => sighted(&mut self.clocks, from, (sent, around.now), answer),
             Kind::Apply => acknowledged(&mut self.clocks, from, (sent, around.now), answer),
             Kind::Fetch | Kind::Forward => input(from, kind, answer),
         };
+        // Only now do the clocks' bounds know of this exchange.
+        if let (Some((from, told)), Some(sent)) = (told, sent)
+            && let Some(offset_us) = self.clocks.offset_us(&from)
+        {
+            legs::peer(&mut self.legs, told, offset_us, (sent, around.now));
+        }
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let mut wanted = std::mem::take(&mut self.wanted);
         operation.machine.handle(around.now, input, &mut wanted);
@@ -598,6 +610,27 @@ impl<C> Coordinator<C> {
         self.clocks.observed()
     }
 
+    /// What the legs of operations took since this was last called; none if there were none.
+    pub fn take_legs(&mut self) -> Option<Box<LegsObserved>> {
+        (!self.legs.is_empty()).then(|| Box::new(std::mem::take(&mut self.legs)))
+    }
+
+    fn note_own_leg(
+        &mut self,
+        now: Moment,
+        id: OperationId,
+        (me, kind): (&NodeId, Kind),
+        answer: &AnswerBody,
+    ) {
+        let Some(operation) = self.operations.get_mut(&id) else { return };
+        let at = operation.asked.iter().position(|(node, asked, _)| node == me && *asked == kind);
+        let Some(at) = at else { return };
+        let (me, kind, asked) = operation.asked.swap_remove(at);
+        let writes = matches!(operation.machine, Machine::Write(_));
+        let from = legs::own(&mut self.legs, answer, writes, (asked, now));
+        operation.asked.extend(from.map(|from| (me, kind, from)));
+    }
+
     /// When the question that was answered had left.
     fn note_latency(
         &mut self,
@@ -668,7 +701,7 @@ impl<C> Operation<C> {
         effects: &mut Effects<C>,
     ) {
         match effect {
-            Effect::Coordinate => self.coordinate(around.wall, id, effects),
+            Effect::Coordinate => self.coordinate(around, id, effects),
             Effect::Fetch { to } => {
                 self.ask(around, (id, follow_us), to, Asked::Fetch, ReplicaRequest::Fetch, effects);
             }
@@ -739,15 +772,16 @@ impl<C> Operation<C> {
         }
     }
 
-    fn coordinate(&self, wall: WallMicros, id: OperationId, effects: &mut Effects<C>) {
+    fn coordinate(&mut self, around: Surroundings<'_>, id: OperationId, effects: &mut Effects<C>) {
         let Some(details) = &self.details else { return };
+        self.asked.push((around.view.me.clone(), Kind::Apply, around.now));
         let ttl_us = details.write.ttl_us.or(details.settings.ttl_us);
         let coordinate = Box::new(Coordinate {
             write: details.write.clone(),
             w: details.w,
             blind: details.settings.blind_write,
             write_id: details.write_id,
-            expires_at: ttl_us.map(|ttl| WallMicros(wall.0.saturating_add(ttl))),
+            expires_at: ttl_us.map(|ttl| WallMicros(around.wall.0.saturating_add(ttl))),
         });
         effects.push(CoordinatorEffect::Coordinate { coordinate, tag: tag(id, Kind::Apply) });
     }
@@ -766,10 +800,10 @@ impl<C> Operation<C> {
         let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
         let kind = Kind::of(asked);
         let tag = tag(id, kind);
+        self.asked.push((to.clone(), kind, around.now));
         if to == *around.view.me {
             return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });
         }
-        self.asked.push((to.clone(), kind, around.now));
         let request = PeerRequest::Replica(target, request);
         effects.push(CoordinatorEffect::Send { to, request, deadline, tag });
     }

@@ -56,6 +56,9 @@ pub enum Delay {
     Mixture(Vec<Component>),
     /// Measured delays in ascending order, in milliseconds: one of them is drawn, or a value between two neighbours.
     Measured(Vec<f64>),
+    /// Measured delays by the share of all that is no longer, both ascending, from 0 to 1: a value between two
+    /// neighbours is drawn. They may be closer where it matters, in the tail.
+    Quantiles(Vec<(f64, f64)>),
 }
 
 impl Delay {
@@ -117,6 +120,26 @@ impl Delay {
         if delays_ms.is_empty() { Err(InvalidDelay::Empty) } else { Ok(Self::Measured(delays_ms)) }
     }
 
+    /// What was measured, as pairs of the share of all that took no longer and the time in milliseconds.
+    pub fn quantiles(pairs: Vec<(f64, f64)>) -> Result<Self, InvalidDelay> {
+        let out = |what, given, accepted| Err(InvalidDelay::OutOfRange { what, given, accepted });
+        let (Some((first, _)), Some((last, _))) = (pairs.first(), pairs.last()) else {
+            return Err(InvalidDelay::Empty);
+        };
+        if *first != 0.0 || *last != 1.0 {
+            let given = if *first == 0.0 { *last } else { *first };
+            return out("quantile", given, "0 for the first and 1 for the last");
+        }
+        if let Some((_, given)) = pairs.iter().find(|(_, delay)| !(*delay >= 0.0 && delay.is_finite())) {
+            return out("delay_ms", *given, "0 or more milliseconds");
+        }
+        let falls = pairs.iter().zip(pairs.iter().skip(1)).find(|(a, b)| a.0 >= b.0 || a.1 > b.1);
+        if let Some((_, (given, _))) = falls {
+            return out("quantile", *given, "ascending, with a time that is no shorter");
+        }
+        Ok(Self::Quantiles(pairs))
+    }
+
     /// Draws a delay, in milliseconds. `uniform` draws from [0, 1).
     pub fn draw_ms(&self, uniform: &mut impl FnMut() -> f64) -> f64 {
         match self {
@@ -138,6 +161,13 @@ impl Delay {
                 let low = at(below).unwrap_or(0.0);
                 let high = at(below + 1).unwrap_or(low);
                 low + (high - low) * (place - below as f64)
+            }
+            Self::Quantiles(pairs) => {
+                let share = uniform();
+                let above = pairs.partition_point(|(quantile, _)| *quantile <= share);
+                let at = |index: usize| pairs.get(index).or(pairs.last()).copied().unwrap_or((1.0, 0.0));
+                let ((from, low), (to, high)) = (at(above.saturating_sub(1)), at(above));
+                if to > from { low + (high - low) * (share - from) / (to - from) } else { high }
             }
         }
     }
@@ -187,6 +217,30 @@ mod tests {
         };
         let ones = (0..10_000).filter(|_| delay.draw_ms(&mut uniform) == 1.0).count();
         assert!((2_400..=2_600).contains(&ones), "{ones}");
+    }
+
+    #[test]
+    fn a_table_of_quantiles_is_drawn_from_in_proportion_and_between_its_values() {
+        let delay = Delay::quantiles(vec![(0.0, 1.0), (0.9, 1.0), (0.99, 10.0), (1.0, 110.0)]).unwrap();
+        let draw = |share: f64| delay.draw_ms(&mut || share);
+        assert_eq!((draw(0.0), draw(0.5)), (1.0, 1.0));
+        assert!((draw(0.945) - 5.5).abs() < 1e-9, "{}", draw(0.945));
+        assert!((draw(0.995) - 60.0).abs() < 1e-9, "{}", draw(0.995));
+        assert!(draw(0.999_999) <= 110.0);
+    }
+
+    #[test]
+    fn a_table_of_quantiles_that_is_none_is_refused() {
+        for pairs in [
+            vec![],
+            vec![(0.1, 1.0), (1.0, 2.0)],
+            vec![(0.0, 1.0), (0.9, 2.0)],
+            vec![(0.0, 2.0), (1.0, 1.0)],
+            vec![(0.0, 1.0), (0.5, 2.0), (0.5, 3.0), (1.0, 4.0)],
+            vec![(0.0, -1.0), (1.0, 1.0)],
+        ] {
+            assert!(Delay::quantiles(pairs.clone()).is_err(), "{pairs:?} was accepted");
+        }
     }
 
     #[test]

@@ -8,12 +8,14 @@
 
 mod curve;
 mod delay;
+mod homes;
 mod legs;
 mod published;
 mod wars;
 
 pub use curve::{Curve, percentile};
 pub use delay::{Component, Delay, InvalidDelay, Shape};
+pub use homes::{AtHomes, HomeLegs};
 pub use legs::{Legs, Preset, WAN_ONE_WAY_MS};
 pub use published::Published;
 pub use wars::{Experiment, Trial, k_staleness, monotonic_reads, one_replica_set};

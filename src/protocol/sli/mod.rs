@@ -3,10 +3,12 @@
 //! ```text
 //! observation   what is told, one at a time
 //! record        all of it since the start, in counters (tally) and histograms of fixed size
+//! legs          how long the parts of an operation take
 //! unconverged   how the writes stand that some home lacks
 //! ```
 
 mod histogram;
+mod legs;
 mod lost;
 mod observation;
 mod record;
@@ -14,6 +16,7 @@ mod tally;
 mod unconverged;
 
 pub use histogram::{BUCKETS, Sparse, Times, VALUE_MAX_US};
+pub use legs::{Leg, LegView, LegsObserved, QUANTILES, RecentLegs};
 pub use lost::untracked_at_start;
 pub use observation::{
     ClockObserved, ConvergedObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved,

@@ -1,5 +1,6 @@
 //! What coordinators and replicas tell the recorder, one at a time.
 
+use super::legs::LegsObserved;
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::operation::{OperationError, Outcome};
@@ -20,6 +21,8 @@ pub enum Observation {
     Merged(MergeObserved),
     /// How the followed writes of one shard stand. Takes the place of what the same shard said before.
     Unconverged(UnconvergedObserved),
+    /// What the legs of one shard's operations took since it last said so.
+    Legs(Box<LegsObserved>),
     /// How the clocks of the peers relate to this node's.
     Clocks(Vec<ClockObserved>),
 }

@@ -94,7 +94,8 @@ impl SliRecord {
                 self.conflicts = self.conflicts.saturating_add(u64::from(merged.conflict));
             }
             Observation::Unconverged(standing) => self.take_unconverged(now, standing),
-            Observation::Clocks(_) => {}
+            // Legs are of interest as they are lately: the engine has them.
+            Observation::Clocks(_) | Observation::Legs(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is said of the objectives at one moment.
 
 use crate::protocol::ids::NodeId;
-use crate::protocol::sli::ReadTally;
+use crate::protocol::sli::{LegView, ReadTally};
 
 /// Of whom it is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +153,8 @@ pub struct SloDocument {
     pub stale_exposure_p95_s: Option<f64>,
     /// What writes took.
     pub convergence: ConvergenceView,
+    /// What the legs of operations took in the last minute; empty of the cluster.
+    pub legs: Vec<LegView>,
     /// Those of all buckets first, then of each set.
     pub objectives: Vec<Objective>,
     /// Nodes that did not answer, or not in the same terms, when the cluster was asked.

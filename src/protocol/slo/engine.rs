@@ -6,7 +6,9 @@ use super::plan::Plan;
 use super::summary::{SloSummary, Summarised, evaluate};
 use super::windows::Windows;
 use crate::protocol::ids::BucketName;
-use crate::protocol::sli::{Observation, OperationOutcome, SHARDS_MAX, Unconverged, untracked_at_start};
+use crate::protocol::sli::{
+    Observation, OperationOutcome, RecentLegs, SHARDS_MAX, Unconverged, untracked_at_start,
+};
 use crate::protocol::time::WallMicros;
 
 /// Writes that the run before this one followed, or may have, when it ended.
@@ -22,29 +24,39 @@ pub struct Slo {
     plan: Plan,
     promises: Vec<Summarised>,
     unconverged: Unconverged,
+    legs: RecentLegs,
     lost: Option<Lost>,
     now_us: u64,
 }
 
 impl Slo {
     /// Bytes that the windows of so many sets and of all buckets take at the most; 2.3 MB each if every slot holds every
-    /// value that can be told apart, some tens of kilobytes with usual traffic.
+    /// value that can be told apart, some tens of kilobytes with usual traffic. Then what is kept of legs.
     #[must_use]
     pub const fn bytes_max(sets: usize) -> usize {
-        (sets + 1) * Windows::BYTES_MAX + Unconverged::BYTES_MAX + SHARDS_MAX
+        (sets + 1) * Windows::BYTES_MAX + Unconverged::BYTES_MAX + SHARDS_MAX + RecentLegs::BYTES_MAX
     }
 
     /// Bytes that it takes now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.promises.iter().map(|mine| mine.windows.bytes()).sum::<usize>() + self.unconverged.bytes()
+        self.promises.iter().map(|mine| mine.windows.bytes()).sum::<usize>()
+            + self.unconverged.bytes()
+            + self.legs.bytes()
     }
 
     /// An engine to which nothing has happened yet.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
         let promises = plan.promises().map(|promise| Summarised::empty(&plan, promise)).collect();
-        Self { plan, promises, unconverged: Unconverged::default(), lost: None, now_us: 0 }
+        Self {
+            plan,
+            promises,
+            unconverged: Unconverged::default(),
+            legs: RecentLegs::default(),
+            lost: None,
+            now_us: 0,
+        }
     }
 
     /// What it goes by.
@@ -73,6 +85,7 @@ impl Slo {
                 self.each(&converged.bucket, |windows| windows.converged(now_us, converged.convergence_us));
             }
             Observation::Unconverged(standing) => self.unconverged.take(now_us, standing),
+            Observation::Legs(legs) => self.legs.take(now_us, legs),
             Observation::Read(_)
             | Observation::Write(_)
             | Observation::Merged(_)
@@ -95,7 +108,8 @@ impl Slo {
     pub fn evaluate(&mut self, now: WallMicros) -> SloDocument {
         let now_us = self.advance(now);
         let windows = self.promises.iter().map(|mine| &mine.windows);
-        evaluate(&self.plan, windows, &self.pending(), now_us, (SloScope::Node, Vec::new()))
+        let document = evaluate(&self.plan, windows, &self.pending(), now_us, (SloScope::Node, Vec::new()));
+        SloDocument { legs: self.legs.view(now_us), ..document }
     }
 
     /// All that it knows at `now`.

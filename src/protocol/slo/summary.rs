@@ -87,6 +87,7 @@ pub fn evaluate<'a>(
         exposure_p95_s: None,
         stale_exposure_p95_s: None,
         convergence: Default::default(),
+        legs: Vec::new(),
         objectives: Vec::new(),
         unreachable,
     };

@@ -37,6 +37,12 @@ impl PeerClocks {
         Came { at: Interval { from, ..at }, exactly: when.exactly, path: when.path }
     }
 
+    /// A peer's clock less one's own, about, in microseconds; none of a peer with which there was no exchange.
+    #[must_use]
+    pub fn offset_us(&self, peer: &NodeId) -> Option<i64> {
+        self.0.get(peer).map(ClockBounds::offset_us)
+    }
+
     /// What is told of them.
     #[must_use]
     pub fn observed(&self) -> Vec<ClockObserved> {
