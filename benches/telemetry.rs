@@ -45,7 +45,15 @@ fn observations() -> [(&'static str, Observation); 7] {
     let verdict = |verdict, missed_by| {
         let bucket = bucket.clone();
         let (exposure_us, age_us) = (10_000, 20_000);
-        Observation::Verdict(VerdictObserved { bucket, r: 2, verdict, exposure_us, age_us, missed_by })
+        Observation::Verdict(VerdictObserved {
+            bucket,
+            r: 2,
+            verdict,
+            exposure_us,
+            age_us,
+            value_age_us: Some(3_000_000),
+            missed_by,
+        })
     };
     let read = ReadObserved {
         bucket: bucket.clone(),
