@@ -23,6 +23,9 @@ const HEALS_WITHIN: Time = 400 * SECONDS;
 /// How long requests of the control plane may take: a page of a scan has ten seconds.
 const CONTROL_ENDS_WITHIN: Time = 12 * SECONDS;
 
+/// Within this time there is a moment at which no home is being asked whether it has a write that it lacked.
+const PROBES_END_WITHIN: Time = 4 * SECONDS;
+
 /// Keys that are read at once in the end.
 const AT_ONCE: usize = 1_000;
 
@@ -236,7 +239,18 @@ fn look_at_queues(world: &mut World) {
     world.check(endings::within("the writes that some home lacks", tracked, TRACKED_MAX));
 }
 
+/// Whether nobody waits for a peer.
+fn nobody_waits(world: &World) -> bool {
+    let mut processes = world.nodes.iter().filter_map(|node| node.process.as_ref());
+    processes.all(|process| process.transport.waiting() == 0)
+}
+
 fn look_whether_drained(world: &mut World) {
+    // A home that lacks a write, as where nothing is repaired, is asked for it now and then as long as it does.
+    let patience = world.now + PROBES_END_WITHIN;
+    while !nobody_waits(world) && world.now < patience && world.violation.is_none() {
+        world.run_until(world.now + MILLIS);
+    }
     for (name, entries, _) in queues(world) {
         world.check(endings::drained(name, entries));
     }

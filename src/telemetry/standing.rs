@@ -44,7 +44,7 @@ pub struct SloStanding {
 fn window(us: u64) -> String {
     let s = us / 1_000_000;
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let fits = units.iter().find(|(unit, _)| s > 0 && s % unit == 0);
+    let fits = units.iter().find(|(unit, _)| s > 0 && s.is_multiple_of(*unit));
     fits.map_or_else(|| format!("{}s", us as f64 / 1e6), |(unit, name)| format!("{}{name}", s / unit))
 }
 

@@ -506,3 +506,37 @@ fn a_check_that_no_quorum_answers_is_told_by_the_node_that_the_client_asked() {
     let [write] = &observed[..] else { panic!("{observed:?}") };
     assert_eq!((write.outcome, write.counted), (OperationOutcome::Deadline, false));
 }
+
+/// Megabytes that this process has resident.
+fn resident_mb() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * 4_096 / 1_000_000
+}
+
+#[test]
+fn what_is_kept_of_writes_is_bounded_while_a_home_is_away() {
+    // NEAP_OUTAGE_S=600 for ten minutes.
+    let seconds = std::env::var("NEAP_OUTAGE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let (mut bench, per_second) = (bench(), 20_000);
+    let (before, mut most) = (resident_mb(), 0);
+    for second in 0..seconds {
+        for number in 0..per_second {
+            let [b, c] = bench.written(second * per_second + number);
+            bench.acknowledge("b", b);
+            bench.refuse("c", c, Refusal::NotSent);
+            bench.effects.clear();
+            bench.now = bench.now.plus_micros(1_000_000 / per_second);
+        }
+        // The home that is away is asked for nothing that it could answer.
+        bench.until(bench.now);
+        bench.effects.clear();
+        most = most.max(resident_mb());
+    }
+    let observed = bench.table.unconverged(bench.now);
+    let writes: u64 = observed.ages.iter().map(|(_, count)| count).sum();
+    assert_eq!((writes, bench.table.tracked(), bench.table.in_flight()), (seconds * per_second, TRACKED_MAX, 0));
+    assert!(observed.ages.len() <= neap::protocol::sli::AGES_MAX, "{}", observed.ages.len());
+    assert!(observed.ages[0].0 >= (seconds - 1) * 1_000_000, "the oldest is as old as it is");
+    println!("{writes} writes in {seconds} s: {before} MB before, {most} MB at the most");
+}

@@ -44,6 +44,8 @@ fn several_nodes_merged_stand_as_one_that_saw_it_all() {
     }
     let mut expected = one.document();
     expected.scope = SloScope::Cluster;
+    // Each node tells of its own ways.
+    expected.legs = Vec::new();
     let states: Vec<_> = expected.objectives.iter().map(|objective| objective.state).collect();
     assert_eq!(states, [SloState::Page; 6], "there is something to be the same");
     assert_eq!(merged.evaluate(&plan, SloScope::Cluster, Vec::new()), expected);
@@ -113,7 +115,7 @@ fn usual_traffic_of_days_takes_far_less_than_the_bound() {
     let mut time = history(|_| true);
     let bytes = time.slo.summary(WallMicros(time.now)).to_bytes().len();
     assert!(bytes < 64 * 1024, "{bytes}");
-    assert!(Slo::bytes_max(0) < 3_000_000, "{}", Slo::bytes_max(0));
+    assert!(Slo::bytes_max(0) < 6_000_000, "{}", Slo::bytes_max(0));
 }
 
 #[test]
@@ -129,5 +131,5 @@ fn windows_keep_within_their_bound_whatever_is_observed() {
         time.now = super::BEGIN + minute * MINUTE;
     }
     let (bytes, most) = (time.slo.bytes(), Slo::bytes_max(0));
-    assert!(bytes > most / 4 && bytes <= most, "{bytes} of {most}");
+    assert!(bytes > most / 8 && bytes <= most, "{bytes} of {most}");
 }
