@@ -48,6 +48,7 @@ fn what_cannot_be_measured_is_refused_by_name() {
         ("--quorum", "5,1,1"),
         ("--reads", "0"),
         ("--clients", "0"),
+        ("--lag", "200ms"),
         ("--commit", "never"),
         ("--url", "https://h"),
     ] {
