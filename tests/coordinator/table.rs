@@ -535,7 +535,10 @@ fn what_is_kept_of_writes_is_bounded_while_a_home_is_away() {
     }
     let observed = bench.table.unconverged(bench.now);
     let writes: u64 = observed.ages.iter().map(|(_, count)| count).sum();
-    assert_eq!((writes, bench.table.tracked(), bench.table.in_flight()), (seconds * per_second, TRACKED_MAX, 0));
+    assert_eq!(
+        (writes, bench.table.tracked(), bench.table.in_flight()),
+        (seconds * per_second, TRACKED_MAX, 0)
+    );
     assert!(observed.ages.len() <= neap::protocol::sli::AGES_MAX, "{}", observed.ages.len());
     assert!(observed.ages[0].0 >= (seconds - 1) * 1_000_000, "the oldest is as old as it is");
     println!("{writes} writes in {seconds} s: {before} MB before, {most} MB at the most");

@@ -2,6 +2,7 @@
 
 mod ledger;
 mod show;
+mod staleness;
 mod verdict;
 mod workload;
 
@@ -122,6 +123,8 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
     if stopped_early {
         show.say("interrupted: judging what was done so far");
     }
+    // Before the check reads, and repairs, anything.
+    let staleness = staleness::ask(&cluster.endpoints()).await;
     let verdict = tokio::select! {
         verdict = judge(&mut cluster, &ledger, &mut show) => verdict?,
         // A second one: no more questions.
@@ -140,14 +143,14 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
             "ops_per_s": ((reads + writes) as f64 / took.as_secs_f64()).round(),
             "p50_ms": ledger.quantile_ms(0.5),
             "p99_ms": ledger.quantile_ms(0.99),
-            "stale_read_rate": null,
-            "convergence_p999_s": null,
+            "stale_read_rate": staleness.stale_read_rate.map(|(_, high)| high),
+            "convergence_p999_s": staleness.convergence_p999_s,
             "events": events.iter().map(|event| json!({
                 "at_s": (event.at.as_secs_f64() * 10.0).round() / 10.0, "what": event.what, "node": event.node,
             })).collect::<Vec<_>>(),
         }));
     } else {
-        print(show::summary(&ledger, &verdict, took).as_bytes());
+        print(show::summary(&ledger, &verdict, &staleness, took).as_bytes());
     }
     stop(&mut cluster, &mut show);
     Ok(if verdict.lost > 0 { Exit::Broken } else { Exit::Done })

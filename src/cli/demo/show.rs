@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Event;
 use super::ledger::{Ledger, Window};
+use super::staleness::Staleness;
 use super::verdict::Verdict;
 use super::workload::BUCKET;
 use crate::cli::processes::LocalCluster;
@@ -95,7 +96,7 @@ impl Show {
 }
 
 /// The end of the story.
-pub fn summary(ledger: &Ledger, verdict: &Verdict, took: Duration) -> String {
+pub fn summary(ledger: &Ledger, verdict: &Verdict, staleness: &Staleness, took: Duration) -> String {
     let (reads, writes, acked, errors) = ledger.totals();
     let rate = (reads + writes) as f64 / took.as_secs_f64();
     let ms = |quantile| ledger.quantile_ms(quantile).unwrap_or_default();
@@ -109,6 +110,19 @@ pub fn summary(ledger: &Ledger, verdict: &Verdict, took: Duration) -> String {
         "{acked} writes of {} keys were acknowledged; lost: {}\n",
         verdict.keys, verdict.lost
     ));
+    if let Some((low, high)) = staleness.stale_read_rate {
+        text.push_str(&format!(
+            "stale reads, as the nodes tell: {:.3} % to {:.3} %\n",
+            low * 100.0,
+            high * 100.0
+        ));
+    }
+    if let Some(p999) = staleness.convergence_p999_s {
+        text.push_str(&format!(
+            "convergence of writes: P99.9 {p999:.3} s; {} writes had not reached every home\n",
+            staleness.unconverged
+        ));
+    }
     text.push_str(
         "replicas that lacked the last acknowledged write of a key, before the check repaired them:\n",
     );
