@@ -49,6 +49,9 @@ impl Came {
     }
 }
 
+/// An error of less than this, in microseconds, is no more than clocks are off, whatever share of the time it is.
+const CLOCKS_ARE_OFF_US: u64 = 20_000;
+
 /// How long it took from a write's commit to the last home having it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convergence {
@@ -57,7 +60,8 @@ pub struct Convergence {
     /// By how much this may be off, in microseconds.
     pub error_us: u64,
     /// Whether that is no more than clocks are off. Else it may have been shorter by all of the error, and is not longer:
-    /// of some home no more is known than that it had the write by some time.
+    /// of some home no more is known than that it had the write by some time, or its clock was hardly known, as after a
+    /// restart behind a slow link. The middle of such a time would be better than the truth as often as worse.
     pub exactly: bool,
     /// By which way the last home came to have it.
     pub path: Path,
@@ -85,16 +89,17 @@ pub fn converged(homes: &[Came], w: u8) -> Option<Convergence> {
             path,
         });
     }
-    if !exactly {
+    let widest = homes.iter().map(|came| came.at.half_width_us()).max()?;
+    let error_us = widest.saturating_mul(2);
+    let committed = committed_at(homes, w)?;
+    let us = last.at.middle().micros_since(committed.middle());
+    if !exactly || error_us > CLOCKS_ARE_OFF_US.max(us / 100) {
         let mut earliest: Vec<Moment> = homes.iter().map(|came| came.at.from).collect();
         earliest.sort_unstable();
         let us = last.at.to.micros_since(*earliest.get(usize::from(w).checked_sub(1)?)?);
-        return Some(Convergence { us, error_us: us, exactly, path });
+        return Some(Convergence { us, error_us: us, exactly: false, path });
     }
-    let committed = committed_at(homes, w)?;
-    let us = last.at.middle().micros_since(committed.middle());
-    let widest = homes.iter().map(|came| came.at.half_width_us()).max()?;
-    Some(Convergence { us, error_us: widest.saturating_mul(2), exactly, path })
+    Some(Convergence { us, error_us, exactly: true, path })
 }
 
 #[cfg(test)]
@@ -120,5 +125,17 @@ mod tests {
         let homes = [came(100, 100), Came { exactly: false, ..came(50, 1_100) }, came(290, 310)];
         let convergence = converged(&homes, 2).unwrap();
         assert_eq!((convergence.us, convergence.error_us, convergence.exactly), (1_000, 1_000, false));
+    }
+
+    #[test]
+    fn where_a_clock_is_hardly_known_convergence_is_never_too_short_either() {
+        // A request was 200 ms under way, or its answer was.
+        let homes = [came(100, 100), came(200, 200_200), came(290, 310)];
+        let convergence = converged(&homes, 1).unwrap();
+        assert_eq!((convergence.us, convergence.error_us, convergence.exactly), (200_100, 200_100, false));
+        // Of a time that is a hundred times as long that is no more than clocks are off.
+        let homes = [came(100, 100), came(30_000_000, 30_200_000), came(290, 310)];
+        let convergence = converged(&homes, 1).unwrap();
+        assert_eq!((convergence.us, convergence.error_us, convergence.exactly), (30_099_900, 200_000, true));
     }
 }
