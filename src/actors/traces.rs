@@ -3,7 +3,7 @@
 //! While an operation runs no more is noted down than moments. When all is known of it, spans are made of them: if its
 //! trace is kept from the start, or if what became of it is worth a look.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::actors::clock::{moment, wall};
 use crate::protocol::coordinator::{AnswerBody, ConvergedWrite, JudgedRead, Kind, untag};
@@ -32,7 +32,8 @@ struct Question {
     kind: Kind,
     /// Whether it repairs a home that was behind.
     repair: bool,
-    span: u64,
+    /// The span's id, if the home was told of it.
+    told: Option<u64>,
     asked: Moment,
     answered: Option<Moment>,
     error: Option<&'static str>,
@@ -69,16 +70,16 @@ pub struct Traces {
     spans: SpanSink,
     /// The objective on the staleness age, in microseconds.
     age_objective_us: u64,
-    open: HashMap<OperationId, Trace>,
+    open: BTreeMap<OperationId, Trace>,
     /// Writes that are still followed: the span of each, and when its client was answered.
-    followed: HashMap<OperationId, (TraceContext, Moment)>,
+    followed: BTreeMap<OperationId, (TraceContext, Moment)>,
 }
 
 impl Traces {
     /// None yet.
     #[must_use]
     pub fn new(spans: SpanSink, age_objective_us: u64) -> Self {
-        Self { spans, age_objective_us, open: HashMap::new(), followed: HashMap::new() }
+        Self { spans, age_objective_us, open: BTreeMap::new(), followed: BTreeMap::new() }
     }
 
     /// An operation begins.
@@ -101,19 +102,24 @@ impl Traces {
     pub fn asked(&mut self, tag: u64, to: &NodeId, repair: bool) -> Option<TraceContext> {
         let (id, kind) = untag(tag);
         let trace = self.open.get_mut(&id).filter(|trace| trace.questions.len() < QUESTIONS_MAX)?;
-        let span = span_id();
+        // A home makes spans of what is kept from the start; one that coordinates sees for itself what becomes of it.
+        // Of probes there are too many for homes to tell of each.
+        let told = match kind {
+            Kind::Fetch | Kind::Apply => trace.request.context.sampled,
+            Kind::Forward => true,
+            Kind::Probe => false,
+        };
+        let told = told.then(span_id);
         trace.questions.push(Question {
             to: to.clone(),
             kind,
             repair,
-            span,
+            told,
             asked: moment(),
             answered: None,
             error: None,
         });
-        // A home makes spans of what is kept from the start; one that coordinates sees for itself what becomes of it.
-        let told = trace.request.context.sampled || kind == Kind::Forward;
-        told.then_some(TraceContext { span, ..trace.request.context })
+        told.map(|span| TraceContext { span, ..trace.request.context })
     }
 
     /// It has answered.
@@ -276,7 +282,11 @@ impl<'a> Maker<'a> {
     fn spans(&self) -> Vec<Span> {
         let trace = self.trace;
         let mut spans = vec![self.request(), self.operation()];
-        spans.extend(trace.questions.iter().map(|question| self.question(question)));
+        // Homes that had nothing newer are of interest only where some had, or may have had.
+        let fresh =
+            matches!(&trace.judged, Some((_, judged)) if matches!(judged.verdict, Verdict::Fresh { .. }));
+        let questions = trace.questions.iter().filter(|question| question.kind != Kind::Probe || !fresh);
+        spans.extend(questions.map(|question| self.question(question)));
         let told = trace.answered.as_ref().map_or(trace.began, |told| told.at);
         if let Some((at, judgement)) = &trace.judged {
             spans.push(self.child(span::VERIFY, (told, *at), self.verdict(judgement)));
@@ -392,7 +402,7 @@ impl<'a> Maker<'a> {
             parent: Some(self.trace.span),
             // A home that says nothing to a probe fails nobody's operation.
             error: error.filter(|_| question.kind != Kind::Probe).map(ToOwned::to_owned),
-            ..self.span(name, question.span, (question.asked, ended), attributes)
+            ..self.span(name, question.told.unwrap_or_else(span_id), (question.asked, ended), attributes)
         }
     }
 
