@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Values are made on one thread and dropped on another, which is what the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     ExitCode::from(neap::cli::run().code())
 }

@@ -22,6 +22,8 @@ const LAGGING_US: u64 = 100_000;
 const LATE_US: u64 = 500_000;
 /// What becomes of an operation later than this after the answer is a trace of its own, in microseconds.
 const OWN_TRACE_US: u64 = 5_000_000;
+/// How many attributes of a verdict come before those that follow from its age.
+const VERDICT_AND_AGE: usize = 3;
 /// Questions of one operation that are told of at the most.
 const QUESTIONS_MAX: usize = 32;
 
@@ -289,7 +291,10 @@ impl<'a> Maker<'a> {
         spans.extend(questions.map(|question| self.question(question)));
         let told = trace.answered.as_ref().map_or(trace.began, |told| told.at);
         if let Some((at, judgement)) = &trace.judged {
-            spans.push(self.child(span::VERIFY, (told, *at), self.verdict(judgement)));
+            let mut attributes = self.verdict(judgement);
+            // The rest is said of the read itself.
+            attributes.truncate(VERDICT_AND_AGE);
+            spans.push(self.child(span::VERIFY, (told, *at), attributes));
         }
         if let Some((at, write)) = &trace.converged {
             spans.push(self.child(span::CONVERGE, (told, *at), convergence(write)));
@@ -319,7 +324,6 @@ impl<'a> Maker<'a> {
             attributes.push((attribute::HTTP_METHOD, SpanValue::Name(method)));
             attributes.push((attribute::HTTP_ROUTE, SpanValue::Name("/v1/kv/{bucket}/{key}")));
         }
-        attributes.push((attribute::DB_NAMESPACE, SpanValue::Text(self.trace.bucket.as_str().to_owned())));
         attributes.extend(self.error_type());
         Span {
             name: name.into(),
