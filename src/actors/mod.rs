@@ -27,6 +27,7 @@ pub mod identity;
 pub mod late_applies;
 pub mod messages;
 pub mod node;
+pub mod observability;
 pub mod placement;
 pub mod replica_store;
 pub mod ring_membership;

@@ -19,6 +19,7 @@ use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
 use crate::actors::late_applies::LateApplies;
 use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
+use crate::actors::observability::{Observability, instruments};
 use crate::actors::placement::{Placement, Shard, Shards};
 use crate::actors::ring_membership::{Attach, Party, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
@@ -37,15 +38,13 @@ use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunId, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
-use crate::protocol::sli::Observation;
-use crate::protocol::slo::SloDocument;
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{
     Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, SloSnapshot, Store,
     StoreError,
 };
-use crate::telemetry::{Instruments, Metrics, Source, Sources, Tracing};
+use crate::telemetry::Tracing;
 use crate::transport::{
     Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
     Secret, TransportCounters,
@@ -79,16 +78,6 @@ pub enum StartError {
     /// The machine refused a thread or a signal handler.
     #[error("the machine refused: {0}")]
     Machine(#[from] std::io::Error),
-}
-
-/// What is told of a node to the outside.
-pub struct Observability {
-    /// Where traces go.
-    pub tracing: Tracing,
-    /// What the instruments are read by.
-    pub metrics: Metrics,
-    /// What was measured and told to nobody.
-    pub dropped: Source,
 }
 
 /// What the configuration does not tell a run: how it ends beside signals, and what tests ask of it.
@@ -388,7 +377,8 @@ impl Node {
         );
 
         let Observability { tracing, metrics, dropped } = observability;
-        let shown = instruments(&common, &gate, &metrics, dropped);
+        let shown =
+            instruments(&common.ring, &gate, (&common.counters, &common.transport), &metrics, dropped);
         let (recorder, slo) = run_recorder(config, &common, clean, recorder, shown);
         let ask_cluster: Recipient<AskCluster> = recorder.clone().recipient();
         let front = Front::new(FrontParts {
@@ -594,59 +584,6 @@ fn run_control(
 }
 
 /// Runs the recorder on this thread, going on from what the last run left.
-/// The instruments, which are fed with what the recorder is told, and with what it says of the objectives.
-fn instruments(common: &Common, gate: &Arc<SharedGate>, metrics: &Metrics, dropped: Source) -> (Tap, Shown) {
-    let ring = common.ring.current();
-    let zones = ring.members().iter().map(|member| (member.id.clone(), member.zone.clone())).collect();
-    let sources = sources(common.counters.clone(), common.transport.clone(), dropped);
-    let mut instruments = Instruments::new(&metrics.meter(), &zones, sources);
-    let standing = instruments.standing().clone();
-    let (ring, gate) = (common.ring.clone(), gate.clone());
-    let shown = move |document: &SloDocument| {
-        let members = ring.current();
-        let up = members.members().iter().filter(|member| gate.is_up(&member.id)).count() as u64;
-        standing.set_ring_members(vec![("up", up), ("down", members.members().len() as u64 - up)]);
-        standing.show_slo(document);
-    };
-    (Box::new(move |observation: &Observation| instruments.take(observation)), Box::new(shown))
-}
-
-/// What is counted elsewhere and told with the instruments.
-fn sources(counters: Arc<NodeCounters>, transport: Arc<TransportCounters>, dropped: Source) -> Sources {
-    let (overload, repairs) = (counters.clone(), counters.clone());
-    Sources {
-        overload_refused: Box::new(move || {
-            vec![
-                ("admission", overload.admission_refused.get()),
-                ("mailbox", overload.mailbox_refused.get()),
-                ("operations_table", overload.operations_refused.get()),
-                ("settings_waits", overload.settings_waits_refused.get()),
-                ("disk_full", overload.disk_full_refused.get()),
-            ]
-        }),
-        peer_dropped: Box::new(move || {
-            vec![
-                ("requests_over_bound", transport.requests_over_bound.get()),
-                ("requests_not_sent", transport.requests_not_sent.get()),
-                ("outbox_over_bound", transport.outbox_over_bound.get()),
-                ("corrupt_frames", transport.corrupt_frames.get()),
-                ("responders_dropped", transport.responders_dropped.get()),
-            ]
-        }),
-        telemetry_dropped: Box::new(move || {
-            let mut all = dropped();
-            all.push(("observations", counters.observations_dropped.get()));
-            all
-        }),
-        read_repairs: Box::new(move || {
-            vec![
-                ("blocking", repairs.read_repairs_blocking.get()),
-                ("async", repairs.read_repairs_async.get()),
-            ]
-        }),
-    }
-}
-
 fn run_recorder(
     config: &Config,
     common: &Common,

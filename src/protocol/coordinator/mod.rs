@@ -16,12 +16,14 @@
 mod answer;
 mod forward;
 mod heal;
+mod in_flight;
 mod legs;
 mod observe;
 mod plan;
 mod read;
 mod table;
 mod tally;
+mod told;
 mod track;
 mod unconverged;
 mod write;
@@ -31,10 +33,9 @@ pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
-pub use table::{
-    Ask, ConvergedWrite, Coordinator, CoordinatorCount, CoordinatorEffect, JudgedRead, OPERATIONS_MAX,
-};
+pub use table::{Coordinator, OPERATIONS_MAX};
 pub use tally::Tally;
+pub use told::{Ask, ConvergedWrite, CoordinatorCount, CoordinatorEffect, JudgedRead, refuse};
 pub use track::TrackMachine;
 pub use unconverged::{SECONDS_MAX, TRACKED_MAX};
 pub use write::{WriteMachine, WritePlan};

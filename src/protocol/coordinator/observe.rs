@@ -1,6 +1,6 @@
 //! What is told of operations that were answered.
 
-use super::table::Ask;
+use super::told::Ask;
 use super::{ClientWrite, ReadMachine, Surroundings, WriteMachine};
 use crate::protocol::bucket::Resolution;
 use crate::protocol::causality::Object;

@@ -1,0 +1,256 @@
+//! One operation in flight: its machine, and what that wants turned into messages.
+
+use super::answer::{Kind, tag};
+use super::observe::{read_observed, write_observed};
+use super::plan::Surroundings;
+use super::told::{ConvergedWrite, CoordinatorCount, CoordinatorEffect, JudgedRead};
+use super::{
+    ApplyWhy, Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen, TrackMachine,
+    Unfollowed, WriteMachine,
+};
+use crate::protocol::bucket::{BucketSettings, SettingsVersion};
+use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
+use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
+use crate::protocol::operation::Write;
+use crate::protocol::staleness::{Question, judge};
+use crate::protocol::time::{Hlc, Moment, WallMicros};
+
+type Effects<C> = Vec<CoordinatorEffect<C>>;
+
+/// The machine of an operation.
+#[derive(Debug)]
+pub(super) enum Machine {
+    Read(Box<ReadMachine>),
+    Write(Box<ClientWrite>),
+    Heal(Box<HealMachine>),
+    Track(Box<TrackMachine>),
+}
+
+/// What a write needs again when it is stamped or handed on.
+#[derive(Debug)]
+pub(super) struct WriteDetails {
+    pub(super) write: Write,
+    pub(super) write_id: WriteId,
+    pub(super) w: u8,
+    pub(super) settings: BucketSettings,
+    /// Whether another node handed it on.
+    pub(super) forwarded: bool,
+}
+
+/// An operation in flight, or followed.
+#[derive(Debug)]
+pub(super) struct Operation<C> {
+    pub(super) machine: Machine,
+    pub(super) client: Option<C>,
+    pub(super) bucket: BucketName,
+    pub(super) key: Key,
+    pub(super) version: SettingsVersion,
+    pub(super) details: Option<Box<WriteDetails>>,
+    pub(super) asked: Vec<(NodeId, Kind, Moment)>,
+    pub(super) began: Moment,
+    pub(super) wake: Moment,
+    pub(super) deadline: Moment,
+}
+
+impl<C> Operation<C> {
+    pub(super) fn new(
+        machine: Machine,
+        client: Option<C>,
+        (bucket, key, version): (BucketName, Key, SettingsVersion),
+        details: Option<Box<WriteDetails>>,
+        (began, deadline): (Moment, Moment),
+    ) -> Self {
+        let (asked, wake) = (Vec::new(), deadline);
+        Self { machine, client, bucket, key, version, details, asked, began, wake, deadline }
+    }
+
+    /// Turns what the machine wants into what the node is to do.
+    pub(super) fn turn(
+        &mut self,
+        around: Surroundings<'_>,
+        (id, follow_us): (OperationId, u64),
+        effect: Effect,
+        effects: &mut Effects<C>,
+    ) {
+        match effect {
+            Effect::Coordinate => self.coordinate(around, id, effects),
+            Effect::Fetch { to } => {
+                self.ask(around, (id, follow_us), to, Asked::Fetch, ReplicaRequest::Fetch, effects);
+            }
+            Effect::Probe { to } => {
+                self.ask(around, (id, follow_us), to, Asked::Probe, ReplicaRequest::Probe, effects);
+            }
+            Effect::Judge(question) => {
+                let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
+                let Question { began, began_hlc, reply, returned, answered_by, .. } = *question;
+                let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
+                let value_age_us = returned.map(age);
+                let r = self.machine.r();
+                let judged = JudgedRead {
+                    id,
+                    bucket,
+                    key,
+                    began,
+                    reply,
+                    returned,
+                    value_age_us,
+                    r,
+                    answered_by,
+                    judgement,
+                };
+                effects.push(CoordinatorEffect::Judged(Box::new(judged)));
+            }
+            Effect::Apply { to, object, why } => {
+                let via = why.via();
+                let count = match why {
+                    ApplyWhy::Repair(RepairWhen::Blocking) => Some(CoordinatorCount::ReadRepairsBlocking),
+                    ApplyWhy::Repair(RepairWhen::Async) => Some(CoordinatorCount::ReadRepairsAsync),
+                    ApplyWhy::Write(_) => None,
+                };
+                effects.extend(count.map(|count| CoordinatorEffect::Count(count, 1)));
+                let request = ReplicaRequest::Apply(object, via);
+                self.ask(around, (id, follow_us), to, Asked::Apply, request, effects);
+            }
+            Effect::Heal { merged } => {
+                let (bucket, key, tag) = (self.bucket.clone(), self.key.clone(), tag(id, Kind::Apply));
+                effects.push(CoordinatorEffect::HealOwn { bucket, key, merged, tag });
+            }
+            Effect::Forward { to } => self.forward(around.now, id, to, effects),
+            Effect::ReplyRead(result) => {
+                let Some(client) = self.client.take() else { return };
+                if let Machine::Read(read) = &self.machine {
+                    let observed = read_observed(around, &self.bucket, (read, self.began), &result);
+                    effects.push(CoordinatorEffect::Observed(observed));
+                }
+                effects.push(CoordinatorEffect::AnswerRead { client, result });
+            }
+            Effect::ReplyWrite(result) => {
+                let Some(client) = self.client.take() else { return };
+                if let (Machine::Write(write), Some(details)) = (&self.machine, &self.details) {
+                    let duration_us = (!details.forwarded).then(|| around.now.micros_since(self.began));
+                    let resolution = details.settings.resolution;
+                    let observed = write_observed(&self.bucket, write, (duration_us, resolution), &result);
+                    effects.push(CoordinatorEffect::Observed(observed));
+                }
+                effects.push(CoordinatorEffect::AnswerWrite { client, result });
+            }
+            Effect::Converged(dot, convergence) => {
+                let (bucket, key) = (self.bucket.clone(), self.key.clone());
+                let write = ConvergedWrite { id, bucket, key, dot, convergence };
+                effects.push(CoordinatorEffect::Converged(Box::new(write)));
+            }
+            // The table sees to it.
+            Effect::Unfollowed(_) => {}
+        }
+    }
+
+    fn coordinate(&mut self, around: Surroundings<'_>, id: OperationId, effects: &mut Effects<C>) {
+        let Some(details) = &self.details else { return };
+        self.asked.push((around.view.me.clone(), Kind::Apply, around.now));
+        let ttl_us = details.write.ttl_us.or(details.settings.ttl_us);
+        let coordinate = Box::new(Coordinate {
+            write: details.write.clone(),
+            w: details.w,
+            blind: details.settings.blind_write,
+            write_id: details.write_id,
+            expires_at: ttl_us.map(|ttl| WallMicros(around.wall.0.saturating_add(ttl))),
+        });
+        effects.push(CoordinatorEffect::Coordinate { coordinate, tag: tag(id, Kind::Apply) });
+    }
+
+    fn ask(
+        &mut self,
+        around: Surroundings<'_>,
+        (id, follow_us): (OperationId, u64),
+        to: NodeId,
+        asked: Asked,
+        request: ReplicaRequest,
+        effects: &mut Effects<C>,
+    ) {
+        let target =
+            Target { bucket: self.bucket.clone(), key: self.key.clone(), settings: self.version.clone() };
+        let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
+        let kind = Kind::of(asked);
+        let tag = tag(id, kind);
+        self.asked.push((to.clone(), kind, around.now));
+        if to == *around.view.me {
+            return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });
+        }
+        let request = PeerRequest::Replica(target, request);
+        effects.push(CoordinatorEffect::Send { to, request, deadline, tag });
+    }
+
+    fn forward(&self, now: Moment, id: OperationId, to: NodeId, effects: &mut Effects<C>) {
+        let Some(details) = &self.details else { return };
+        // The home must know the id too, so that a retry through another home finds it.
+        let mut write = details.write.clone();
+        write.w = Some(details.w);
+        let request = PeerRequest::Forward(write, details.write_id, self.version.clone());
+        let deadline = self.deadline.max(now);
+        effects.push(CoordinatorEffect::Send { to, request, deadline, tag: tag(id, Kind::Forward) });
+    }
+}
+
+impl Machine {
+    pub(super) fn start(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.start(now, effects),
+            Self::Write(write) => write.start(now, effects),
+            Self::Heal(heal) => heal.start(effects),
+            Self::Track(track) => track.start(now),
+        }
+    }
+
+    pub(super) fn handle(&mut self, now: Moment, input: Input, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.handle(now, input, effects),
+            Self::Write(write) => write.handle(now, input, effects),
+            Self::Heal(heal) => heal.handle(input, effects),
+            Self::Track(track) => track.handle(input, effects),
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Read(read) => read.tick(now, effects),
+            Self::Write(write) => write.tick(now, effects),
+            Self::Heal(heal) => heal.tick(now),
+            Self::Track(track) => track.tick(now, effects),
+        }
+    }
+
+    pub(super) fn finished(&self) -> bool {
+        match self {
+            Self::Read(read) => read.finished(),
+            Self::Write(write) => write.finished(),
+            Self::Heal(heal) => heal.finished(),
+            Self::Track(track) => track.finished(),
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Moment {
+        match self {
+            Self::Read(read) => read.wake_at(),
+            Self::Write(write) => write.wake_at(),
+            Self::Heal(heal) => heal.wake_at(),
+            Self::Track(track) => track.wake_at(),
+        }
+    }
+
+    /// The R of a read; 0 of anything else.
+    pub(super) fn r(&self) -> u8 {
+        match self {
+            Self::Read(read) => read.r(),
+            Self::Write(_) | Self::Heal(_) | Self::Track(_) => 0,
+        }
+    }
+
+    /// The write that was stamped here, and who lacks it.
+    pub(super) fn unfollowed(&self) -> Option<Unfollowed> {
+        match self {
+            Self::Write(write) => write.here().and_then(WriteMachine::unfollowed),
+            Self::Track(track) => Some(track.write().clone()),
+            Self::Read(_) | Self::Heal(_) => None,
+        }
+    }
+}
