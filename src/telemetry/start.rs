@@ -19,9 +19,6 @@ use super::standing::Source;
 use crate::config::TelemetryConfig;
 use crate::protocol::ids::NodeId;
 
-/// Spans that are sent in one request: fewer and larger ones cost less than the standard's 512 each.
-const SPANS_AT_ONCE: usize = 4_096;
-
 /// What `telemetry.service_name` is if nobody sets it.
 const DEFAULT_SERVICE_NAME: &str = "neap";
 /// The standard variable that names it.
@@ -80,12 +77,8 @@ impl Telemetry {
         let Outlets { spans, metrics: pushed } = open(url, config.protocol, &resource, &ledger)?;
         // The push comes first: it is the one that may fail, and what it is given is dropped with its thread.
         let push = Push::start(metrics.clone(), pushed)?;
-        // How large batches are, and how long they wait, is left to the standard variables where they are set.
-        let mut batches = BatchConfigBuilder::default().with_max_queue_size(SPANS_MAX);
-        if std::env::var_os("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").is_none() {
-            batches = batches.with_max_export_batch_size(SPANS_AT_ONCE);
-        }
-        let batches = batches.build();
+        // How large batches are, and how long they wait, is left to the standard variables.
+        let batches = BatchConfigBuilder::default().with_max_queue_size(SPANS_MAX).build();
         let processor = Arc::new(BatchSpanProcessor::builder(spans).with_batch_config(batches).build());
         let spans = SpanSink::on(Arc::clone(&processor), Arc::clone(&ledger));
         Ok(Self { metrics, ledger, sending: Some(Sending { processor, push }), spans })
