@@ -119,7 +119,7 @@ pub fn summary(ledger: &Ledger, verdict: &Verdict, staleness: &Staleness, took: 
     }
     if let Some(p999) = staleness.convergence_p999_s {
         text.push_str(&format!(
-            "convergence of writes: P99.9 {p999:.3} s; {} writes had not reached every home\n",
+            "convergence of writes: P99.9 {p999:.3} s; {} writes are not known to have reached every home\n",
             staleness.unconverged
         ));
     }

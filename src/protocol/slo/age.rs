@@ -1,7 +1,7 @@
 //! The objective on the staleness age: P95 over the reads of known verdict.
 //!
-//! A suspect read has no age that anybody knows. It counts as the oldest for the upper end, which alerts go by, and as
-//! fresh for the lower end.
+//! A suspect read has no age that anybody knows, but one that it may have at the most. Alerts go by that. The interval that
+//! is shown keeps no such ages: there a suspect counts as fresh for the lower end, and as the oldest for the upper.
 
 use super::document::{Objective, SloState, SloUnit};
 use super::plan::{Plan, Promise};
