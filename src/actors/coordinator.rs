@@ -20,7 +20,7 @@ use crate::actors::sli_recorder::ObservationBuffer;
 use crate::actors::traces::{Traces, error_of};
 use crate::protocol::coordinator as core;
 use crate::protocol::coordinator::{
-    AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings,
+    AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings, TrackLimits,
 };
 use crate::protocol::ids::{NodeId, OperationId};
 use crate::protocol::message::{
@@ -91,8 +91,12 @@ impl Coordinator {
     /// A coordinator with nothing in flight.
     #[must_use]
     pub fn new(parts: CoordinatorParts) -> Self {
-        let settings =
-            CoordinatorSettings { follow_us: parts.follow_us, fan_out: FanOut::R, probe: parts.probe };
+        let settings = CoordinatorSettings {
+            follow_us: parts.follow_us,
+            fan_out: FanOut::R,
+            probe: parts.probe,
+            track: TrackLimits::default(),
+        };
         let core = core::Coordinator::new(settings);
         let traces = Traces::new(parts.tracing.spans().clone(), parts.age_objective_us);
         Self { parts, core, traces, told: Moment(0), effects: Vec::new() }

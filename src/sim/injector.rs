@@ -105,6 +105,7 @@ impl World {
                 follow_us: settings.timeout_us,
                 fan_out: settings.fan_out,
                 probe: settings.probe,
+                track: settings.track,
             },
             timeout_us: settings.timeout_us,
             max_skew_us: settings.max_skew_us,

@@ -230,13 +230,16 @@ fn queues(world: &World) -> Vec<(&'static str, usize, usize)> {
 }
 
 fn look_at_queues(world: &mut World) {
-    use crate::protocol::coordinator::TRACKED_MAX;
     for (name, entries, bound) in queues(world) {
         world.check(endings::within(name, entries, bound));
     }
     let processes = world.nodes.iter().filter_map(|node| node.process.as_ref());
-    let tracked = processes.map(|process| process.coordinator.tracked()).max().unwrap_or(0);
-    world.check(endings::within("the writes that some home lacks", tracked, TRACKED_MAX));
+    let tracked: Vec<_> = processes.map(|process| process.coordinator.tracked()).collect();
+    let limits = world.settings.track;
+    for (keys, single) in tracked {
+        world.check(endings::within("the keys of writes that some home lacks", keys, limits.keys));
+        world.check(endings::within("the writes that some home lacks", single, limits.single));
+    }
 }
 
 /// Whether nobody waits for a peer.

@@ -1,7 +1,7 @@
 //! What a simulated world is like.
 
 use super::workload::{Bucket, buckets};
-use crate::protocol::coordinator::FanOut;
+use crate::protocol::coordinator::{FanOut, TrackLimits};
 use crate::protocol::pbs::Legs;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{Member, Ring, RingError, Weight};
@@ -37,12 +37,23 @@ pub struct Settings {
     pub fan_out: FanOut,
     /// Which reads are probed for the verdict.
     pub probe: Sampling,
+    /// How much coordinators follow of writes that some home lacks.
+    pub track: TrackLimits,
     /// Whether a coordinator's own replica is asked over the network, as in the WARS model.
     pub own_leg_crosses: bool,
     /// Bytes of each value.
     pub value_bytes: usize,
     /// Whether a trace is kept.
     pub trace: bool,
+}
+
+/// In one seed of four there is soon no room.
+fn track_limits(seed: u64) -> TrackLimits {
+    match seed % 8 {
+        3 => TrackLimits { single: 2, keys: 16_384 },
+        6 => TrackLimits { single: 4, keys: 6 },
+        _ => TrackLimits::default(),
+    }
 }
 
 impl Settings {
@@ -65,6 +76,7 @@ impl Settings {
             max_skew_us: 500_000,
             fan_out: FanOut::R,
             probe: Sampling::ALL,
+            track: track_limits(seed),
             own_leg_crosses: false,
             value_bytes: 16,
             trace: false,

@@ -141,7 +141,7 @@ impl Instruments {
 
     fn converged(&mut self, converged: &ConvergedObserved) {
         if let Some(convergence) = self.convergence.get(&converged.path) {
-            convergence.record(seconds(converged.convergence_us));
+            (0..converged.writes).for_each(|_| convergence.record(seconds(converged.convergence_us)));
         }
     }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
-use neap::protocol::causality::Object;
+use neap::protocol::causality::{CausalContext, Object};
 use neap::protocol::coordinator::{
     AnswerBody, Ask, ConvergedWrite, Coordinator, CoordinatorCount, CoordinatorEffect, CoordinatorSettings,
-    FanOut, OPERATIONS_MAX, Surroundings, TRACKED_MAX,
+    FanOut, OPERATIONS_MAX, Surroundings, TrackLimits,
 };
-use neap::protocol::ids::{BucketName, Key, NodeId, WriteId};
+use neap::protocol::ids::{ActorId, BucketName, Key, NodeId, WriteId};
 use neap::protocol::message::{
     CoordinateReply, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Via,
 };
@@ -73,11 +73,16 @@ fn bench_of(members: &[&str]) -> Bench {
             follow_us: FOLLOW_US,
             fan_out: FanOut::R,
             probe: Sampling::NONE,
+            track: LIMITS,
         }),
         now: Moment(10_000_000),
         effects: Vec::new(),
     }
 }
+
+/// How much is followed.
+const LIMITS: TrackLimits = TrackLimits { single: 4_096, keys: 16_384 };
+const TRACKED: (usize, usize) = (LIMITS.keys, LIMITS.single);
 
 fn write(key: u64, only_if_absent: bool) -> Write {
     Write {
@@ -229,7 +234,7 @@ fn a_write_is_followed_after_its_coordination_until_the_home_that_lacked_it_tell
         CoordinatorEffect::Count(CoordinatorCount::WritesUnfollowed, count) => Some(count),
         _ => None,
     });
-    assert_eq!((counted, bench.table.in_flight(), bench.table.tracked()), (vec![1], 0, 1));
+    assert_eq!((counted, bench.table.in_flight(), bench.table.tracked()), (vec![1], 0, (1, 1)));
     bench.until(written.plus_micros(250_000));
     assert_eq!((bench.unconverged().0, bench.unconverged().2), (1, 1));
     assert!(bench.unconverged().1.abs_diff(250_000) <= 10, "{:?}", bench.unconverged());
@@ -255,13 +260,13 @@ fn a_write_is_followed_after_its_coordination_until_the_home_that_lacked_it_tell
     let [ConvergedWrite { key, convergence, .. }] = &converged[..] else { panic!("{converged:?}") };
     assert_eq!((key, convergence.path), (&write(1, false).key, Path::ReadRepair));
     assert!(convergence.us.abs_diff(100_000) <= convergence.error_us, "{convergence:?}");
-    assert_eq!((bench.unconverged().0, bench.table.tracked(), bench.table.wake_at()), (0, 0, None));
+    assert_eq!((bench.unconverged().0, bench.table.tracked(), bench.table.wake_at()), (0, (0, 0), None));
 }
 
 #[test]
 fn no_more_than_a_bound_are_followed_one_by_one_and_the_others_still_count() {
     let mut bench = bench();
-    let writes = TRACKED_MAX as u64 + 100;
+    let writes = LIMITS.keys as u64 + 100;
     for key in 0..writes {
         let [b, c] = bench.written(key);
         bench.acknowledge("b", b);
@@ -271,12 +276,54 @@ fn no_more_than_a_bound_are_followed_one_by_one_and_the_others_still_count() {
         assert_eq!(bench.unconverged().0, key + 1, "and after that");
         bench.now = bench.now.plus_micros(1);
     }
-    assert_eq!((bench.table.tracked(), bench.table.in_flight()), (TRACKED_MAX, 0));
+    assert_eq!((bench.table.tracked(), bench.table.in_flight()), (TRACKED, 0));
     assert!(
         bench.unconverged().1.abs_diff(writes) <= 10,
         "the oldest is as old as it is: {:?}",
         bench.unconverged()
     );
+}
+
+#[test]
+fn many_writes_of_few_keys_are_all_known_to_have_converged_once_the_home_that_was_away_has_them() {
+    let mut bench = bench();
+    let (keys, rounds) = (8, LIMITS.single as u64);
+    for _ in 0..rounds {
+        for key in 0..keys {
+            let [b, c] = bench.written(key);
+            bench.acknowledge("b", b);
+            bench.refuse("c", c, Refusal::NotSent);
+            bench.effects.clear();
+        }
+    }
+    assert_eq!((bench.unconverged().0, bench.table.tracked()), (rounds * keys, (8, LIMITS.single)));
+    // The home is back, and has what was written last.
+    let mut told = 0;
+    for _ in 0..2 {
+        bench.until(bench.now.plus_micros(20_000_000));
+        let asked = bench.taken(|effect| match effect {
+            CoordinatorEffect::Send {
+                request: PeerRequest::Replica(_, ReplicaRequest::Probe), tag, ..
+            } => Some(tag),
+            _ => None,
+        });
+        for tag in asked {
+            let context = CausalContext::from_parts([(ActorId(1), 1)], []);
+            let object = Object::from_parts(context, Vec::new(), Vec::new());
+            let states = vec![SeenState::of(&object, Some(bench.now), Path::ReadRepair)];
+            let digest = Digest { clock: 1, at: bench.now, complete_since: Moment(5), states };
+            let answer = PeerAnswer::Replica(ReplicaReply::Probed(Box::new(digest)));
+            bench.answered("c", tag, AnswerBody::Peer(answer));
+        }
+        let all = bench.taken(|effect| match effect {
+            CoordinatorEffect::Converged(_) => Some(1),
+            CoordinatorEffect::Observed(Observation::Converged(converged)) => Some(converged.writes),
+            _ => None,
+        });
+        told += all.into_iter().sum::<u64>();
+    }
+    assert_eq!((told, bench.unconverged().0, bench.table.tracked()), (rounds * keys, 0, (0, 0)));
+    assert_eq!(bench.table.wake_at(), None);
 }
 
 #[test]
@@ -293,7 +340,7 @@ fn a_follow_up_that_makes_room_for_another_operation_still_counts() {
     assert_eq!((bench.table.in_flight(), bench.unconverged().0), (OPERATIONS_MAX, writes + 1));
     // All of them are answered or over, and more of them are given up than are followed one by one.
     bench.until(bench.now.plus_micros(TIMEOUT_US + FOLLOW_US));
-    assert_eq!((bench.table.in_flight(), bench.table.tracked()), (0, TRACKED_MAX));
+    assert_eq!((bench.table.in_flight(), bench.table.tracked()), (0, TRACKED));
     assert_eq!(bench.unconverged().0, writes + 1);
 }
 
@@ -535,10 +582,7 @@ fn what_is_kept_of_writes_is_bounded_while_a_home_is_away() {
     }
     let observed = bench.table.unconverged(bench.now);
     let writes: u64 = observed.ages.iter().map(|(_, count)| count).sum();
-    assert_eq!(
-        (writes, bench.table.tracked(), bench.table.in_flight()),
-        (seconds * per_second, TRACKED_MAX, 0)
-    );
+    assert_eq!((writes, bench.table.tracked(), bench.table.in_flight()), (seconds * per_second, TRACKED, 0));
     assert!(observed.ages.len() <= neap::protocol::sli::AGES_MAX, "{}", observed.ages.len());
     assert!(observed.ages[0].0 >= (seconds - 1) * 1_000_000, "the oldest is as old as it is");
     println!("{writes} writes in {seconds} s: {before} MB before, {most} MB at the most");

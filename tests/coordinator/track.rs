@@ -1,8 +1,8 @@
 //! Writes that some home lacks, followed until all have them.
 
 use neap::protocol::causality::CausalContext;
-use neap::protocol::coordinator::{Effect, Input, TrackMachine, Unfollowed};
-use neap::protocol::ids::{ActorId, Dot, NodeId};
+use neap::protocol::coordinator::{Bunch, BunchConverged, Effect, Input, TrackMachine, Unfollowed};
+use neap::protocol::ids::{ActorId, Dot, NodeId, OperationId};
 use neap::protocol::message::Refusal;
 use neap::protocol::sli::Path;
 use neap::protocol::staleness::{Convergence, Interval, SightedState, Sighting};
@@ -19,14 +19,25 @@ fn at(from: u64, to: u64) -> Interval {
 }
 
 /// A write of W = 2 that `a` and `b` have, if not `lacking`.
-fn followed(lacking: &[&str]) -> TrackMachine {
+fn unfollowed(dot: Dot, lacking: &[&str]) -> Unfollowed {
     let homes =
         [("a", came(1_000_010, 1_000_010, Path::Direct)), ("b", came(1_020_000, 1_020_100, Path::Direct))];
     let came = homes.into_iter().filter(|(home, _)| !lacking.contains(home)).map(|(_, came)| came);
     let (hlc, came, lacking) = (Hlc(7), came.collect(), nodes(lacking));
-    let mut machine = TrackMachine::new(Unfollowed { dot: DOT, hlc, w: 2, written: WRITTEN, came, lacking });
-    machine.start(GIVEN_UP);
+    Unfollowed { dot, hlc, w: 2, written: WRITTEN, came, lacking }
+}
+
+/// A machine that follows it.
+fn followed(lacking: &[&str]) -> TrackMachine {
+    let mut machine = TrackMachine::new(GIVEN_UP);
+    machine.follow(OperationId(1), unfollowed(DOT, lacking));
     machine
+}
+
+/// Of the one write that is followed: who lacks it, and since when it is committed.
+fn standing(machine: &TrackMachine) -> (Vec<NodeId>, Moment) {
+    let [(_, write)] = machine.single() else { panic!("{machine:?}") };
+    (write.lacking.clone(), write.since())
 }
 
 /// The state of a home that has seen the versions up to this one.
@@ -52,8 +63,8 @@ fn probed(effects: &mut Vec<Effect>) -> Vec<NodeId> {
 fn converged(effects: &[Effect]) -> Option<Convergence> {
     match effects {
         [] => None,
-        [Effect::Converged(dot, convergence)] => {
-            assert_eq!(*dot, DOT);
+        [Effect::Followed(id, dot, convergence)] => {
+            assert_eq!((*id, *dot), (OperationId(1), DOT));
             Some(*convergence)
         }
         other => panic!("{other:?}"),
@@ -105,7 +116,7 @@ fn all_homes_must_have_a_write_and_those_that_do_are_asked_no_more() {
     let has = |when| vec![state(4, None, Path::Direct), state(5, Some(at(when, when)), Path::ReadRepair)];
     machine.handle(tells("b", has(2_000_000)), &mut effects);
     assert_eq!((converged(&effects), machine.finished()), (None, false));
-    assert_eq!((&machine.write().lacking, machine.write().since()), (&nodes(&["c"]), Moment(2_000_000)));
+    assert_eq!(standing(&machine), (nodes(&["c"]), Moment(2_000_000)));
     machine.handle(tells("c", vec![state(4, None, Path::Direct)]), &mut effects);
     machine.tick(machine.wake_at(), &mut effects);
     assert_eq!(probed(&mut effects), nodes(&["c"]));
@@ -129,7 +140,7 @@ fn a_home_that_does_not_say_is_asked_again_and_not_while_it_may_still_answer() {
     assert_eq!(probed(&mut effects), Vec::new());
     for refusal in [Refusal::NoAnswer, Refusal::Incomplete] {
         machine.handle(Input::Probed { from: node("c"), result: Err(refusal) }, &mut effects);
-        assert_eq!((converged(&effects), machine.write().lacking.clone()), (None, nodes(&["c"])));
+        assert_eq!((converged(&effects), standing(&machine).0), (None, nodes(&["c"])));
         machine.tick(machine.wake_at(), &mut effects);
         assert_eq!(probed(&mut effects), nodes(&["c"]));
     }
@@ -155,4 +166,89 @@ fn a_history_that_began_before_the_write_says_of_no_home_that_it_had_it_earlier(
     machine.handle(tells("c", vec![state(5, None, Path::Transfer)]), &mut effects);
     let convergence = converged(&effects).unwrap();
     assert_eq!((convergence.exactly, convergence.us), (false, 20_090), "c had it by when it was written");
+}
+
+/// A write of the actor's that is followed with others; `c` lacks it.
+fn bunched(machine: &mut TrackMachine, counter: u64) {
+    machine.bunch(&unfollowed(Dot { counter, ..DOT }, &["c"]));
+}
+
+fn bunches(effects: &mut Vec<Effect>) -> Vec<(u64, u64)> {
+    let all = effects.drain(..).map(|effect| match effect {
+        Effect::BunchConverged(BunchConverged { writes, us, .. }) => (writes, us),
+        other => panic!("{other:?}"),
+    });
+    all.collect()
+}
+
+#[test]
+fn writes_that_are_followed_together_have_converged_once_a_home_has_the_newest_of_them() {
+    let (mut machine, mut effects) = (TrackMachine::new(GIVEN_UP), Vec::new());
+    (5..=9).for_each(|counter| bunched(&mut machine, counter));
+    assert_eq!(machine.bunches().map(Bunch::writes).sum::<u64>(), 5);
+    machine.tick(machine.wake_at(), &mut effects);
+    assert_eq!(probed(&mut effects), nodes(&["c"]));
+    machine.handle(tells("c", vec![state(8, Some(at(3_000_000, 3_000_400)), Path::Direct)]), &mut effects);
+    assert_eq!((bunches(&mut effects), machine.finished()), (vec![], false), "it lacks the newest");
+    let states = vec![
+        state(8, Some(at(3_000_000, 3_000_400)), Path::Direct),
+        state(9, Some(at(4_000_000, 4_000_400)), Path::ReadRepair),
+    ];
+    machine.handle(tells("c", states), &mut effects);
+    // From when the second home may have had the first of them.
+    assert_eq!(bunches(&mut effects), [(5, 4_000_400 - 1_020_000)]);
+    assert!(machine.finished());
+}
+
+#[test]
+fn a_dot_alone_says_nothing_of_the_writes_before_it() {
+    let (mut machine, mut effects) = (TrackMachine::new(GIVEN_UP), Vec::new());
+    (5..=6).for_each(|counter| bunched(&mut machine, counter));
+    let context = CausalContext::from_parts([(ActorId(1), 4)], [Dot { counter: 6, ..DOT }]);
+    let alone = SightedState { context, ..state(4, Some(at(3_000_000, 3_000_400)), Path::Direct) };
+    machine.handle(tells("c", vec![alone]), &mut effects);
+    assert_eq!((bunches(&mut effects), machine.finished()), (vec![], false));
+}
+
+#[test]
+fn writes_that_come_after_homes_were_asked_do_not_hold_up_those_before() {
+    let (mut machine, mut effects) = (TrackMachine::new(GIVEN_UP), Vec::new());
+    bunched(&mut machine, 5);
+    machine.tick(machine.wake_at(), &mut effects);
+    effects.clear();
+    bunched(&mut machine, 6);
+    machine.handle(tells("c", vec![state(5, Some(at(3_000_000, 3_000_000)), Path::Direct)]), &mut effects);
+    assert_eq!(bunches(&mut effects), [(1, 3_000_000 - 1_020_000)]);
+    assert_eq!(machine.bunches().map(Bunch::writes).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn all_homes_are_asked_once_for_all_writes_of_a_key() {
+    let (mut machine, mut effects) = (followed(&["c"]), Vec::new());
+    machine.follow(OperationId(2), unfollowed(Dot { counter: 6, ..DOT }, &["b", "c"]));
+    bunched(&mut machine, 7);
+    machine.tick(machine.wake_at(), &mut effects);
+    assert_eq!(probed(&mut effects), nodes(&["b", "c"]));
+    machine.handle(tells("c", vec![state(7, Some(at(3_000_000, 3_000_000)), Path::Direct)]), &mut effects);
+    let [Effect::Followed(id, ..), Effect::BunchConverged(_)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((*id, machine.finished()), (OperationId(1), false));
+    effects.clear();
+    machine.handle(tells("b", vec![state(6, Some(at(4_000_000, 4_000_000)), Path::Direct)]), &mut effects);
+    let [Effect::Followed(id, ..)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((*id, machine.finished()), (OperationId(2), true));
+}
+
+#[test]
+fn the_more_keys_there_are_the_less_often_each_is_asked_about() {
+    let (mut machine, mut effects) = (followed(&["c"]), Vec::new());
+    let mut before = GIVEN_UP;
+    let mut looks = Vec::new();
+    for _ in 0..3 {
+        let wake = machine.wake_at();
+        machine.pace(10_000);
+        machine.tick(wake, &mut effects);
+        looks.push(wake.micros_since(before) / 1_000);
+        before = wake;
+    }
+    assert_eq!(looks, [250, 20_000, 20_000]);
 }

@@ -62,7 +62,12 @@ pub fn read(of: &str, sampled: bool) -> Observation {
 }
 
 pub fn converged(of: &str, convergence_us: u64) -> Observation {
-    Observation::Converged(ConvergedObserved { bucket: bucket(of), path: Path::Direct, convergence_us })
+    Observation::Converged(ConvergedObserved {
+        bucket: bucket(of),
+        path: Path::Direct,
+        convergence_us,
+        writes: 1,
+    })
 }
 
 pub fn unconverged(ages: &[(u64, u64)], untracked: u64) -> Observation {

@@ -91,7 +91,12 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
     scene.take(verdict(Verdict::Stale, (1, 2), &["n2"]));
     scene.take(Observation::Write(write(OperationOutcome::Ok, &["n2"])));
     let path = Path::Direct;
-    scene.take(Observation::Converged(ConvergedObserved { bucket: bucket(), path, convergence_us: 1 }));
+    scene.take(Observation::Converged(ConvergedObserved {
+        bucket: bucket(),
+        path,
+        convergence_us: 1,
+        writes: 1,
+    }));
     let slo = SloStanding { slo: "stale_reads".into(), window: "1h".into(), value: 0.5 };
     let standing = scene.instruments.standing();
     standing.set_ring_members(vec![("serving", 2)]);
@@ -302,7 +307,12 @@ fn a_refused_write_that_nobody_took_is_not_one_that_all_homes_have() {
 fn convergence_is_told_by_its_path() {
     let mut scene = Scene::new();
     for (path, convergence_us) in [(Path::Direct, 5_000_000), (Path::ReadRepair, 5_000_001)] {
-        scene.take(Observation::Converged(ConvergedObserved { bucket: bucket(), path, convergence_us }));
+        scene.take(Observation::Converged(ConvergedObserved {
+            bucket: bucket(),
+            path,
+            convergence_us,
+            writes: 1,
+        }));
     }
     scene.expect("neap_write_convergence_time_seconds_bucket{path=\"direct\",le=\"5\"}", 1.0);
     scene.expect("neap_write_convergence_time_seconds_bucket{path=\"direct\",le=\"4\"}", 0.0);

@@ -4,15 +4,17 @@ use super::answer::{Kind, tag};
 use super::observe::{read_observed, write_observed};
 use super::plan::Surroundings;
 use super::told::{ConvergedWrite, CoordinatorCount, CoordinatorEffect, JudgedRead};
+use super::unconverged::Standing;
 use super::{
-    ApplyWhy, Asked, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen, TrackMachine,
-    Unfollowed, WriteMachine,
+    ApplyWhy, Asked, Bunch, BunchConverged, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen,
+    TrackMachine, Unfollowed, WriteMachine,
 };
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
-use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
+use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
 use crate::protocol::operation::Write;
-use crate::protocol::staleness::{Question, judge};
+use crate::protocol::sli::{ConvergedObserved, Observation};
+use crate::protocol::staleness::{Convergence, Question, judge};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 type Effects<C> = Vec<CoordinatorEffect<C>>;
@@ -134,14 +136,21 @@ impl<C> Operation<C> {
                 }
                 effects.push(CoordinatorEffect::AnswerWrite { client, result });
             }
-            Effect::Converged(dot, convergence) => {
-                let (bucket, key) = (self.bucket.clone(), self.key.clone());
-                let write = ConvergedWrite { id, bucket, key, dot, convergence };
-                effects.push(CoordinatorEffect::Converged(Box::new(write)));
+            Effect::Converged(dot, convergence) => effects.push(self.converged(id, dot, convergence)),
+            Effect::Followed(id, dot, convergence) => effects.push(self.converged(id, dot, convergence)),
+            Effect::BunchConverged(BunchConverged { writes, us: convergence_us, path }) => {
+                let bucket = self.bucket.clone();
+                let converged = ConvergedObserved { bucket, path, convergence_us, writes };
+                effects.push(CoordinatorEffect::Observed(Observation::Converged(converged)));
             }
             // The table sees to it.
             Effect::Unfollowed(_) => {}
         }
+    }
+
+    fn converged<D>(&self, id: OperationId, dot: Dot, convergence: Convergence) -> CoordinatorEffect<D> {
+        let (bucket, key) = (self.bucket.clone(), self.key.clone());
+        CoordinatorEffect::Converged(Box::new(ConvergedWrite { id, bucket, key, dot, convergence }))
     }
 
     fn coordinate(&mut self, around: Surroundings<'_>, id: OperationId, effects: &mut Effects<C>) {
@@ -197,7 +206,8 @@ impl Machine {
             Self::Read(read) => read.start(now, effects),
             Self::Write(write) => write.start(now, effects),
             Self::Heal(heal) => heal.start(effects),
-            Self::Track(track) => track.start(now),
+            // It waits for its time from the beginning.
+            Self::Track(_) => {}
         }
     }
 
@@ -245,12 +255,29 @@ impl Machine {
         }
     }
 
-    /// The write that was stamped here, and who lacks it.
-    pub(super) fn unfollowed(&self) -> Option<Unfollowed> {
+    /// The writes that were stamped here and that some home lacks, or may lack.
+    pub(super) fn unconverged(&self) -> Vec<Standing> {
+        let lagging = |homes: &[NodeId]| u8::try_from(homes.len()).unwrap_or(u8::MAX);
+        let single = |write: &Unfollowed| Standing {
+            since: write.since(),
+            writes: 1,
+            lagging: lagging(&write.lacking),
+        };
         match self {
-            Self::Write(write) => write.here().and_then(WriteMachine::unfollowed),
-            Self::Track(track) => Some(track.write().clone()),
-            Self::Read(_) | Self::Heal(_) => None,
+            Self::Write(write) => {
+                let write = write.here().and_then(WriteMachine::unfollowed);
+                write.iter().filter(|write| !write.lacking.is_empty()).map(single).collect()
+            }
+            Self::Track(track) => {
+                let bunch = |bunch: &Bunch| Standing {
+                    since: bunch.since(),
+                    writes: bunch.writes(),
+                    lagging: lagging(bunch.lacking()),
+                };
+                let all = track.single().iter().map(|(_, write)| single(write));
+                all.chain(track.bunches().map(bunch)).collect()
+            }
+            Self::Read(_) | Self::Heal(_) => Vec::new(),
         }
     }
 }

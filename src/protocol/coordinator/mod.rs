@@ -14,6 +14,7 @@
 //! answers its client exactly once, at its deadline at the latest.
 
 mod answer;
+mod bunch;
 mod forward;
 mod heal;
 mod in_flight;
@@ -29,6 +30,7 @@ mod unconverged;
 mod write;
 
 pub use answer::{AnswerBody, Kind, untag};
+pub use bunch::{Bunch, BunchConverged};
 pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
 pub use plan::{CoordinatorSettings, Surroundings};
@@ -37,11 +39,11 @@ pub use table::{Coordinator, OPERATIONS_MAX};
 pub use tally::Tally;
 pub use told::{Ask, ConvergedWrite, CoordinatorCount, CoordinatorEffect, JudgedRead, refuse};
 pub use track::TrackMachine;
-pub use unconverged::{SECONDS_MAX, TRACKED_MAX};
+pub use unconverged::{SECONDS_MAX, TrackLimits};
 pub use write::{WriteMachine, WritePlan};
 
 use crate::protocol::causality::Object;
-use crate::protocol::ids::{Dot, NodeId};
+use crate::protocol::ids::{Dot, NodeId, OperationId};
 use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply, Via};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
 use crate::protocol::staleness::{Came, Convergence, Question, Sighting};
@@ -90,6 +92,10 @@ pub enum Effect {
     Judge(Box<Question>),
     /// All homes have the write.
     Converged(Dot, Convergence),
+    /// All homes have a write that was followed for an operation that is over.
+    Followed(OperationId, Dot, Convergence),
+    /// All homes have writes that were followed together.
+    BunchConverged(BunchConverged),
     /// The write is over, committed, and not known to be everywhere.
     Unfollowed(Box<Unfollowed>),
 }

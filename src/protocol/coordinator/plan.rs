@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Candidate, ClientWrite, FanOut, ForwardPlan, HealPlan, ReadMachine, ReadPlan, WriteMachine, WritePlan,
+    Candidate, ClientWrite, FanOut, ForwardPlan, HealPlan, ReadMachine, ReadPlan, TrackLimits, WriteMachine,
+    WritePlan,
 };
 use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
@@ -47,6 +48,8 @@ pub struct CoordinatorSettings {
     pub fan_out: FanOut,
     /// Which reads are probed for the verdict.
     pub probe: Sampling,
+    /// How much is followed of writes that some home lacks.
+    pub track: TrackLimits,
 }
 
 /// What plans are made with.

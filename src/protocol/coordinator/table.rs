@@ -11,7 +11,7 @@ use super::legs;
 use super::observe::refused;
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
 use super::told::{Ask, CoordinatorCount, CoordinatorEffect, refuse};
-use super::unconverged::{Ages, Folded, TRACKED_MAX};
+use super::unconverged::{Ages, Folded};
 use super::{Effect, HealMachine, ReadMachine, TrackMachine, Unfollowed};
 use crate::planted::{self, Bug};
 use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
@@ -44,9 +44,11 @@ pub struct Coordinator<C> {
     /// What the legs of operations took since it was last asked for.
     legs: LegsObserved,
     settings: CoordinatorSettings,
-    /// How many writes are followed one by one after their coordination is over.
-    tracked: usize,
-    /// How many others there are.
+    /// Who follows the writes of a key that some home lacks after their coordination is over.
+    tracked: BTreeMap<(BucketName, Key), OperationId>,
+    /// How many of these writes are known one by one.
+    single: usize,
+    /// How many there are of keys for which there was no room.
     folded: Folded,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
@@ -67,7 +69,8 @@ impl<C> Coordinator<C> {
             clocks: PeerClocks::default(),
             legs: LegsObserved::default(),
             settings,
-            tracked: 0,
+            tracked: BTreeMap::new(),
+            single: 0,
             folded: Folded::default(),
             wanted: Vec::new(),
         }
@@ -82,13 +85,14 @@ impl<C> Coordinator<C> {
     /// How many operations are in flight, or followed for late answers.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.operations.len().saturating_sub(self.tracked)
+        self.operations.len().saturating_sub(self.tracked.len())
     }
 
-    /// How many writes are followed after that, until all homes have them; [`TRACKED_MAX`] at the most.
+    /// Of how many keys writes are followed after that, until all homes have them, and how many of these writes are
+    /// known one by one; no more than [`TrackLimits`](super::TrackLimits).
     #[must_use]
-    pub fn tracked(&self) -> usize {
-        self.tracked
+    pub fn tracked(&self) -> (usize, usize) {
+        (self.tracked.len(), self.single)
     }
 
     /// When [`Coordinator::tick`] is wanted next; none while nothing is in flight.
@@ -262,6 +266,9 @@ impl<C> Coordinator<C> {
                 continue;
             };
             let mut wanted = std::mem::take(&mut self.wanted);
+            if let Machine::Track(track) = &mut operation.machine {
+                track.pace(self.tracked.len());
+            }
             operation.machine.tick(around.now, &mut wanted);
             // Time alone makes a read ask another home only because one is slow.
             let hedged = wanted.iter().filter(|effect| matches!(effect, Effect::Fetch { .. })).count();
@@ -296,6 +303,10 @@ impl<C> Coordinator<C> {
             for effect in wanted.drain(..) {
                 match effect {
                     Effect::Unfollowed(write) => unfollowed = Some(write),
+                    effect @ Effect::Followed(..) => {
+                        self.single -= 1;
+                        operation.turn(around, (id, self.settings.follow_us), effect, effects);
+                    }
                     effect => operation.turn(around, (id, self.settings.follow_us), effect, effects),
                 }
             }
@@ -319,23 +330,36 @@ impl<C> Coordinator<C> {
         self.wanted = wanted;
     }
 
-    /// From now on an operation is that of looking who has its write. False if there is no room for that.
+    /// An operation is over, and some home lacks its write: from now on it is that of looking who has the writes of its
+    /// key, if there is none. False if the write is not known by itself any more.
     fn track(&mut self, now: Moment, id: OperationId, write: Unfollowed) -> bool {
         let Some(operation) = self.operations.get_mut(&id) else { return false };
-        if self.tracked < TRACKED_MAX {
-            self.tracked += 1;
-            let mut machine = TrackMachine::new(write);
-            machine.start(now);
-            let (before, wake) = (operation.wake, machine.wake_at());
+        let place = (operation.bucket.clone(), operation.key.clone());
+        let (before, tracked) = (operation.wake, self.tracked.get(&place).copied());
+        if tracked.is_some() || self.tracked.len() >= self.settings.track.keys {
+            self.wakes.remove(&(before, id));
+            if let Some(over) = self.operations.remove(&id).filter(|_| tracked.is_none()) {
+                over.machine.unconverged().into_iter().for_each(|standing| self.folded.add(standing));
+                return false;
+            }
+        } else {
+            let machine = TrackMachine::new(now);
+            let wake = machine.wake_at();
             operation.machine = Machine::Track(Box::new(machine));
             operation.details = None;
             self.wake_later(id, before, wake);
-            return true;
+            self.tracked.insert(place, id);
         }
-        self.wakes.remove(&(operation.wake, id));
-        self.remove(id);
-        self.folded.add(&write);
-        false
+        let tracker = self.operations.get_mut(&tracked.unwrap_or(id));
+        let Some(Operation { machine: Machine::Track(tracker), .. }) = tracker else { return false };
+        let single = self.single < self.settings.track.single;
+        if single {
+            self.single += 1;
+            tracker.follow(id, write);
+        } else {
+            tracker.bunch(&write);
+        }
+        single
     }
 
     /// How the writes stand that some home has and another lacks, or may lack.
@@ -343,11 +367,7 @@ impl<C> Coordinator<C> {
     pub fn unconverged(&self, now: Moment) -> UnconvergedObserved {
         let mut ages = Ages::default();
         for operation in self.operations.values() {
-            let Some(write) = operation.machine.unfollowed() else { continue };
-            let lagging = u8::try_from(write.lacking.len()).unwrap_or(u8::MAX);
-            if lagging > 0 {
-                ages.add(now, write.since(), 1, lagging);
-            }
+            operation.machine.unconverged().into_iter().for_each(|standing| ages.add(now, standing));
         }
         ages.add_folded(now, &self.folded);
         ages.observed()
@@ -408,11 +428,14 @@ impl<C> Coordinator<C> {
             .find(|(_, id)| self.operations.get(id).is_some_and(|operation| operation.client.is_none()));
         let Some(&(wake, id)) = answered else { return false };
         self.wakes.remove(&(wake, id));
-        let write = self.operations.get(&id).and_then(|operation| operation.machine.unfollowed());
-        self.remove(id);
-        if let Some(write) = write {
-            self.folded.add(&write);
+        if let Some(operation) = self.operations.get(&id) {
+            operation.machine.unconverged().into_iter().for_each(|standing| self.folded.add(standing));
+            if let Machine::Track(track) = &operation.machine {
+                let single = track.single().iter().map(|(id, _)| *id);
+                effects.extend(single.map(|id| CoordinatorEffect::Over { id, followed: false }));
+            }
         }
+        self.remove(id);
         effects.push(CoordinatorEffect::Over { id, followed: false });
         effects.push(CoordinatorEffect::Count(CoordinatorCount::FollowUpsDropped, 1));
         true
@@ -423,7 +446,10 @@ impl<C> Coordinator<C> {
             Some(Operation { machine: Machine::Heal(_), bucket, key, .. }) => {
                 self.healing.remove(&(bucket, key));
             }
-            Some(Operation { machine: Machine::Track(_), .. }) => self.tracked -= 1,
+            Some(Operation { machine: Machine::Track(track), bucket, key, .. }) => {
+                self.single -= track.single().len();
+                self.tracked.remove(&(bucket, key));
+            }
             Some(_) | None => {}
         }
     }

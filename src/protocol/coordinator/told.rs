@@ -173,7 +173,7 @@ impl ConvergedWrite {
     #[must_use]
     pub fn observed(&self) -> ConvergedObserved {
         let Convergence { us: convergence_us, path, .. } = self.convergence;
-        ConvergedObserved { bucket: self.bucket.clone(), path, convergence_us }
+        ConvergedObserved { bucket: self.bucket.clone(), path, convergence_us, writes: 1 }
     }
 }
 

@@ -2,16 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use super::Unfollowed;
 use crate::protocol::sli::UnconvergedObserved;
 use crate::protocol::time::Moment;
 
-/// How many writes are followed one by one, at the most. Of the others their number is kept, by the second.
-pub const TRACKED_MAX: usize = 4_096;
+/// How much a coordinator follows of the writes that some home lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackLimits {
+    /// How many writes are known one by one.
+    pub single: usize,
+    /// How many keys are asked about. Of writes of others their number is kept, by the second, until the process ends:
+    /// that homes have come to have them nobody tells.
+    pub keys: usize,
+}
+
+impl Default for TrackLimits {
+    fn default() -> Self {
+        Self { single: 4_096, keys: 16_384 }
+    }
+}
+
 /// Of how many seconds. Of older ones the number is kept with that of the oldest.
 pub const SECONDS_MAX: usize = 4_096;
 
-/// Writes that are followed no more one by one.
+/// Writes of keys that are not asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Second {
     writes: u64,
@@ -20,16 +33,15 @@ struct Second {
     max_lagging: u8,
 }
 
-/// Counts of writes by the second of their write time.
+/// Their counts, by the second of the commit.
 #[derive(Debug, Default)]
 pub struct Folded(BTreeMap<u64, Second>);
 
 impl Folded {
-    /// Keeps no more than the age of a write.
-    pub fn add(&mut self, write: &Unfollowed) {
-        let lagging = u8::try_from(write.lacking.len()).unwrap_or(u8::MAX);
-        let second = Second { writes: 1, since: write.since(), max_lagging: lagging };
-        self.join(write.hlc.wall().0 / 1_000_000, second);
+    /// Keeps no more of writes than their age.
+    pub fn add(&mut self, standing: Standing) {
+        let Standing { since, writes, lagging } = standing;
+        self.join(since.0 / 1_000_000, Second { writes, since, max_lagging: lagging });
         while self.0.len() > SECONDS_MAX {
             let (Some((_, first)), Some((at, second))) = (self.0.pop_first(), self.0.pop_first()) else {
                 return;
@@ -47,6 +59,17 @@ impl Folded {
     }
 }
 
+/// Writes that some homes lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// When the first of them was committed.
+    pub since: Moment,
+    /// How many there are.
+    pub writes: u64,
+    /// How many homes lack one of them.
+    pub lagging: u8,
+}
+
 /// Ages, put together so that few remain: each stands for some that are at most 1/8 younger.
 #[derive(Debug, Default)]
 pub struct Ages {
@@ -55,8 +78,9 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// So many writes are unconverged since then; so many homes lack one of them.
-    pub fn add(&mut self, now: Moment, since: Moment, writes: u64, lagging: u8) {
+    /// These writes are unconverged.
+    pub fn add(&mut self, now: Moment, standing: Standing) {
+        let Standing { since, writes, lagging } = standing;
         let age = now.micros_since(since);
         let (oldest, count) = self.groups.entry(group(age)).or_insert((age, 0));
         *oldest = age.max(*oldest);
@@ -67,7 +91,8 @@ impl Ages {
     /// Those of which no more than the age is kept are among them.
     pub fn add_folded(&mut self, now: Moment, folded: &Folded) {
         for second in folded.0.values() {
-            self.add(now, second.since, second.writes, second.max_lagging);
+            let Second { writes, since, max_lagging: lagging } = *second;
+            self.add(now, Standing { since, writes, lagging });
         }
     }
 
@@ -88,19 +113,10 @@ fn group(age: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ids::{ActorId, Dot, NodeId};
     use crate::protocol::sli::AGES_MAX;
-    use crate::protocol::time::{Hlc, WallMicros};
 
-    fn write(second: u64) -> Unfollowed {
-        Unfollowed {
-            dot: Dot { actor: ActorId(1), counter: 1 },
-            hlc: Hlc::from_wall(WallMicros(second * 1_000_000)),
-            w: 1,
-            written: Moment(second * 1_000_000),
-            came: Vec::new(),
-            lacking: vec![NodeId::new("n1").unwrap()],
-        }
+    fn write(second: u64) -> Standing {
+        Standing { since: Moment(second * 1_000_000), writes: 1, lagging: 1 }
     }
 
     #[test]
@@ -108,8 +124,8 @@ mod tests {
         let mut folded = Folded::default();
         let seconds = SECONDS_MAX as u64 * 3;
         for second in 0..seconds {
-            folded.add(&write(second));
-            folded.add(&write(second));
+            folded.add(write(second));
+            folded.add(write(second));
         }
         assert_eq!(folded.0.len(), SECONDS_MAX);
         let mut ages = Ages::default();
@@ -124,7 +140,8 @@ mod tests {
     fn ages_that_are_put_together_are_close_and_never_become_younger() {
         let mut ages = Ages::default();
         for age in [1, 15, 16, 3_000_000, 3_010_000, 5_000_000] {
-            ages.add(Moment(10_000_000), Moment(10_000_000 - age), 1, 2);
+            let since = Moment(10_000_000 - age);
+            ages.add(Moment(10_000_000), Standing { since, writes: 1, lagging: 2 });
         }
         let observed = ages.observed();
         assert_eq!(observed.ages, [(5_000_000, 1), (3_010_000, 2), (16, 1), (15, 1), (1, 1)]);

@@ -99,7 +99,8 @@ impl Sparse {
         self.record_many(value_us, 1);
     }
 
-    fn record_many(&mut self, value_us: u64, times: u32) {
+    /// Counts a time, in microseconds, `times` over.
+    pub fn record_many(&mut self, value_us: u64, times: u32) {
         let value = bucket_top(value_us);
         let place = self.0.partition_point(|(there, _)| *there < value);
         match self.0.get_mut(place) {

@@ -180,15 +180,18 @@ impl Path {
     }
 }
 
-/// A write that all homes have.
+/// Writes that all homes have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvergedObserved {
-    /// Its bucket.
+    /// Their bucket.
     pub bucket: BucketName,
-    /// By which way the last home came to have it.
+    /// By which way the last home came to have them.
     pub path: Path,
-    /// From its commit to the last home having applied it or something that covers it, in microseconds.
+    /// From their commit to the last home having applied them or something that covers them, in microseconds; of several
+    /// the longest.
     pub convergence_us: u64,
+    /// How many.
+    pub writes: u64,
 }
 
 /// A replica has merged a state into what it held.

@@ -144,7 +144,8 @@ impl SliRecord {
     }
 
     fn take_converged(&mut self, converged: &ConvergedObserved) {
-        self.convergence.entry(converged.path).or_default().record(converged.convergence_us);
+        let times = self.convergence.entry(converged.path).or_default();
+        times.record_many(converged.convergence_us, converged.writes);
     }
 
     fn take_unconverged(&mut self, now: Moment, standing: &UnconvergedObserved) {

@@ -7,7 +7,7 @@ use super::summary::{SloSummary, Summarised, evaluate};
 use super::windows::Windows;
 use crate::protocol::ids::BucketName;
 use crate::protocol::sli::{
-    Observation, OperationOutcome, RecentLegs, SHARDS_MAX, Unconverged, untracked_at_start,
+    ConvergedObserved, Observation, OperationOutcome, RecentLegs, SHARDS_MAX, Unconverged, untracked_at_start,
 };
 use crate::protocol::time::WallMicros;
 
@@ -82,7 +82,8 @@ impl Slo {
                 self.each(&verdict.bucket, |windows| windows.verdict(now_us, verdict));
             }
             Observation::Converged(converged) => {
-                self.each(&converged.bucket, |windows| windows.converged(now_us, converged.convergence_us));
+                let ConvergedObserved { bucket, convergence_us, writes, .. } = converged;
+                self.each(bucket, |windows| windows.converged(now_us, *convergence_us, *writes));
             }
             Observation::Unconverged(standing) => self.unconverged.take(now_us, standing),
             Observation::Legs(legs) => self.legs.take(now_us, legs),

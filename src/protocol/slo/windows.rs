@@ -205,14 +205,15 @@ impl Windows {
         self.count(now_us, |tally| tally.unsampled = tally.unsampled.saturating_add(1));
     }
 
-    /// Takes in a write that has converged.
-    pub fn converged(&mut self, now_us: u64, took_us: u64) {
+    /// Takes in so many writes that have converged.
+    pub fn converged(&mut self, now_us: u64, took_us: u64, writes: u64) {
         let levels = self.levels;
         if let Some(slot) = self.converged.slot(now_us) {
-            add(&mut slot.count, 1);
-            add(&mut slot.above_page, u64::from(took_us > levels.convergence_page_us));
-            add(&mut slot.above_ticket, u64::from(took_us > levels.convergence_ticket_us));
-            slot.times.record(took_us);
+            let above = |level_us| if took_us > level_us { writes } else { 0 };
+            add(&mut slot.count, writes);
+            add(&mut slot.above_page, above(levels.convergence_page_us));
+            add(&mut slot.above_ticket, above(levels.convergence_ticket_us));
+            slot.times.record_many(took_us, u32::try_from(writes).unwrap_or(u32::MAX));
         }
     }
 
