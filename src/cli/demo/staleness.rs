@@ -8,6 +8,10 @@ use crate::cli::load::{RawConnection, request};
 use crate::client::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often, and how many times, is asked while a write is not known to be everywhere: homes are asked for those that
+/// they lacked every four seconds.
+const AGAIN_EVERY: Duration = Duration::from_millis(500);
+const TIMES: usize = 20;
 
 /// Of all reads and writes of the load, as all nodes together tell it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,8 +24,21 @@ pub struct Staleness {
     pub unconverged: u64,
 }
 
-/// Asks the first node that answers.
+/// Asks until all writes are known to have reached all homes, but not for ever.
 pub async fn ask(nodes: &[Endpoint]) -> Staleness {
+    let mut told = ask_once(nodes).await;
+    for _ in 1..TIMES {
+        if told.unconverged == 0 {
+            break;
+        }
+        tokio::time::sleep(AGAIN_EVERY).await;
+        told = ask_once(nodes).await;
+    }
+    told
+}
+
+/// Asks the first node that answers.
+async fn ask_once(nodes: &[Endpoint]) -> Staleness {
     for node in nodes {
         if let Some(told) = ask_one(node).await {
             return told;
