@@ -84,7 +84,12 @@ fn observations() -> [(&'static str, Observation); 7] {
         ("a write that one home lacks", Observation::Write(write)),
         (
             "a convergence",
-            Observation::Converged(ConvergedObserved { bucket: bucket.clone(), path, convergence_us: 900 }),
+            Observation::Converged(ConvergedObserved {
+                bucket: bucket.clone(),
+                path,
+                convergence_us: 900,
+                writes: 1,
+            }),
         ),
         ("a merge", Observation::Merged(MergeObserved { bucket, conflict: false, resolution })),
         (

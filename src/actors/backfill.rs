@@ -87,7 +87,8 @@ impl Backfill {
             BackfillEffect::Ask { peer, request, deadline } => {
                 let clock = self.parts.clock.borrow().read();
                 let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-                let outgoing = Outgoing { request, deadline, clock, ring, trace: None, tag: 0 };
+                let outgoing =
+                    Outgoing { request, deadline, clock, ring, trace: None, tag: 0, patient: false };
                 self.parts.lane.send(&peer, outgoing);
             }
             BackfillEffect::Apply { peer, bucket, key, object, deadline } => {

@@ -188,7 +188,9 @@ impl BucketSettingsActor {
     fn send(&self, to: &NodeId, request: PeerRequest, deadline: Moment, tag: u64) {
         let clock = self.parts.clock.borrow().read();
         let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-        self.parts.lane.send(to, Outgoing { request, deadline, clock, ring, trace: None, tag });
+        self.parts
+            .lane
+            .send(to, Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false });
     }
 
     fn show(&self) {
@@ -239,7 +241,7 @@ impl Handler<PeerSettings> for BucketSettingsActor {
 impl Handler<Answer> for BucketSettingsActor {
     type Result = ();
 
-    fn handle(&mut self, Answer { from, tag, answer, clock }: Answer, _: &mut Self::Context) {
+    fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, _: &mut Self::Context) {
         if let Some(clock) = clock
             && self.parts.clock.borrow_mut().observe(clock).is_err()
         {

@@ -194,7 +194,9 @@ impl Coordinator {
         let trace = self.traces.asked(tag, to, repair).map(|trace| trace.to_string());
         let clock = self.parts.clock.borrow().read();
         let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-        self.parts.lane.send(to, Outgoing { request, deadline, clock, ring, trace, tag });
+        // A verdict rests on what a home remembers, not on how soon it is asked.
+        let patient = matches!(&request, PeerRequest::Replica(_, ReplicaRequest::Probe));
+        self.parts.lane.send(to, Outgoing { request, deadline, clock, ring, trace, tag, patient });
     }
 
     fn tell_writer(&self, client: Client, result: Result<WriteReply, OperationError>) {
@@ -298,7 +300,7 @@ impl Handler<Damaged> for Coordinator {
 impl Handler<Answer> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, Answer { from, tag, answer, clock }: Answer, _: &mut Self::Context) {
+    fn handle(&mut self, Answer { from, tag, answer, clock, left }: Answer, _: &mut Self::Context) {
         let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
         if skewed {
             self.parts.counters.clock_skew_refused.add();
@@ -309,6 +311,9 @@ impl Handler<Answer> for Coordinator {
             self.traces.answered(tag, &from, error_of(&answer));
         }
         self.step(|core, around, effects| {
+            if let Some(left) = left {
+                core.left(&from, tag, left);
+            }
             core.answered(around, from, tag, answer, effects);
             core.tick(around, effects);
         });

@@ -39,6 +39,8 @@ counters! {
     clock_skew_refused,
     /// Requests dropped on arrival because their deadline had passed.
     expired_on_arrival,
+    /// Records that were not among those in memory, and were asked of the disk.
+    records_from_disk,
     /// Stored records found damaged.
     damaged_records,
     /// Damaged records replaced by what other homes hold.

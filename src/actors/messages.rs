@@ -52,6 +52,8 @@ pub struct Answer {
     pub answer: AnswerBody,
     /// The peer's clock, where a peer answered.
     pub clock: Option<Hlc>,
+    /// When the question left, where it had waited for others to go with.
+    pub left: Option<Moment>,
 }
 
 /// Where a replica's answer goes.

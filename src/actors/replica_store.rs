@@ -26,8 +26,10 @@ use crate::protocol::replica::{Held, Replica, ReplicaCount, ReplicaEffect, Repli
 use crate::protocol::sli::{MergeObserved, Observation};
 use crate::protocol::time::{ClockTooFarAhead, Hlc};
 use crate::protocol::view::View;
-use crate::storage::{DurableSink, GroupCommit, SinkId};
-use crate::storage::{Store, StoreError, keys, objects};
+use crate::storage::{DurableSink, GroupCommit, RecentRecords, SinkId, Store, StoreError, keys};
+
+/// Bytes of records that a shard keeps in memory.
+const RECENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A shard's clock, shared by the actors of its thread.
 pub type OwnClock = Rc<RefCell<ShardClock>>;
@@ -82,6 +84,8 @@ type Effects = Vec<ReplicaEffect<ReplyTo>>;
 pub struct ReplicaStore {
     parts: ReplicaParts,
     core: Core,
+    /// Nobody else writes the objects of this shard's keys.
+    recent: RecentRecords,
     sink: Option<SinkId>,
     effects: Effects,
 }
@@ -89,6 +93,7 @@ pub struct ReplicaStore {
 /// The node, as the core needs it.
 struct Host<'a> {
     parts: &'a ReplicaParts,
+    recent: &'a mut RecentRecords,
     sink: Option<SinkId>,
 }
 
@@ -100,7 +105,8 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn read(&mut self, slot: &Bytes) -> Result<Held, Refusal> {
-        match objects::read(&*self.parts.store, slot) {
+        let from_disk = &self.parts.counters.records_from_disk;
+        match self.recent.read(&*self.parts.store, slot, || from_disk.add()) {
             Ok(Ok(Some(object))) => Ok(Held::Object(object)),
             Ok(Ok(None)) => Ok(Held::Nothing),
             Ok(Err(damage)) => {
@@ -113,7 +119,7 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn write(&mut self, slot: &Bytes, object: &Object) -> Result<(), Refusal> {
-        objects::write(&*self.parts.store, slot, object).map_err(|error| {
+        self.recent.write(&*self.parts.store, slot, object).map_err(|error| {
             if matches!(error, StoreError::Full { .. }) {
                 self.parts.counters.disk_full_refused.add();
             } else {
@@ -170,7 +176,8 @@ impl ReplicaStore {
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
         let core = Replica::new(parts.keep_write_ids_us, parts.run.0);
-        Self { parts, core, sink: None, effects: Vec::new() }
+        let recent = RecentRecords::new(RECENT_BYTES);
+        Self { parts, core, recent, sink: None, effects: Vec::new() }
     }
 
     /// Lets the core take a step, and carries out what comes of it.
@@ -179,7 +186,7 @@ impl ReplicaStore {
         {
             let (ring, buckets) = (self.parts.ring.current(), self.parts.settings.current());
             let view = View { me: &self.parts.me, ring: &ring, buckets: &buckets };
-            let mut host = Host { parts: &self.parts, sink: self.sink };
+            let mut host = Host { parts: &self.parts, recent: &mut self.recent, sink: self.sink };
             step(&mut self.core, view, &mut host, &mut effects);
         }
         for effect in effects.drain(..) {
@@ -229,7 +236,7 @@ impl ReplicaStore {
 
     fn tell_coordinator(&self, tag: u64, answer: AnswerBody) {
         if let Some(coordinator) = self.parts.coordinator.get() {
-            let answer = Answer { from: self.parts.me.clone(), tag, answer, clock: None };
+            let answer = Answer { from: self.parts.me.clone(), tag, answer, clock: None, left: None };
             // Counted; the operation then ends at its deadline.
             let _ = hand_over(coordinator, answer, &self.parts.counters.mailbox_refused);
         }

@@ -9,11 +9,9 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::messages::Answer;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
-use crate::protocol::message::PeerAnswer;
-use crate::protocol::time::Hlc;
 use crate::storage::StoreError;
 use crate::telemetry::Counter;
-use crate::transport::AnswerSink;
+use crate::transport::{AnswerSink, Answered};
 
 /// How many messages an actor's mailbox holds. The permits bound what clients put there, the transport what
 /// peers do; this bound is the last one and counted when it is met.
@@ -87,8 +85,9 @@ impl ToMailbox {
 }
 
 impl AnswerSink for ToMailbox {
-    fn answer(&self, from: &NodeId, tag: u64, answer: PeerAnswer, clock: Option<Hlc>) {
-        let answer = Answer { from: from.clone(), tag, answer: AnswerBody::Peer(answer), clock };
+    fn answer(&self, from: &NodeId, answered: Answered) {
+        let Answered { tag, answer, clock, left } = answered;
+        let answer = Answer { from: from.clone(), tag, answer: AnswerBody::Peer(answer), clock, left };
         // Counted; the operation then ends at its deadline.
         let _ = hand_over(&self.to, answer, &self.counters.mailbox_refused);
     }

@@ -24,6 +24,8 @@ const LATE_US: u64 = 500_000;
 const OWN_TRACE_US: u64 = 5_000_000;
 /// How many attributes of a verdict come before those that follow from its age.
 const VERDICT_AND_AGE: usize = 3;
+/// How many questions an operation has as a rule.
+const QUESTIONS_USUAL: usize = 3;
 /// Questions of one operation that are told of at the most.
 const QUESTIONS_MAX: usize = 32;
 
@@ -47,8 +49,24 @@ struct Answered {
     at: Moment,
     outcome: OperationOutcome,
     error: Option<String>,
-    participation: Option<Participation>,
+    participation: Option<Homes>,
     siblings: Option<usize>,
+}
+
+/// How many homes took part in an operation.
+#[derive(Debug, Clone, Copy)]
+struct Homes {
+    acked: usize,
+    required: u8,
+    total: u8,
+    lagging: u8,
+}
+
+impl From<&Participation> for Homes {
+    fn from(homes: &Participation) -> Self {
+        let Participation { acked_by, required, total } = homes;
+        Self { acked: acked_by.len(), required: *required, total: *total, lagging: homes.lagging() }
+    }
 }
 
 #[derive(Debug)]
@@ -72,7 +90,7 @@ pub struct Traces {
     spans: SpanSink,
     /// The objective on the staleness age, in microseconds.
     age_objective_us: u64,
-    open: BTreeMap<OperationId, Trace>,
+    open: BTreeMap<OperationId, Box<Trace>>,
     /// Writes that are still followed: the span of each, and when its client was answered.
     followed: BTreeMap<OperationId, (TraceContext, Moment)>,
 }
@@ -91,13 +109,13 @@ impl Traces {
             span: span_id(),
             bucket,
             began: moment(),
-            questions: Vec::new(),
+            questions: Vec::with_capacity(QUESTIONS_USUAL),
             answered: None,
             judged: None,
             converged: None,
             unfollowed: false,
         };
-        self.open.insert(id, trace);
+        self.open.insert(id, Box::new(trace));
     }
 
     /// A home is asked. What it is to be told of the trace, if anything.
@@ -162,7 +180,7 @@ impl Traces {
             at: moment(),
             outcome: OperationOutcome::of(result),
             error: result.as_ref().err().map(ToString::to_string),
-            participation: result.as_ref().ok().map(|reply| participation(reply).clone()),
+            participation: result.as_ref().ok().map(|reply| Homes::from(participation(reply))),
             siblings,
         });
     }
@@ -354,12 +372,12 @@ impl<'a> Maker<'a> {
             (attribute::DB_NAMESPACE, SpanValue::Text(trace.bucket.as_str().to_owned())),
         ];
         let told = trace.answered.as_ref();
-        if let Some(homes) = told.and_then(|told| told.participation.as_ref()) {
-            let acked = i64::try_from(homes.acked_by.len()).unwrap_or(i64::MAX);
+        if let Some(homes) = told.and_then(|told| told.participation) {
+            let acked = i64::try_from(homes.acked).unwrap_or(i64::MAX);
             attributes.push((attribute::ACKED, SpanValue::Int(acked)));
             attributes.push((attribute::REQUIRED, SpanValue::Int(homes.required.into())));
             attributes.push((attribute::TOTAL, SpanValue::Int(homes.total.into())));
-            attributes.push((attribute::LAGGING, SpanValue::Int(homes.lagging().into())));
+            attributes.push((attribute::LAGGING, SpanValue::Int(homes.lagging.into())));
         } else if trace.request.call != Call::Get {
             let lagging = trace.questions.iter().filter(|question| {
                 question.kind == Kind::Apply && (question.answered.is_none() || question.error.is_some())

@@ -62,7 +62,7 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
 /// Puts the span of a request into its reply.
 pub fn set_traceparent(to: &mut HeaderMap, trace: Option<&RequestTrace>) {
     let Some(trace) = trace else { return };
-    if let Ok(value) = HeaderValue::try_from(trace.context.to_string()) {
+    if let Ok(value) = HeaderValue::from_bytes(&trace.context.header()) {
         to.insert(TRACEPARENT, value);
     }
 }

@@ -11,7 +11,7 @@ use super::space::SpaceGuard;
 use super::{Change, Store, StoreError, Table};
 
 /// Bytes of decoded blocks kept in memory. It fills as keys are read, so an idle node does not pay for it.
-const CACHE_BYTES: u64 = 32 * MIB;
+const CACHE_BYTES: u64 = 64 * MIB;
 
 /// One worker for flushes, so that a long compaction never holds them up, and one for compactions.
 const WORKERS: usize = 2;

@@ -13,6 +13,7 @@ pub mod keys;
 mod memory;
 pub mod objects;
 pub mod peers;
+mod recent;
 pub mod record;
 mod sealed;
 pub mod settings;
@@ -24,6 +25,7 @@ pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, 
 pub use fjall_store::{FjallStore, OpenError};
 pub use group_commit::{Commit, CommitStats, DurableSink, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId};
 pub use memory::MemoryStore;
+pub use recent::RecentRecords;
 pub use sealed::{RecordDamaged, seal, unseal};
 pub use slo_snapshot::SloSnapshot;
 

@@ -22,8 +22,19 @@ pub enum Damage {
 
 /// The object under `key` (see [`super::keys::object_key`]); within, what is wrong with its record.
 pub fn read(store: &dyn Store, key: &Bytes) -> Result<Result<Option<Object>, Damage>, StoreError> {
+    Ok(read_record(store, key)?.map(|found| found.map(|(_, object)| object)))
+}
+
+/// The same, with the record itself.
+pub(super) fn read_record(
+    store: &dyn Store,
+    key: &Bytes,
+) -> Result<Result<Option<(Bytes, Object)>, Damage>, StoreError> {
     match store.get(Table::Objects, key) {
-        Ok(Some(bytes)) => Ok(record::decode(key, bytes).map(Some).map_err(Damage::from)),
+        Ok(Some(bytes)) => {
+            let decoded = record::decode(key, bytes.clone());
+            Ok(decoded.map(|object| Some((bytes, object))).map_err(Damage::from))
+        }
         Ok(None) => Ok(Ok(None)),
         Err(StoreError::Damaged(damage)) => Ok(Err(Damage::Unreadable(damage))),
         Err(error) => Err(error),
@@ -32,7 +43,11 @@ pub fn read(store: &dyn Store, key: &Bytes) -> Result<Result<Option<Object>, Dam
 
 /// Puts `object` under `key`.
 pub fn write(store: &dyn Store, key: &Bytes, object: &Object) -> Result<(), StoreError> {
-    let value = record::encode(key, object);
+    write_record(store, key, record::encode(key, object))
+}
+
+/// The same, of what [`record::encode`] made.
+pub(super) fn write_record(store: &dyn Store, key: &Bytes, value: Bytes) -> Result<(), StoreError> {
     store.apply(vec![Change::Put { table: Table::Objects, key: key.clone(), value }])
 }
 

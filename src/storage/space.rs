@@ -15,6 +15,9 @@ const MAX_AGE: Duration = Duration::from_millis(50);
 /// After how many admitted bytes the reserve is reckoned anew, however young the last reckoning is.
 const MAX_UNSEEN_BYTES: u64 = 1024 * 1024;
 
+/// What others could not fill in [`MAX_AGE`]: of free space beyond this the last reading is believed.
+const PLENTY_BYTES: u64 = 512 * 1024 * 1024;
+
 /// Decides whether there is space for a write.
 #[derive(Debug)]
 pub(super) struct SpaceGuard {
@@ -26,8 +29,21 @@ pub(super) struct SpaceGuard {
 struct Reserve {
     reckoned: Instant,
     bytes: u64,
+    /// Bytes that were free then.
+    free: u64,
     /// Bytes admitted since it was reckoned.
     unseen: u64,
+}
+
+impl Reserve {
+    fn is_good(&self) -> bool {
+        self.reckoned.elapsed() < MAX_AGE && self.unseen < MAX_UNSEEN_BYTES
+    }
+
+    /// What must be free for a write of `bytes`.
+    fn needed(&self, bytes: u64) -> u64 {
+        self.bytes.saturating_add(self.unseen).saturating_add(bytes)
+    }
 }
 
 impl SpaceGuard {
@@ -36,17 +52,18 @@ impl SpaceGuard {
         Self { path, reserve: Mutex::new(None) }
     }
 
-    /// Admits a write of `bytes`, if the reserve stays whole. The free space is read for each write, since
-    /// others may fill the disk; what is to be kept of it, `reckon`, changes only as this store writes and is
-    /// asked now and then.
+    /// Admits a write of `bytes`, if the reserve stays whole. What is to be kept free, `reckon`, changes only as this
+    /// store writes and is asked now and then. The free space is read for each write, since others may fill the disk,
+    /// unless there is so much that they could not have since it was read.
     pub(super) fn admit(&self, bytes: u64, reckon: impl FnOnce() -> u64) -> Result<(), StoreError> {
-        let free = self.free()?;
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         let mut now = match *reserve {
-            Some(last) if last.reckoned.elapsed() < MAX_AGE && last.unseen < MAX_UNSEEN_BYTES => last,
-            _ => Reserve { reckoned: Instant::now(), bytes: reckon(), unseen: 0 },
+            Some(last) if last.is_good() => last,
+            _ => Reserve { reckoned: Instant::now(), bytes: reckon(), free: self.free()?, unseen: 0 },
         };
-        let needed = now.bytes.saturating_add(now.unseen).saturating_add(bytes);
+        let needed = now.needed(bytes);
+        let plenty = now.free >= needed.saturating_add(PLENTY_BYTES);
+        let free = if plenty { now.free } else { self.free()? };
         let admitted = free >= needed;
         if admitted {
             now.unseen = now.unseen.saturating_add(bytes);

@@ -12,7 +12,8 @@ use super::counters::TransportCounters;
 use super::frame::{self, Header, Kind};
 use super::wire::{WireAnswer, WireRequest};
 use super::{
-    Gatekeeper, Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerRequest, PeerService, Responder, codec,
+    Gatekeeper, Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerRequest, PeerService, Responder,
+    codec, reuse,
 };
 use crate::protocol::ids::{NodeId, RequestId};
 use crate::protocol::message::{Refusal, RingStamp};
@@ -150,12 +151,15 @@ impl Connection {
 }
 
 async fn send(mut write: OwnedWriteHalf, outbox: &Outbox, counters: &TransportCounters) -> String {
+    let mut batch = Vec::new();
     loop {
         outbox.filled.notified().await;
         loop {
-            let (batch, over_bound) = {
+            reuse(&mut batch);
+            let over_bound = {
                 let mut state = outbox.state();
-                (std::mem::take(&mut state.bytes), state.over_bound)
+                std::mem::swap(&mut batch, &mut state.bytes);
+                state.over_bound
             };
             if over_bound {
                 counters.outbox_over_bound.add();

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::counters::TransportCounters;
 use super::link::{Link, LinkConfig};
-use super::{AnswerSink, Gatekeeper, LanePurpose, MonotonicClock, Outgoing, PeerAnswer, Reconnects, Secret};
+use super::{AnswerSink, Answered, Gatekeeper, LanePurpose, MonotonicClock, Outgoing, Reconnects, Secret};
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::Refusal;
 
-/// How often deadlines and silence are looked at.
+/// How often deadlines and silence are looked at, and patient requests leave.
 const TICK: Duration = Duration::from_millis(5);
 
 /// What a lane needs.
@@ -77,7 +77,7 @@ impl Lane {
     pub fn send(&self, to: &NodeId, outgoing: Outgoing) {
         match self.links.get(to) {
             Some(link) => link.send(outgoing),
-            None => self.sink.answer(to, outgoing.tag, PeerAnswer::Refused(Refusal::NotSent), None),
+            None => self.sink.answer(to, Answered::refused(outgoing.tag, Refusal::NotSent)),
         }
     }
 

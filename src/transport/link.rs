@@ -18,10 +18,10 @@ use super::frame::{self, Header, Kind};
 use super::handshake::{HandshakeError, Party, dial};
 use super::lane::LaneConfig;
 use super::wire::{WireAnswer, WireRequest};
-use super::{AnswerSink, Outgoing, PeerAnswer, codec};
+use super::{AnswerSink, Answered, Outgoing, PeerAnswer, codec, reuse};
 use crate::protocol::ids::{NodeId, RequestId};
 use crate::protocol::message::Refusal;
-use crate::protocol::time::{Hlc, Moment};
+use crate::protocol::time::Moment;
 
 /// Requests that may wait for one peer's answers.
 pub const OUTSTANDING_MAX: usize = 8_192;
@@ -53,6 +53,8 @@ struct Outstanding {
     tag: u64,
     /// The batch that its frame is written in: once that batch was taken, it may have been sent.
     batch: u64,
+    /// When it left, if it was patient.
+    left: Option<Moment>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,8 @@ struct State {
     buffer: Vec<u8>,
     /// Whose frames are in `buffer`, one after the other, and where each ends.
     frames: Vec<(u64, usize)>,
+    /// Patient requests in `buffer`.
+    patient: Vec<u64>,
     /// The batch that is being gathered in `buffer`.
     batch: u64,
     outstanding: HashMap<u64, Outstanding>,
@@ -73,6 +77,15 @@ struct State {
 }
 
 impl State {
+    /// The buffer is on its way.
+    fn leave(&mut self, now: Moment) {
+        for id in self.patient.drain(..) {
+            if let Some(outstanding) = self.outstanding.get_mut(&id) {
+                outstanding.left = Some(now);
+            }
+        }
+    }
+
     /// Takes frames out of the buffer, so that they are never sent.
     fn unsend(&mut self, ids: &HashSet<u64>) {
         let buffer = std::mem::take(&mut self.buffer);
@@ -117,7 +130,9 @@ impl Link {
     pub fn send(&self, outgoing: Outgoing) {
         let now = (self.config.lane.now)();
         let Err(refusal) = self.queue(now, &outgoing) else {
-            self.written.notify_one();
+            if !outgoing.patient {
+                self.written.notify_one();
+            }
             return;
         };
         let counters = &self.config.lane.counters;
@@ -127,7 +142,7 @@ impl Link {
             _ => &counters.requests_not_sent,
         }
         .add();
-        self.answer(outgoing.tag, PeerAnswer::Refused(refusal), None);
+        self.answer(Answered::refused(outgoing.tag, refusal));
     }
 
     fn queue(&self, now: Moment, outgoing: &Outgoing) -> Result<(), Refusal> {
@@ -162,16 +177,21 @@ impl Link {
         }
         self.config.lane.counters.frames_sent.add();
         state.frames.push((state.next_id, state.buffer.len()));
-        state.outstanding.insert(state.next_id, Outstanding { tag: outgoing.tag, batch: state.batch });
+        state
+            .outstanding
+            .insert(state.next_id, Outstanding { tag: outgoing.tag, batch: state.batch, left: None });
+        if outgoing.patient {
+            state.patient.push(state.next_id);
+        }
         state.deadlines.push(Reverse((outgoing.deadline, state.next_id)));
         Ok(())
     }
 
-    fn answer(&self, tag: u64, answer: PeerAnswer, clock: Option<Hlc>) {
-        self.sink.answer(&self.config.peer, tag, answer, clock);
+    fn answer(&self, answered: Answered) {
+        self.sink.answer(&self.config.peer, answered);
     }
 
-    /// Ends requests whose deadline has passed, and a connection that is silent.
+    /// Ends requests whose deadline has passed, and a connection that is silent; lets patient requests go.
     pub fn tick(&self) {
         let now = (self.config.lane.now)();
         let mut ended = Vec::new();
@@ -184,7 +204,7 @@ impl Link {
                     break;
                 }
                 state.deadlines.pop();
-                if let Some(Outstanding { tag, batch }) = state.outstanding.remove(&id) {
+                if let Some(Outstanding { tag, batch, .. }) = state.outstanding.remove(&id) {
                     let sent = batch < state.batch;
                     ended.push((tag, if sent { Refusal::NoAnswer } else { Refusal::NotSent }));
                     if !sent {
@@ -197,11 +217,14 @@ impl Link {
             }
             if state.up {
                 self.look_for_life(state, now);
+                if !state.patient.is_empty() {
+                    self.written.notify_one();
+                }
             }
         }
         for (tag, refusal) in ended {
             self.config.lane.counters.requests_unanswered.add();
-            self.answer(tag, PeerAnswer::Refused(refusal), None);
+            self.answer(Answered::refused(tag, refusal));
         }
     }
 
@@ -296,15 +319,19 @@ impl Link {
     }
 
     async fn write(&self, mut write: OwnedWriteHalf) -> String {
+        // Two buffers take turns, so that a batch is not gathered in memory that is fetched anew each time.
+        let mut batch = Vec::new();
         loop {
             self.written.notified().await;
             loop {
-                let batch = {
+                reuse(&mut batch);
+                {
                     let mut state = self.state.borrow_mut();
                     state.batch += 1;
                     state.frames.clear();
-                    std::mem::take(&mut state.buffer)
-                };
+                    std::mem::swap(&mut batch, &mut state.buffer);
+                    state.leave((self.config.lane.now)());
+                }
                 if batch.is_empty() {
                     break;
                 }
@@ -355,7 +382,10 @@ impl Link {
                 let answer = answer.inspect_err(|_| counters.undecodable_messages.add())?;
                 let outstanding = self.state.borrow_mut().outstanding.remove(&frame.header.id.0);
                 match outstanding {
-                    Some(Outstanding { tag, .. }) => self.answer(tag, answer, Some(frame.header.clock)),
+                    Some(Outstanding { tag, left, .. }) => {
+                        let clock = Some(frame.header.clock);
+                        self.answer(Answered { tag, answer, clock, left });
+                    }
                     None => counters.late_answers.add(),
                 }
                 Ok(())
@@ -374,6 +404,7 @@ impl Link {
             let taken = state.batch;
             state.buffer.clear();
             state.frames.clear();
+            state.patient.clear();
             state.deadlines.clear();
             let outstanding = state.outstanding.drain();
             let refusal = |batch: u64| if batch < taken { Refusal::NoAnswer } else { Refusal::NotSent };
@@ -385,7 +416,7 @@ impl Link {
                 _ => &self.config.lane.counters.requests_not_sent,
             }
             .add();
-            self.answer(tag, PeerAnswer::Refused(refusal), None);
+            self.answer(Answered::refused(tag, refusal));
         }
     }
 }

@@ -25,7 +25,7 @@ pub use reconnect::Reconnects;
 
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::{Identity, NotAdmitted};
-use crate::protocol::message::{PeerAnswer, PeerRequest, RingStamp};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use crate::protocol::time::{Hlc, Moment};
 
 /// A request as it leaves.
@@ -43,6 +43,28 @@ pub struct Outgoing {
     pub trace: Option<String>,
     /// Handed back with the answer.
     pub tag: u64,
+    /// Whether it may wait a few milliseconds, to go with others. What waits for it costs a system call and wakes the
+    /// peer's thread once for all of them.
+    pub patient: bool,
+}
+
+/// An answer as it came back.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// What the request was sent with.
+    pub tag: u64,
+    /// What.
+    pub answer: PeerAnswer,
+    /// The peer's clock, where a peer answered at all.
+    pub clock: Option<Hlc>,
+    /// When a request that was patient left.
+    pub left: Option<Moment>,
+}
+
+impl Answered {
+    fn refused(tag: u64, refusal: Refusal) -> Self {
+        Self { tag, answer: PeerAnswer::Refused(refusal), clock: None, left: None }
+    }
 }
 
 /// A request as it arrives.
@@ -62,11 +84,21 @@ pub struct Incoming {
     pub trace: Option<String>,
 }
 
+/// The most that a buffer keeps, in bytes, when what was in it is sent.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// Empties a buffer for what is to be sent next. One that had to hold much is not kept.
+fn reuse(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > KEPT_BYTES {
+        *buffer = Vec::new();
+    }
+}
+
 /// Takes the answers of a lane. Called on the lane's thread; must not block.
 pub trait AnswerSink: 'static {
-    /// The answer to the request sent with `tag`. `clock` is the peer's, where a peer answered at all.
-    /// Each request gets exactly one call.
-    fn answer(&self, from: &NodeId, tag: u64, answer: PeerAnswer, clock: Option<Hlc>);
+    /// The answer to a request. Each gets exactly one.
+    fn answer(&self, from: &NodeId, answered: Answered);
 }
 
 /// Serves requests of peers. Called on the connection's thread; must not block.

