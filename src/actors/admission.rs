@@ -30,6 +30,14 @@ impl Admission {
         self.permits.clone().try_acquire_owned().ok().map(|held| Permit { _held: held })
     }
 
+    /// So many permits, if as many are free.
+    #[must_use]
+    pub fn permits(&self, count: usize) -> Option<Vec<Permit>> {
+        let all = u32::try_from(count).ok()?;
+        let mut held = self.permits.clone().try_acquire_many_owned(all).ok()?;
+        Some((0..count).map_while(|_| held.split(1)).map(|held| Permit { _held: held }).collect())
+    }
+
     /// Waits until every permit is back, so that nothing is in flight.
     pub async fn all_returned(&self) {
         let _ = self.permits.acquire_many(self.all).await;

@@ -11,7 +11,7 @@ use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{moment, wall};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{
-    Answer, Client, ClientOperation, Damaged, FetchSettings, ReplicaCommand, ReplyTo,
+    Answer, Client, ClientOperation, ClientOperations, Damaged, FetchSettings, ReplicaCommand, ReplyTo,
 };
 use crate::actors::replica_store::OwnClock;
 use crate::actors::ring_membership::RingTable;
@@ -276,6 +276,20 @@ impl Handler<ClientOperation> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, operation: ClientOperation, _: &mut Self::Context) {
+        self.begin(operation);
+    }
+}
+
+impl Handler<ClientOperations> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, ClientOperations(operations): ClientOperations, _: &mut Self::Context) {
+        operations.into_iter().for_each(|operation| self.begin(operation));
+    }
+}
+
+impl Coordinator {
+    fn begin(&mut self, operation: ClientOperation) {
         let ClientOperation { ask, client, deadline, permit, trace } = operation;
         let id = self.core.next_id();
         if let Some(trace) = trace {

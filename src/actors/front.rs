@@ -1,22 +1,23 @@
 //! The node as its REST edge sees it: permits, the shard of a key, read-only views.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::Recipient;
 use tokio::sync::oneshot;
 
-use crate::actors::admission::Admission;
+use crate::actors::admission::{Admission, Permit};
 use crate::actors::bucket_settings::{SetBucket, SettingsTable};
 use crate::actors::clock::moment;
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Client, ClientOperation};
+use crate::actors::messages::{Client, ClientOperation, ClientOperations};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::{AskCluster, SloView};
-use crate::http::backend::{Backend, Later, MemberView, RingView};
+use crate::http::backend::{Backend, Later, MemberView, Operation, OperationReply, RingView};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
@@ -93,18 +94,59 @@ impl Front {
         Self { parts }
     }
 
-    fn admit(&self) -> Result<crate::actors::admission::Permit, OperationError> {
+    /// As many permits as there are operations.
+    fn admit(&self, operations: usize) -> Result<Vec<Permit>, OperationError> {
         if self.parts.draining.is_set() {
             return Err(OperationError::NotServing(Refusal::Draining));
         }
-        self.parts.admission.permit().ok_or_else(|| {
+        self.parts.admission.permits(operations).ok_or_else(|| {
             self.parts.counters.admission_refused.add();
             OperationError::Overloaded
         })
     }
 
+    fn admit_one(&self) -> Result<Permit, OperationError> {
+        self.admit(1)?.pop().ok_or(OperationError::Overloaded)
+    }
+
     fn ready<T: Send + 'static>(result: T) -> Later<T> {
         Box::pin(std::future::ready(result))
+    }
+}
+
+/// The id of a write, drawn where the client gave none.
+fn named(write: Write) -> Result<Ask, OperationError> {
+    let write_id = write.write_id.or_else(draw_write_id);
+    Ok(Ask::Write(write, write_id.ok_or(OperationError::NotServing(Refusal::Storage))?))
+}
+
+async fn read_answer(
+    answer: oneshot::Receiver<Result<ReadReply, OperationError>>,
+) -> Result<ReadReply, OperationError> {
+    answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining)))
+}
+
+async fn write_answer(
+    answer: oneshot::Receiver<Result<WriteReply, OperationError>>,
+) -> Result<WriteReply, OperationError> {
+    let lost = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown };
+    answer.await.unwrap_or(Err(lost))
+}
+
+/// What will come of one operation of a batch.
+enum Awaited {
+    Read(oneshot::Receiver<Result<ReadReply, OperationError>>),
+    Write(oneshot::Receiver<Result<WriteReply, OperationError>>),
+    Refused(OperationReply),
+}
+
+impl Awaited {
+    async fn reply(self) -> OperationReply {
+        match self {
+            Self::Read(answer) => OperationReply::Read(read_answer(answer).await),
+            Self::Write(answer) => OperationReply::Write(write_answer(answer).await),
+            Self::Refused(reply) => reply,
+        }
     }
 }
 
@@ -115,7 +157,7 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<ReadReply, OperationError>> {
-        let permit = match self.admit() {
+        let permit = match self.admit_one() {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
         };
@@ -127,7 +169,7 @@ impl Backend for Front {
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
-        Box::pin(async move { answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining))) })
+        Box::pin(read_answer(answer))
     }
 
     fn write(
@@ -136,32 +178,69 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<WriteReply, OperationError>> {
-        let permit = match self.admit() {
-            Ok(permit) => permit,
+        let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
+        let (permit, ask) = match self.admit_one().and_then(|permit| Ok((permit, named(write)?))) {
+            Ok(admitted) => admitted,
             Err(error) => return Self::ready(Err(error)),
         };
-        let write_id = match write.write_id {
-            Some(write_id) => write_id,
-            None => match draw_write_id() {
-                Some(write_id) => write_id,
-                None => return Self::ready(Err(OperationError::NotServing(Refusal::Storage))),
-            },
-        };
-        let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
         let (reply, answer) = oneshot::channel();
         let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
-        let operation = ClientOperation {
-            ask: Ask::Write(write, write_id),
-            client: Client::Write(reply),
-            deadline,
-            permit,
-            trace,
-        };
+        let operation = ClientOperation { ask, client: Client::Write(reply), deadline, permit, trace };
         if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
-        let lost = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown };
-        Box::pin(async move { answer.await.unwrap_or(Err(lost)) })
+        Box::pin(write_answer(answer))
+    }
+
+    fn batch(
+        &self,
+        operations: Vec<(Operation, Option<RequestTrace>)>,
+        timeout_us: u64,
+    ) -> Later<Result<Vec<OperationReply>, OperationError>> {
+        let permits = match self.admit(operations.len()) {
+            Ok(permits) => permits,
+            Err(error) => return Self::ready(Err(error)),
+        };
+        let (ring, deadline) = (self.parts.ring.current(), moment().plus_micros(timeout_us));
+        let mut of_shards: BTreeMap<usize, Vec<ClientOperation>> = BTreeMap::new();
+        let mut awaited = Vec::with_capacity(operations.len());
+        for ((operation, trace), permit) in operations.into_iter().zip(permits) {
+            let ((ask, client), waits) = match operation {
+                Operation::Read(read) => {
+                    let (reply, answer) = oneshot::channel();
+                    ((Ask::Read(read), Client::Read(reply)), Awaited::Read(answer))
+                }
+                Operation::Write(write) => {
+                    let (reply, answer) = oneshot::channel();
+                    match named(write) {
+                        Ok(ask) => ((ask, Client::Write(reply)), Awaited::Write(answer)),
+                        Err(error) => {
+                            awaited.push(Awaited::Refused(OperationReply::Write(Err(error))));
+                            continue;
+                        }
+                    }
+                }
+            };
+            let shard = self.parts.shards.number_of(&ring, ask.bucket(), ask.key());
+            let operation = ClientOperation { ask, client, deadline, permit: Some(permit), trace };
+            of_shards.entry(shard).or_default().push(operation);
+            awaited.push(waits);
+        }
+        for (number, operations) in of_shards {
+            let (shard, refused) = (self.parts.shards.at(number), &self.parts.counters.mailbox_refused);
+            if let Err(ClientOperations(operations)) =
+                hand_over(&shard.batches, ClientOperations(operations), refused)
+            {
+                operations.into_iter().for_each(|operation| refuse(operation.client));
+            }
+        }
+        Box::pin(async move {
+            let mut replies = Vec::with_capacity(awaited.len());
+            for answer in awaited {
+                replies.push(answer.reply().await);
+            }
+            Ok(replies)
+        })
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {
@@ -291,6 +370,17 @@ impl Front {
             why += &format!("; not connected now: {}", away.join(", "));
         }
         why
+    }
+}
+
+/// Tells a client that its operation was not begun.
+fn refuse(client: Client) {
+    // Whoever asked may be gone.
+    match client {
+        Client::Read(reply) => drop(reply.send(Err(OperationError::Overloaded))),
+        Client::Write(reply) => drop(reply.send(Err(OperationError::Overloaded))),
+        // One that is dropped unused answers that the node is overloaded.
+        Client::Peer(responder) => drop(responder),
     }
 }
 

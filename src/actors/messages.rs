@@ -30,6 +30,11 @@ pub struct ClientOperation {
     pub trace: Option<RequestTrace>,
 }
 
+/// Several operations, begun in one turn, so that what they ask of a peer leaves together.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClientOperations(pub Vec<ClientOperation>);
+
 /// The way back to who asked.
 pub enum Client {
     /// For a read.

@@ -6,7 +6,7 @@
 
 use actix::Recipient;
 
-use crate::actors::messages::{ClientOperation, Damaged, ReplicaCommand};
+use crate::actors::messages::{ClientOperation, ClientOperations, Damaged, ReplicaCommand};
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 use crate::protocol::ring::Ring;
 
@@ -39,6 +39,8 @@ impl Placement {
 pub struct Shard {
     /// Its coordinator.
     pub coordinator: Recipient<ClientOperation>,
+    /// Its coordinator, for several operations at once.
+    pub batches: Recipient<ClientOperations>,
     /// Its replica store.
     pub replica: Recipient<ReplicaCommand>,
     /// Its coordinator, to be told of damaged records.
@@ -62,11 +64,20 @@ impl Shards {
     /// The shard that a key belongs to.
     #[must_use]
     pub fn of(&self, ring: &Ring, bucket: &BucketName, key: &Key) -> &Shard {
+        self.at(self.number_of(ring, bucket, key))
+    }
+
+    /// The number of the shard that a key belongs to.
+    #[must_use]
+    pub fn number_of(&self, ring: &Ring, bucket: &BucketName, key: &Key) -> usize {
         let PartitionId(partition) = ring.partition_of(bucket, key);
-        match partition as usize % (self.rest.len() + 1) {
-            0 => &self.first,
-            at => self.rest.get(at - 1).unwrap_or(&self.first),
-        }
+        partition as usize % (self.rest.len() + 1)
+    }
+
+    /// The shard of a number, which [`Shards::number_of`] gave.
+    #[must_use]
+    pub fn at(&self, number: usize) -> &Shard {
+        number.checked_sub(1).and_then(|at| self.rest.get(at)).unwrap_or(&self.first)
     }
 
     /// All of them.

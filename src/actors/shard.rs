@@ -128,5 +128,10 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         shard: parts.shard,
         counters: parts.counters,
     }));
-    Shard { coordinator: coordinator.recipient(), replica: replica.recipient(), damaged: heals }
+    Shard {
+        coordinator: coordinator.clone().recipient(),
+        batches: coordinator.recipient(),
+        replica: replica.recipient(),
+        damaged: heals,
+    }
 }

@@ -32,6 +32,14 @@ pub trait Backend: Send + Sync + 'static {
         trace: Option<RequestTrace>,
     ) -> Later<Result<WriteReply, OperationError>>;
 
+    /// Carries out several operations at once, each by itself, within `timeout_us` microseconds. The replies are in
+    /// the order of the operations. An error says that none was begun.
+    fn batch(
+        &self,
+        operations: Vec<(Operation, Option<RequestTrace>)>,
+        timeout_us: u64,
+    ) -> Later<Result<Vec<OperationReply>, OperationError>>;
+
     /// The settings of a bucket; those of one never set are the defaults.
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion);
 
@@ -71,6 +79,24 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The counters of what was refused or dropped, by name, for `healthz`.
     fn counters(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// One operation of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// A read.
+    Read(Read),
+    /// A write.
+    Write(Write),
+}
+
+/// What came of one.
+#[derive(Debug)]
+pub enum OperationReply {
+    /// Of a read.
+    Read(Result<ReadReply, OperationError>),
+    /// Of a write.
+    Write(Result<WriteReply, OperationError>),
 }
 
 /// A member, as `GET /v1/ring` shows it.

@@ -4,12 +4,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
 use super::Edge;
-use super::dto::{BucketBody, BucketsBody, Properties, Word};
+use super::dto::{BucketBody, BucketsBody};
 use super::error::Problem;
 use super::params;
+use super::properties::Given;
 use super::target;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
-use crate::protocol::quorum::{N_MAX, Quorum};
+use crate::protocol::quorum::Quorum;
 
 /// The most bytes that the properties of a bucket may take.
 const PROPERTIES_MAX: usize = 16 * 1024;
@@ -57,10 +58,8 @@ pub async fn set(
 
 /// The settings that a body asks for: what it leaves out is as in `defaults`, but `w_min` is as `w`.
 fn settings(body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Problem> {
-    let Properties(entries) = serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid("body", &error.to_string(), "a JSON object of properties"))?;
-    let mut given = Given { entries };
-    given.check_names()?;
+    let mut given = Given::parse("body", body)?;
+    given.check_names(&NAMES)?;
     let quorum = Quorum {
         n: given.count("n")?.unwrap_or(defaults.quorum.n),
         r: given.count("r")?.unwrap_or(defaults.quorum.r),
@@ -73,7 +72,7 @@ fn settings(body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Pro
         blind_write: given.word::<BlindWrite>("blind_write")?.unwrap_or(defaults.blind_write),
         sloppy: given.flag("sloppy")?.unwrap_or(defaults.sloppy),
         read_repair: given.word::<ReadRepair>("read_repair")?.unwrap_or(defaults.read_repair),
-        ttl_us: given.ttl()?.unwrap_or(defaults.ttl_us),
+        ttl_us: ttl(&mut given)?.unwrap_or(defaults.ttl_us),
     };
     if settings.sloppy {
         return Err(Problem::not_built("sloppy = true"));
@@ -85,65 +84,14 @@ fn settings(body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Pro
     Ok(settings)
 }
 
-struct Given {
-    entries: Vec<(String, Value)>,
-}
-
-impl Given {
-    fn check_names(&self) -> Result<(), Problem> {
-        for (at, (name, _)) in self.entries.iter().enumerate() {
-            if !NAMES.contains(&name.as_str()) {
-                return Err(Problem::unknown(name, NAMES.join(", ")));
-            }
-            if self.entries.iter().skip(at + 1).any(|(other, _)| other == name) {
-                return Err(Problem::invalid(name.clone(), "the property twice", "the property once"));
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, name: &str) -> Option<Value> {
-        let at = self.entries.iter().position(|(other, _)| other == name)?;
-        Some(self.entries.swap_remove(at).1)
-    }
-
-    fn count(&mut self, name: &'static str) -> Result<Option<u8>, Problem> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let range = format!("a whole number, 1 to {N_MAX}");
-        if value.as_u64().is_none() && value.as_i64().is_none() {
-            return Err(Problem::invalid(name, &value.to_string(), range));
-        }
-        let count = value.as_u64().and_then(|count| u8::try_from(count).ok());
-        count
-            .map(Some)
-            .ok_or_else(|| Problem::out_of_range(name, &value.to_string(), format!("1 to {N_MAX}")))
-    }
-
-    fn word<W: Word>(&mut self, name: &'static str) -> Result<Option<W>, Problem> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        let choice = W::ALL.iter().copied().find(|choice| value.as_str() == Some(choice.word()));
-        choice.map(Some).ok_or_else(|| {
-            let words: Vec<_> = W::ALL.iter().map(|choice| format!("\"{}\"", choice.word())).collect();
-            Problem::invalid(name, &value.to_string(), words.join(" or "))
-        })
-    }
-
-    fn flag(&mut self, name: &'static str) -> Result<Option<bool>, Problem> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        value.as_bool().map(Some).ok_or_else(|| Problem::invalid(name, &value.to_string(), "true or false"))
-    }
-
-    /// The time to live, in microseconds; null is none, whatever the default.
-    fn ttl(&mut self) -> Result<Option<Option<u64>>, Problem> {
-        match self.take("ttl") {
-            None => Ok(None),
-            Some(Value::Null) => Ok(Some(None)),
-            Some(Value::String(text)) => Ok(Some(Some(params::span("ttl", &text, params::TTL_MAX_US)?))),
-            Some(other) => Err(Problem::invalid(
-                "ttl",
-                &other.to_string(),
-                "null, or a duration in quotes, such as \"24h\"",
-            )),
+/// The time to live, in microseconds; null is none, whatever the default.
+fn ttl(given: &mut Given) -> Result<Option<Option<u64>>, Problem> {
+    match given.take("ttl") {
+        None => Ok(None),
+        Some(Value::Null) => Ok(Some(None)),
+        Some(Value::String(text)) => Ok(Some(Some(params::span("ttl", &text, params::TTL_MAX_US)?))),
+        Some(other) => {
+            Err(Problem::invalid("ttl", &other.to_string(), "null, or a duration in quotes, such as \"24h\""))
         }
     }
 }

@@ -1,9 +1,7 @@
 //! The JSON that the edge speaks. Nothing of the protocol core is serialised itself.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::time::rfc3339;
@@ -15,18 +13,18 @@ use crate::protocol::ids::BucketName;
 #[derive(Debug, serde::Serialize)]
 pub struct SiblingsBody<'a> {
     /// The versions.
-    pub siblings: Vec<SiblingBody<'a>>,
+    pub siblings: Vec<SiblingBody>,
     /// The token that covers them all.
     pub context: &'a str,
 }
 
 /// One version of several.
 #[derive(Debug, serde::Serialize)]
-pub struct SiblingBody<'a> {
+pub struct SiblingBody {
     /// The bytes as base64 (RFC 4648, section 4); null for a delete.
     pub value: Option<String>,
     /// Their media type; null for a delete.
-    pub content_type: Option<&'a str>,
+    pub content_type: Option<String>,
     /// When the version was written.
     pub version_time: String,
     /// Whether it is a delete.
@@ -205,30 +203,4 @@ pub struct ReadyBody {
     /// What keeps it from serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-}
-
-/// A JSON object as it came: in order, and with names that came twice, which a map would lose.
-#[derive(Debug)]
-pub struct Properties(pub Vec<(String, serde_json::Value)>);
-
-impl<'de> Deserialize<'de> for Properties {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Properties;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Properties, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Properties(entries))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
 }

@@ -29,7 +29,7 @@ pub const UNPROVEN: HeaderValue = HeaderValue::from_static("unproven");
 /// Replies are never for a cache.
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// How many seconds a client waits before a safe retry.
-pub const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+pub const RETRY_AFTER_SECONDS: u16 = 1;
 /// What a value is when the writer did not say.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 /// The media type of errors (RFC 9457).
@@ -37,6 +37,31 @@ pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/prob
 
 /// The longest `Content-Type` kept with a value, in bytes.
 pub const CONTENT_TYPE_MAX: usize = 256;
+
+/// A header's name as it is usually spelled, such as `If-None-Match`.
+#[must_use]
+pub fn spelled(name: &HeaderName) -> String {
+    let mut starts = true;
+    let letter = |letter: char| {
+        let spelled = if starts { letter.to_ascii_uppercase() } else { letter };
+        starts = letter == '-';
+        spelled
+    };
+    name.as_str().chars().map(letter).collect()
+}
+
+/// Whether a text may stand in `Content-Type`.
+#[must_use]
+pub fn is_content_type(text: &str) -> bool {
+    let printable = HeaderValue::from_str(text).is_ok_and(|value| value.to_str().is_ok());
+    printable && text.trim() == text && (1..=CONTENT_TYPE_MAX).contains(&text.len())
+}
+
+/// What is accepted as one.
+#[must_use]
+pub fn content_types() -> String {
+    format!("1 to {CONTENT_TYPE_MAX} visible ASCII characters")
+}
 
 /// The value of a header that may come once, as text.
 ///

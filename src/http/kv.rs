@@ -223,12 +223,9 @@ async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, 
         only_if_absent,
     };
     let reply = edge.backend.write(write, timeout_us, trace).await.map_err(Problem::write)?;
-    let mut response = if only_if_absent && reply.sibling {
-        Problem::applied_as_sibling().into_response()
-    } else if reply.created && !deletes {
-        HttpResponse::Created().finish()
-    } else {
-        HttpResponse::NoContent().finish()
+    let mut response = match written(&reply, deletes, only_if_absent) {
+        Ok(status) => HttpResponse::new(status),
+        Err(problem) => problem.into_response(),
     };
     let WriteReply { answered, write_id, participation: homes, .. } = reply;
     let to = response.headers_mut();
@@ -240,8 +237,20 @@ async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, 
     Ok(response)
 }
 
+/// The status of a write that was carried out, or the 409 of a create that found a sibling beside it.
+pub(super) fn written(
+    reply: &WriteReply,
+    deletes: bool,
+    only_if_absent: bool,
+) -> Result<StatusCode, Problem> {
+    if only_if_absent && reply.sibling {
+        return Err(Problem::applied_as_sibling());
+    }
+    Ok(if reply.created && !deletes { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+}
+
 /// The trace of a request: that of its client goes on.
-fn begin_trace(edge: &Edge, request: &HeaderMap, call: Traced) -> Option<RequestTrace> {
+pub(super) fn begin_trace(edge: &Edge, request: &HeaderMap, call: Traced) -> Option<RequestTrace> {
     let caller = headers::traceparent(request).and_then(|value| value.to_str().ok());
     let now_ns = time::now().0.saturating_mul(1_000);
     edge.tracing.begin(caller.and_then(TraceContext::parse), call, now_ns)
@@ -285,7 +294,10 @@ fn context(
     request: &HeaderMap,
 ) -> Result<Option<CausalContext>, Problem> {
     let Some(text) = headers::single(request, &headers::NEAP_CONTEXT)? else { return Ok(None) };
-    edge.tokens.open(bucket, key, text).map(Some).map_err(|error| Problem::context(error, text))
+    edge.tokens
+        .open(bucket, key, text)
+        .map(Some)
+        .map_err(|error| Problem::context(headers::spelled(&headers::NEAP_CONTEXT), error, text))
 }
 
 /// Whether the PUT is to create only; anything else that would make it conditional or partial is refused.
@@ -307,11 +319,10 @@ fn conditions_of_put(request: &HeaderMap) -> Result<bool, Problem> {
 
 fn content_type_of_put(request: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(text) = headers::single(request, &header::CONTENT_TYPE)? else { return Ok(None) };
-    if (1..=headers::CONTENT_TYPE_MAX).contains(&text.len()) {
+    if headers::is_content_type(text) {
         Ok(Some(text.to_owned()))
     } else {
-        let accepted = format!("1 to {} characters", headers::CONTENT_TYPE_MAX);
-        Err(Problem::header(&header::CONTENT_TYPE, text, accepted))
+        Err(Problem::header(&header::CONTENT_TYPE, text, headers::content_types()))
     }
 }
 

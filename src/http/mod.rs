@@ -1,8 +1,8 @@
 //! The REST edge: HTTP in, operations of the node out, and back.
 //!
 //! ```text
-//! routes ──> kv, buckets, ring, slo, health ──> backend (the node)
-//!              └──> target, params, headers, body   what is asked, within bounds
+//! routes ──> kv, batch, buckets, ring, slo, health ──> backend (the node)
+//!              └──> target, params, properties, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
 //!              └──> error                           what went wrong: the only place with status codes of errors
 //! ```
@@ -22,6 +22,7 @@ use backend::Backend;
 use body::BodyBudget;
 
 pub mod backend;
+mod batch;
 mod body;
 mod buckets;
 mod dto;
@@ -31,6 +32,7 @@ pub mod headers;
 mod health;
 mod kv;
 mod params;
+mod properties;
 mod ring;
 mod routes;
 mod siblings;

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::kv::Place;
-use super::{Edge, buckets, headers, health, kv, ring, slo};
+use super::{Edge, batch, buckets, headers, health, kv, ring, slo};
 use crate::telemetry::prometheus;
 
 /// What is at a path.
@@ -14,6 +14,7 @@ use crate::telemetry::prometheus;
 enum Route<'a> {
     Key(Place<'a>),
     Keys(Place<'a>),
+    Batch,
     Buckets,
     Bucket(&'a str),
     Ring,
@@ -62,6 +63,7 @@ async fn dispatch(
         Route::Key(place) | Route::Keys(place) if *method == Method::DELETE => {
             kv::delete(edge, request, place).await
         }
+        Route::Batch if *method == Method::POST => batch::run(edge, request, payload).await,
         Route::Buckets if reads => buckets::list(edge, request),
         Route::Bucket(bucket) if reads => buckets::show(edge, request, bucket),
         Route::Bucket(bucket) if *method == Method::PUT => buckets::set(edge, request, payload, bucket).await,
@@ -84,6 +86,7 @@ async fn dispatch(
 const fn allowed(route: &Route<'_>) -> &'static str {
     match route {
         Route::Key(_) | Route::Keys(_) => READ_PUT_DELETE,
+        Route::Batch => "POST",
         Route::Bucket(_) => READ_PUT,
         Route::NotBuilt { allow, .. } => allow,
         Route::Buckets
@@ -121,6 +124,7 @@ fn route(path: &str, key64: bool) -> Route<'_> {
         }
     }
     match path {
+        "/v1/batch" => Route::Batch,
         "/v1/buckets" => Route::Buckets,
         "/v1/ring" => Route::Ring,
         "/v1/slo" => Route::Slo,
@@ -134,7 +138,6 @@ fn route(path: &str, key64: bool) -> Route<'_> {
 /// The parts of the contract that are not built yet.
 fn not_built(path: &str) -> Route<'static> {
     let (what, allow) = match path {
-        "/v1/batch" => ("the batch call", "POST"),
         "/v1/ring/join" | "/v1/ring/leave" | "/v1/ring/remove" | "/v1/ring/replace" => {
             ("changing the membership", "POST")
         }

@@ -26,6 +26,20 @@ pub enum Shown<'a> {
     Several(Vec<&'a Version>),
 }
 
+impl Shown<'_> {
+    /// Bytes of the values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(_, value) => value.bytes.len(),
+            Self::Several(versions) => {
+                versions.iter().filter_map(|version| value_of(version)).map(|value| value.bytes.len()).sum()
+            }
+        }
+    }
+}
+
 /// Resolves an object for a reader at the wall-clock time `now`.
 ///
 /// What expired is hidden after resolution: the expiry of the version that `lww` shows must not bring a
@@ -61,20 +75,21 @@ fn has_expired(version: &Version, now: WallMicros) -> bool {
 /// The body of a 300 in JSON.
 #[must_use]
 pub fn json(versions: &[&Version], context: &str) -> Vec<u8> {
-    let siblings = versions
-        .iter()
-        .map(|version| {
-            let value = value_of(version);
-            SiblingBody {
-                value: value.map(|value| STANDARD.encode(&value.bytes)),
-                content_type: value.map(content_type),
-                version_time: rfc3339(version.hlc),
-                deleted: version.is_tombstone(),
-            }
-        })
-        .collect();
+    let siblings = versions.iter().copied().map(body).collect();
     // Strings and flags always have a JSON form, so this cannot fail.
     serde_json::to_vec(&SiblingsBody { siblings, context }).unwrap_or_default()
+}
+
+/// One of several versions in JSON.
+#[must_use]
+pub fn body(version: &Version) -> SiblingBody {
+    let value = value_of(version);
+    SiblingBody {
+        value: value.map(|value| STANDARD.encode(&value.bytes)),
+        content_type: value.map(|value| content_type(value).to_owned()),
+        version_time: rfc3339(version.hlc),
+        deleted: version.is_tombstone(),
+    }
 }
 
 /// The body of a 300 in `multipart/mixed` (RFC 2046, section 5.1), with its `Content-Type`.

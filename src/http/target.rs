@@ -22,8 +22,10 @@ pub const BASE64URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-const KEY: &str = "key";
-const BUCKET: &str = "bucket";
+/// What a key is called in refusals and in JSON.
+pub const KEY: &str = "key";
+/// The same of a bucket.
+pub const BUCKET: &str = "bucket";
 /// The name of the query parameter that takes any key.
 pub const KEY64: &str = "key64";
 
@@ -62,7 +64,20 @@ fn hex(digit: u8) -> Option<u8> {
 pub fn bucket(raw: &str) -> Result<BucketName, Problem> {
     let decoded = percent_decode(raw.as_bytes()).ok_or_else(|| broken_encoding(BUCKET, raw))?;
     let name = std::str::from_utf8(&decoded).ok().and_then(|name| BucketName::new(name).ok());
-    name.ok_or_else(|| Problem::invalid(BUCKET, raw, "1 to 64 characters of A-Z a-z 0-9 _ -"))
+    name.ok_or_else(|| no_bucket(raw))
+}
+
+/// The bucket of this name.
+///
+/// # Errors
+///
+/// Not a name.
+pub fn bucket_name(name: &str) -> Result<BucketName, Problem> {
+    BucketName::new(name).map_err(|_| no_bucket(name))
+}
+
+fn no_bucket(given: &str) -> Problem {
+    Problem::invalid(BUCKET, given, "1 to 64 characters of A-Z a-z 0-9 _ -")
 }
 
 /// The key of the rest of a path, of `limit` bytes at the most.
@@ -97,7 +112,12 @@ pub fn key64(text: &str, limit: usize) -> Result<Key, Problem> {
     within(KEY64, text, Bytes::from(bytes), limit)
 }
 
-fn within(parameter: &'static str, raw: &str, bytes: Bytes, limit: usize) -> Result<Key, Problem> {
+/// A key of these bytes, of `limit` at the most; `raw` is how it came.
+///
+/// # Errors
+///
+/// An empty key, or one over the limit.
+pub fn within(parameter: &'static str, raw: &str, bytes: Bytes, limit: usize) -> Result<Key, Problem> {
     if bytes.is_empty() {
         return Err(Problem::invalid(parameter, raw, format!("1 to {limit} bytes")));
     }

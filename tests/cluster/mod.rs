@@ -1,5 +1,6 @@
 //! Real clusters: processes of the program, their sockets and their disks.
 
+mod batch;
 mod damage;
 mod disks;
 mod kill;

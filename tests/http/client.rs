@@ -72,7 +72,7 @@ impl Node {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !body.is_empty() || method == "PUT" {
+        if !body.is_empty() || matches!(method, "PUT" | "POST") {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use neap::http::backend::{Backend, Later, MemberView, RingView};
+use neap::http::backend::{Backend, Later, MemberView, Operation, OperationReply, RingView};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
@@ -33,6 +33,7 @@ struct Table {
     writes: Vec<(Write, u64)>,
     next_read: Option<OperationError>,
     next_write: Option<OperationError>,
+    next_batch: Option<OperationError>,
     next_set: Option<SetBucketError>,
     sibling: bool,
     not_ready: Option<String>,
@@ -71,6 +72,10 @@ impl Fake {
 
     pub fn fail_write(&self, error: OperationError) {
         self.table().next_write = Some(error);
+    }
+
+    pub fn fail_batch(&self, error: OperationError) {
+        self.table().next_batch = Some(error);
     }
 
     pub fn fail_set(&self, error: SetBucketError) {
@@ -130,6 +135,16 @@ fn intent(directory: u64, counter: u64, write_id: WriteId, named: bool, mode: Mo
 }
 
 impl Table {
+    fn read(&mut self, read: Read, timeout_us: u64) -> Result<ReadReply, OperationError> {
+        self.reads.push((read.clone(), timeout_us));
+        if let Some(error) = self.next_read.take() {
+            return Err(error);
+        }
+        let resolution = self.bucket(&read.bucket).0.resolution;
+        let object = self.objects.get(&(read.bucket, read.key)).cloned();
+        Ok(ReadReply { object, participation: homes(), resolution })
+    }
+
     fn write(&mut self, write: Write) -> Result<WriteReply, OperationError> {
         if let Some(error) = self.next_write.take() {
             return Err(error);
@@ -178,15 +193,8 @@ impl Backend for Fake {
         timeout_us: u64,
         _: Option<RequestTrace>,
     ) -> Later<Result<ReadReply, OperationError>> {
-        let mut table = self.table();
-        table.reads.push((read.clone(), timeout_us));
-        if let Some(error) = table.next_read.take() {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        let resolution = table.bucket(&read.bucket).0.resolution;
-        let object = table.objects.get(&(read.bucket, read.key)).cloned();
-        let reply = ReadReply { object, participation: homes(), resolution };
-        Box::pin(std::future::ready(Ok(reply)))
+        let reply = self.table().read(read, timeout_us);
+        Box::pin(std::future::ready(reply))
     }
 
     fn write(
@@ -199,6 +207,26 @@ impl Backend for Fake {
         table.writes.push((write.clone(), timeout_us));
         let reply = table.write(write);
         Box::pin(std::future::ready(reply))
+    }
+
+    fn batch(
+        &self,
+        operations: Vec<(Operation, Option<RequestTrace>)>,
+        timeout_us: u64,
+    ) -> Later<Result<Vec<OperationReply>, OperationError>> {
+        let mut table = self.table();
+        if let Some(error) = table.next_batch.take() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let replies = operations.into_iter().map(|(operation, _)| match operation {
+            Operation::Read(read) => OperationReply::Read(table.read(read, timeout_us)),
+            Operation::Write(write) => {
+                table.writes.push((write.clone(), timeout_us));
+                OperationReply::Write(table.write(write))
+            }
+        });
+        let replies = replies.collect();
+        Box::pin(std::future::ready(Ok(replies)))
     }
 
     fn metrics(&self) -> String {

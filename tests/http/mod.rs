@@ -1,5 +1,6 @@
 //! Tests of the REST edge: a real server on a loopback port, over a node that is only a table.
 
+mod batch;
 mod client;
 mod failures;
 mod fake;

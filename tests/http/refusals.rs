@@ -187,7 +187,6 @@ fn bodies_beyond_the_memory_for_them_are_refused_and_may_be_retried() {
 fn what_is_not_built_says_so() {
     let node = Node::start();
     for (method, target) in [
-        ("POST", "/v1/batch"),
         ("GET", "/v1/kv/b"),
         ("GET", "/v1/kv/b?prefix=a&limit=3"),
         ("HEAD", "/v1/kv/b"),

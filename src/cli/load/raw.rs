@@ -45,7 +45,7 @@ pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    if method == "PUT" {
+    if matches!(method, "PUT" | "POST") {
         text.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     text.push_str("\r\n");

@@ -34,11 +34,12 @@ struct Inner {
     /// Whether a retry is safe: nothing was applied anywhere, or it was a read.
     safe: bool,
     write_id: Option<WriteId>,
-    body: Body,
+    body: ProblemBody,
 }
 
+/// The document of an error.
 #[derive(Debug, Serialize)]
-struct Body {
+pub struct ProblemBody {
     #[serde(rename = "type")]
     uri: &'static str,
     title: &'static str,
@@ -73,7 +74,7 @@ struct RefusalBody {
 impl Problem {
     fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (uri, status, title) = kind.parts();
-        let body = Body {
+        let body = ProblemBody {
             uri,
             title,
             status: status.as_u16(),
@@ -121,7 +122,7 @@ impl Problem {
     /// A header that is not what is accepted.
     #[must_use]
     pub fn header(name: &HeaderName, given: &str, accepted: impl Into<Cow<'static, str>>) -> Self {
-        Self::invalid(spelled(name), given, accepted)
+        Self::invalid(headers::spelled(name), given, accepted)
     }
 
     /// A parameter or property that the call does not know; `accepted` lists those it knows.
@@ -152,6 +153,22 @@ impl Problem {
         let accepted = format!("at most {limit} bytes");
         let detail = format!("the {parameter} has {given}; accepted are {accepted}");
         Self::about(Kind::TooLarge, detail, parameter, &given, accepted)
+    }
+
+    /// More things than a call takes.
+    #[must_use]
+    pub fn too_many(parameter: &'static str, given: usize, limit: usize) -> Self {
+        let (given, accepted) = (given.to_string(), format!("at most {limit}"));
+        let detail = format!("there are {given} {parameter}; accepted are {accepted}");
+        Self::about(Kind::TooLarge, detail, parameter, &given, accepted)
+    }
+
+    /// The value of a read that has no place any more in the reply of its batch.
+    #[must_use]
+    pub fn reply_full(limit: usize) -> Self {
+        let detail =
+            format!("the values of this batch exceed {limit} bytes: read this key by a call of its own");
+        Self::new(Kind::TooLarge, detail)
     }
 
     /// A part of the contract that is not built yet.
@@ -218,9 +235,9 @@ impl Problem {
 
     /// A refused context token.
     #[must_use]
-    pub fn context(error: TokenError, given: &str) -> Self {
-        let accepted = "a Neap-Context that this cluster gave for this bucket and key, unchanged";
-        Self::about(Kind::InvalidContext, error.to_string(), spelled(&headers::NEAP_CONTEXT), given, accepted)
+    pub fn context(parameter: impl Into<Cow<'static, str>>, error: TokenError, given: &str) -> Self {
+        let accepted = "a context that this cluster gave for this bucket and key, unchanged";
+        Self::about(Kind::InvalidContext, error.to_string(), parameter, given, accepted)
     }
 
     /// Why a read did not succeed.
@@ -300,6 +317,15 @@ impl Problem {
         self
     }
 
+    /// The status, the seconds after which a retry is safe (if one is), the write's id, and the document.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, Option<u16>, Option<WriteId>, ProblemBody) {
+        let Inner { kind, safe, write_id, body, .. } = *self.inner;
+        let (_, status, _) = kind.parts();
+        let retry = safe && may_be_retried(status);
+        (status, retry.then_some(headers::RETRY_AFTER_SECONDS), write_id, body)
+    }
+
     /// The reply.
     #[must_use]
     pub fn into_response(self) -> HttpResponse {
@@ -310,8 +336,8 @@ impl Problem {
         if let Some(allow) = allow {
             response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
         }
-        if safe && matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) {
-            response.insert_header((header::RETRY_AFTER, headers::RETRY_AFTER_SECONDS));
+        if safe && may_be_retried(status) {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(headers::RETRY_AFTER_SECONDS)));
         }
         if let Some(write_id) = write_id {
             response.insert_header((headers::NEAP_WRITE_ID, write_id.to_string()));
@@ -371,15 +397,9 @@ impl From<(NodeId, Refusal)> for RefusalBody {
     }
 }
 
-/// A header's name as it is usually spelled, such as `If-None-Match`.
-fn spelled(name: &HeaderName) -> String {
-    let mut starts = true;
-    let letter = |letter: char| {
-        let spelled = if starts { letter.to_ascii_uppercase() } else { letter };
-        starts = letter == '-';
-        spelled
-    };
-    name.as_str().chars().map(letter).collect()
+/// Whether a later try may succeed where this one did not.
+fn may_be_retried(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// As much of `text` as an error repeats.

@@ -186,6 +186,15 @@ impl Ask {
             Self::Write(write, _) | Self::Forwarded { write, .. } => &write.bucket,
         }
     }
+
+    /// The key that it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Read(read) => &read.key,
+            Self::Write(write, _) | Self::Forwarded { write, .. } => &write.key,
+        }
+    }
 }
 
 /// What a coordinator counts.
