@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod coordinator;
 mod http;
+mod listing;
 mod otel;
 mod pbs;
 mod purity;

@@ -51,6 +51,10 @@ counters! {
     identities_refused,
     /// Requests that waited for newer bucket settings and were refused because too many did.
     settings_waits_refused,
+    /// Listings of keys refused because as many as may be were under way.
+    listings_refused,
+    /// Pages of keys refused because as many as may be were waiting to be made.
+    key_pages_refused,
     /// Objects pulled from other homes into a directory that may lack them.
     backfilled_objects,
     }

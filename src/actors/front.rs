@@ -12,6 +12,7 @@ use crate::actors::bucket_settings::{SetBucket, SettingsTable};
 use crate::actors::clock::moment;
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
+use crate::actors::key_lister::ListKeys;
 use crate::actors::messages::{Client, ClientOperation, ClientOperations};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
@@ -21,6 +22,7 @@ use crate::http::backend::{Backend, Later, MemberView, Operation, OperationReply
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
+use crate::protocol::listing::{KeyRange, ListError, ListReply};
 use crate::protocol::membership::Confirmation;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
@@ -66,6 +68,8 @@ pub struct FrontParts {
     pub set_bucket: Recipient<SetBucket>,
     /// How the objectives stand here.
     pub slo: Arc<SloView>,
+    /// Who lists keys.
+    pub list_keys: Recipient<ListKeys>,
     /// Who can say how they stand in the whole cluster.
     pub ask_cluster: Recipient<AskCluster>,
     /// Which partitions this node may answer reads of.
@@ -241,6 +245,27 @@ impl Backend for Front {
             }
             Ok(replies)
         })
+    }
+
+    fn list_keys(
+        &self,
+        range: KeyRange,
+        limit: usize,
+        timeout_us: u64,
+    ) -> Later<Result<ListReply, ListError>> {
+        let permit = match self.admit_one() {
+            Ok(permit) => permit,
+            Err(OperationError::NotServing(refusal)) => {
+                return Self::ready(Err(ListError::NotServing(refusal)));
+            }
+            Err(_) => return Self::ready(Err(ListError::Overloaded)),
+        };
+        let (reply, answer) = oneshot::channel();
+        let asked = ListKeys { range, limit, deadline: moment().plus_micros(timeout_us), permit, reply };
+        if hand_over(&self.parts.list_keys, asked, &self.parts.counters.mailbox_refused).is_err() {
+            return Self::ready(Err(ListError::Overloaded));
+        }
+        Box::pin(async move { answer.await.unwrap_or(Err(ListError::NotServing(Refusal::Draining))) })
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {

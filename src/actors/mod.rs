@@ -24,6 +24,7 @@ pub mod coordinator;
 pub mod counters;
 pub mod front;
 pub mod identity;
+pub mod key_lister;
 pub mod late_applies;
 pub mod messages;
 pub mod node;

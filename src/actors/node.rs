@@ -17,6 +17,7 @@ use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
+use crate::actors::key_lister::{KeyLister, ListerParts};
 use crate::actors::late_applies::LateApplies;
 use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
 use crate::actors::observability::{Observability, instruments};
@@ -274,10 +275,11 @@ impl Node {
         )?);
 
         // The control plane's addresses exist before its actors, since the data plane needs them.
-        let (membership, settings_actor, backfill, recorder) = (
+        let (membership, settings_actor, backfill, lister, recorder) = (
             shell::context::<RingMembership>(),
             shell::context::<BucketSettingsActor>(),
             shell::context::<Backfill>(),
+            shell::context::<KeyLister>(),
             shell::context_of::<SliRecorder>(BATCHES),
         );
         let events: Recipient<PeerNews> = membership.address().recipient();
@@ -354,6 +356,7 @@ impl Node {
             gate: gate.clone(),
             peer_settings: settings_actor.address().recipient(),
             slo: recorder.address().recipient(),
+            keys: lister.address().recipient(),
             tracing: observability.tracing.clone(),
             store: common.store.clone(),
             completeness: common.completeness.clone(),
@@ -366,13 +369,14 @@ impl Node {
         let acceptor = accept(&common, secret.clone(), peer_listener, service, placement, &arbiters)?;
 
         let set_bucket = settings_actor.address().recipient();
+        let list_keys = lister.address().recipient();
         let subscribers = vec![settings_actor.address().recipient(), backfill.address().recipient()];
         run_control(
             &common,
             &shards,
             &directory,
             holding,
-            (membership, settings_actor, backfill),
+            (membership, settings_actor, backfill, lister),
             (subscribers, gate.clone()),
         );
 
@@ -390,6 +394,7 @@ impl Node {
             gate,
             settings: common.settings.clone(),
             set_bucket,
+            list_keys,
             slo,
             ask_cluster,
             completeness: common.completeness.clone(),
@@ -531,10 +536,11 @@ fn run_control(
     shards: &Arc<Shards>,
     directory: &Arc<Directory>,
     holding: Holding,
-    (membership, settings, backfill): (
+    (membership, settings, backfill, lister): (
         Context<RingMembership>,
         Context<BucketSettingsActor>,
         Context<Backfill>,
+        Context<KeyLister>,
     ),
     (subscribers, gate): (Vec<Recipient<PeerNews>>, Arc<SharedGate>),
 ) {
@@ -570,7 +576,7 @@ fn run_control(
         settings: common.settings.clone(),
         completeness: common.completeness.clone(),
         lane,
-        clock,
+        clock: clock.clone(),
         shards: shards.clone(),
         mark: Rc::new(move |holding| {
             if let Err(error) = marked.0.bookkeeping().mark_holding(holding) {
@@ -578,6 +584,20 @@ fn run_control(
                 tracing::error!("it was not written down what the directory holds: {error}");
             }
         }),
+        counters: common.counters.clone(),
+    }));
+
+    let sink = ToMailbox::new(lister.address().recipient(), common.counters.clone());
+    lister.run(KeyLister::new(ListerParts {
+        me: common.me.clone(),
+        ring: common.ring.clone(),
+        settings: common.settings.clone(),
+        completeness: common.completeness.clone(),
+        gate: gate.clone(),
+        store: common.store.clone(),
+        shards: shards.clone(),
+        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
+        clock,
         counters: common.counters.clone(),
     }));
     keep_ceiling_ahead(common.ceiling.clone(), gate);

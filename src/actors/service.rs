@@ -11,6 +11,7 @@ use crate::actors::clock::{now_ns, wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
+use crate::actors::key_lister::PeerAsksKeys;
 use crate::actors::messages::{Client, ClientOperation, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
@@ -50,6 +51,8 @@ pub struct ServiceParts {
     pub peer_settings: Recipient<PeerSettings>,
     /// The recorder.
     pub slo: Recipient<PeerAsksSlo>,
+    /// Who makes pages of keys.
+    pub keys: Recipient<PeerAsksKeys>,
     /// The disk.
     pub store: Arc<dyn Store>,
     /// Which partitions this node may speak for.
@@ -162,6 +165,10 @@ impl PeerService for NodeService {
             PeerRequest::Scan { after, max_bytes } => self.scan(from, after, max_bytes, responder),
             PeerRequest::SloSummary => {
                 let _ = hand_over(&parts.slo, PeerAsksSlo { responder }, &parts.counters.mailbox_refused);
+            }
+            PeerRequest::ListKeys(request) => {
+                let asked = PeerAsksKeys { request, deadline, responder };
+                let _ = hand_over(&parts.keys, asked, &parts.counters.mailbox_refused);
             }
             PeerRequest::FetchSettings(_)
             | PeerRequest::StoreSettings(..)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Key, NodeId};
+use crate::protocol::listing::{KeyRange, ListError, ListReply};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
@@ -39,6 +40,14 @@ pub trait Backend: Send + Sync + 'static {
         operations: Vec<(Operation, Option<RequestTrace>)>,
         timeout_us: u64,
     ) -> Later<Result<Vec<OperationReply>, OperationError>>;
+
+    /// Lists keys, up to `limit`, within `timeout_us` microseconds; what is there by then is told.
+    fn list_keys(
+        &self,
+        range: KeyRange,
+        limit: usize,
+        timeout_us: u64,
+    ) -> Later<Result<ListReply, ListError>>;
 
     /// The settings of a bucket; those of one never set are the defaults.
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion);

@@ -11,10 +11,10 @@ use super::error::Problem;
 use super::etag::{EntityTag, KnownTags};
 use super::headers;
 use super::params::{self, Parameter, Parameters};
-use super::siblings::{self, Shown};
+use super::siblings;
 use super::target;
 use super::time;
-use crate::protocol::causality::{CausalContext, ContextToken, Object, Version};
+use crate::protocol::causality::{CausalContext, ContextToken, Object, Shown, Version, shown};
 use crate::protocol::ids::{BucketName, Key, WriteId};
 use crate::protocol::operation::{Participation, Read, ReadReply, Write, WriteBody, WriteReply};
 use crate::telemetry::{Call as Traced, RequestTrace, TraceContext};
@@ -97,7 +97,7 @@ fn show(
     request: &HeaderMap,
 ) -> HttpResponse {
     let shown = match &reply.object {
-        Some(object) => siblings::shown(object, reply.resolution, time::now()),
+        Some(object) => shown(object, reply.resolution, time::now()),
         None => Shown::Nothing,
     };
     let token = context.as_ref().map_or("", |context| context.0.as_str());

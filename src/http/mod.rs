@@ -1,7 +1,7 @@
 //! The REST edge: HTTP in, operations of the node out, and back.
 //!
 //! ```text
-//! routes ──> kv, batch, buckets, ring, slo, health ──> backend (the node)
+//! routes ──> kv, keys, batch, buckets, ring, slo, health ──> backend (the node)
 //!              └──> target, params, properties, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
 //!              └──> error                           what went wrong: the only place with status codes of errors
@@ -30,6 +30,7 @@ mod error;
 mod etag;
 pub mod headers;
 mod health;
+mod keys;
 mod kv;
 mod params;
 mod properties;

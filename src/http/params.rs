@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::error::Problem;
+use super::keys::LIMIT_MAX;
 use super::target::{KEY64, percent_decode};
 use crate::config::units::{Accepted, format_duration, parse_duration};
 use crate::protocol::slo::SloScope;
@@ -29,6 +30,14 @@ pub enum Parameter {
     Key64,
     /// `scope`: of whom the objectives are shown.
     Scope,
+    /// `prefix`: what listed keys start with.
+    Prefix,
+    /// `start`: the least key that is listed.
+    Start,
+    /// `limit`: how many keys are listed.
+    Limit,
+    /// `token`: where a listing goes on.
+    Token,
     /// `max_staleness`: not built.
     MaxStaleness,
     /// `on_stale`: not built.
@@ -44,6 +53,10 @@ impl Parameter {
             Self::Timeout => "timeout",
             Self::Key64 => KEY64,
             Self::Scope => "scope",
+            Self::Prefix => "prefix",
+            Self::Start => "start",
+            Self::Limit => "limit",
+            Self::Token => "token",
             Self::MaxStaleness => "max_staleness",
             Self::OnStale => "on_stale",
         }
@@ -69,6 +82,14 @@ pub struct Parameters<'a> {
     pub key64: Option<Cow<'a, str>>,
     /// `scope`.
     pub scope: Option<SloScope>,
+    /// `prefix`, decoded.
+    pub prefix: Option<Vec<u8>>,
+    /// `start`, decoded.
+    pub start: Option<Vec<u8>>,
+    /// `limit`.
+    pub limit: Option<u16>,
+    /// `token`, as it came.
+    pub token: Option<Cow<'a, str>>,
 }
 
 /// Reads a query, of which the call knows `known`. `timeout_max_us` is `limits.timeout`.
@@ -97,17 +118,37 @@ pub fn parse<'a>(
 impl<'a> Parameters<'a> {
     fn set(&mut self, parameter: Parameter, raw: &'a str, timeout_max_us: u64) -> Result<(), Problem> {
         let name = parameter.name();
-        let value = decoded(name, raw)?;
+        let bytes = percent_decode(raw.as_bytes()).ok_or_else(|| not_decoded(name, raw, "bytes"))?;
+        // Of keys any bytes, of all else text.
         let fresh = match parameter {
+            Parameter::Prefix => self.prefix.replace(bytes.into_owned()).is_none(),
+            Parameter::Start => self.start.replace(bytes.into_owned()).is_none(),
+            _ => self.set_text(parameter, text(name, raw, bytes)?, timeout_max_us)?,
+        };
+        if fresh { Ok(()) } else { Err(Problem::invalid(name, "the parameter twice", "the parameter once")) }
+    }
+
+    /// Whether it was not there yet.
+    fn set_text(
+        &mut self,
+        parameter: Parameter,
+        value: Cow<'a, str>,
+        timeout_max_us: u64,
+    ) -> Result<bool, Problem> {
+        let name = parameter.name();
+        Ok(match parameter {
             Parameter::R => self.r.replace(count(name, &value)?).is_none(),
             Parameter::W => self.w.replace(count(name, &value)?).is_none(),
             Parameter::Ttl => self.ttl_us.replace(span(name, &value, TTL_MAX_US)?).is_none(),
             Parameter::Timeout => self.timeout_us.replace(span(name, &value, timeout_max_us)?).is_none(),
             Parameter::Key64 => self.key64.replace(value).is_none(),
             Parameter::Scope => self.scope.replace(scope(name, &value)?).is_none(),
-            Parameter::MaxStaleness | Parameter::OnStale => return Err(Problem::not_built(name)),
-        };
-        if fresh { Ok(()) } else { Err(Problem::invalid(name, "the parameter twice", "the parameter once")) }
+            Parameter::Limit => self.limit.replace(limit(name, &value)?).is_none(),
+            Parameter::Token => self.token.replace(value).is_none(),
+            Parameter::Prefix | Parameter::Start | Parameter::MaxStaleness | Parameter::OnStale => {
+                return Err(Problem::not_built(name));
+            }
+        })
     }
 }
 
@@ -116,13 +157,24 @@ fn list(known: &[Parameter]) -> String {
     if names.is_empty() { "no parameter".to_owned() } else { names.join(", ") }
 }
 
-fn decoded<'a>(name: &'static str, raw: &'a str) -> Result<Cow<'a, str>, Problem> {
-    let text = match percent_decode(raw.as_bytes()) {
-        Some(Cow::Borrowed(_)) => Some(Cow::Borrowed(raw)),
-        Some(Cow::Owned(bytes)) => String::from_utf8(bytes).ok().map(Cow::Owned),
-        None => None,
-    };
-    text.ok_or_else(|| Problem::invalid(name, raw, "percent-encoded UTF-8"))
+/// What was decoded from `raw`, as text.
+fn text<'a>(name: &'static str, raw: &'a str, decoded: Cow<'a, [u8]>) -> Result<Cow<'a, str>, Problem> {
+    match decoded {
+        Cow::Borrowed(_) => Ok(Cow::Borrowed(raw)),
+        Cow::Owned(bytes) => {
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| not_decoded(name, raw, "UTF-8"))
+        }
+    }
+}
+
+fn not_decoded(name: &'static str, raw: &str, what: &str) -> Problem {
+    Problem::invalid(name, raw, format!("percent-encoded {what}"))
+}
+
+fn limit(name: &'static str, value: &str) -> Result<u16, Problem> {
+    let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
+    let number = number.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    number.ok_or_else(|| Problem::invalid(name, value, format!("a whole number, 1 to {LIMIT_MAX}")))
 }
 
 /// A count of homes. One too great to be any is out of range, and one that is no number is malformed.

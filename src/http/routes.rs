@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::kv::Place;
-use super::{Edge, batch, buckets, headers, health, kv, ring, slo};
+use super::{Edge, batch, buckets, headers, health, keys, kv, ring, slo};
 use crate::telemetry::prometheus;
 
 /// What is at a path.
@@ -55,7 +55,7 @@ async fn dispatch(
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let key64 = names_key64(request.uri().query());
     match route(path, key64) {
-        Route::Keys(_) if reads && !key64 => Err(Problem::not_built("listing the keys of a bucket")),
+        Route::Keys(place) if reads && !key64 => keys::list(edge, request, place.bucket).await,
         Route::Key(place) | Route::Keys(place) if reads => kv::read(edge, request, place).await,
         Route::Key(place) | Route::Keys(place) if *method == Method::PUT => {
             kv::put(edge, request, payload, place).await

@@ -1,4 +1,4 @@
-//! Which versions a reader is shown, and several of them in one body: as JSON or as `multipart/mixed`.
+//! Several versions in one body: as JSON or as `multipart/mixed`.
 
 use std::fmt::Write as _;
 
@@ -11,66 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::dto::{SiblingBody, SiblingsBody};
 use super::headers;
 use super::time::rfc3339;
-use crate::protocol::bucket::Resolution;
-use crate::protocol::causality::{Body, Object, Value, Version};
-use crate::protocol::time::WallMicros;
-
-/// What a reader is shown of an object.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Shown<'a> {
-    /// No value: every version is a tombstone or has expired.
-    Nothing,
-    /// One value.
-    One(&'a Version, &'a Value),
-    /// Concurrent versions, at least one of them a value, ordered by dot.
-    Several(Vec<&'a Version>),
-}
-
-impl Shown<'_> {
-    /// Bytes of the values.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::One(_, value) => value.bytes.len(),
-            Self::Several(versions) => {
-                versions.iter().filter_map(|version| value_of(version)).map(|value| value.bytes.len()).sum()
-            }
-        }
-    }
-}
-
-/// Resolves an object for a reader at the wall-clock time `now`.
-///
-/// What expired is hidden after resolution: the expiry of the version that `lww` shows must not bring a
-/// version back that it had won over.
-#[must_use]
-pub fn shown(object: &Object, resolution: Resolution, now: WallMicros) -> Shown<'_> {
-    let visible: Vec<&Version> = match (resolution, object.versions()) {
-        // Nearly all reads: no list is needed.
-        (_, [version]) => return alone(version, now),
-        (Resolution::Lww, _) => return object.lww().map_or(Shown::Nothing, |version| alone(version, now)),
-        (Resolution::Siblings, _) => {
-            object.siblings().into_iter().filter(|version| !has_expired(version, now)).collect()
-        }
-    };
-    match visible.as_slice() {
-        [version] => alone(version, now),
-        _ if visible.iter().all(|version| version.is_tombstone()) => Shown::Nothing,
-        _ => Shown::Several(visible),
-    }
-}
-
-fn alone(version: &Version, now: WallMicros) -> Shown<'_> {
-    match &version.body {
-        Body::Value(value) if !has_expired(version, now) => Shown::One(version, value),
-        Body::Value(_) | Body::Tombstone => Shown::Nothing,
-    }
-}
-
-fn has_expired(version: &Version, now: WallMicros) -> bool {
-    matches!(&version.body, Body::Value(value) if value.expires_at.is_some_and(|at| at <= now))
-}
+use crate::protocol::causality::{Body, Shown, Value, Version};
 
 /// The body of a 300 in JSON.
 #[must_use]
@@ -145,6 +86,12 @@ fn boundary(versions: &[&Version]) -> String {
     }
 }
 
+/// Bytes of the values shown.
+#[must_use]
+pub fn bytes_shown(shown: &Shown<'_>) -> usize {
+    shown.versions().into_iter().filter_map(value_of).map(|value| value.bytes.len()).sum()
+}
+
 fn value_of(version: &Version) -> Option<&Value> {
     match &version.body {
         Body::Value(value) => Some(value),
@@ -195,7 +142,7 @@ mod tests {
     use super::*;
     use crate::protocol::causality::CausalContext;
     use crate::protocol::ids::{ActorId, Dot, WriteId};
-    use crate::protocol::time::Hlc;
+    use crate::protocol::time::{Hlc, WallMicros};
     use actix_web::http::header::HeaderValue;
 
     fn version(counter: u64, body: Body) -> Version {
@@ -215,39 +162,6 @@ mod tests {
     fn value(bytes: &[u8], expires_at: Option<u64>) -> Body {
         let expires_at = expires_at.map(WallMicros);
         Body::Value(Value { content_type: None, bytes: Bytes::copy_from_slice(bytes), expires_at })
-    }
-
-    fn object(versions: Vec<Version>) -> Object {
-        Object::from_parts(CausalContext::new(), versions, Vec::new())
-    }
-
-    fn counters(shown: Shown<'_>) -> Vec<u64> {
-        match shown {
-            Shown::Nothing => Vec::new(),
-            Shown::One(version, _) => vec![version.dot.counter],
-            Shown::Several(versions) => versions.iter().map(|version| version.dot.counter).collect(),
-        }
-    }
-
-    #[test]
-    fn expired_values_are_hidden_and_deletes_beside_values_are_not() {
-        let now = WallMicros(10);
-        let show = |versions| counters(shown(&object(versions), Resolution::Siblings, now));
-        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", None))]), [1, 2]);
-        assert_eq!(show(vec![version(1, value(b"a", Some(10))), version(2, value(b"b", Some(11)))]), [2]);
-        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, Body::Tombstone)]), [1, 2]);
-        assert!(show(vec![version(1, value(b"a", Some(3))), version(2, Body::Tombstone)]).is_empty());
-        assert!(show(vec![version(1, Body::Tombstone), version(2, Body::Tombstone)]).is_empty());
-        assert!(show(vec![]).is_empty());
-    }
-
-    #[test]
-    fn lww_shows_the_newest_and_its_expiry_brings_nothing_back() {
-        let now = WallMicros(10);
-        let show = |versions| counters(shown(&object(versions), Resolution::Lww, now));
-        assert_eq!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", None))]), [2]);
-        assert!(show(vec![version(1, value(b"a", None)), version(2, value(b"b", Some(9)))]).is_empty());
-        assert!(show(vec![version(1, value(b"a", None)), version(2, Body::Tombstone)]).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod causality;
 pub mod coordinator;
 pub mod ids;
 pub mod latency;
+pub mod listing;
 pub mod membership;
 pub mod message;
 pub mod operation;

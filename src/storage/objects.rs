@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::sealed::RecordDamaged;
 use super::{Change, Store, StoreError, Table, keys, record};
 use crate::protocol::causality::Object;
-use crate::protocol::ids::{BucketName, PartitionId};
+use crate::protocol::ids::{BucketName, Key, PartitionId};
+use crate::protocol::listing::ListedRecord;
 use crate::protocol::message::ScanCursor;
 use crate::protocol::replica::ScannedRecord;
 
@@ -71,6 +72,28 @@ pub fn scan(
             None
         };
         ScannedRecord { cursor: ScanCursor(stored_key), place, bytes, object }
+    });
+    Ok(records.collect())
+}
+
+/// Up to `limit` records of a bucket in a partition, of keys that start with `prefix` and are greater than `after`,
+/// in order; one whose record is damaged has no object, and `damaged` is told of it.
+pub fn range(
+    store: &dyn Store,
+    (partition, bucket): (PartitionId, &BucketName),
+    prefix: &[u8],
+    after: &Key,
+    limit: usize,
+    damaged: &mut dyn FnMut(&Bytes, &RecordDamaged),
+) -> Result<Vec<ListedRecord>, StoreError> {
+    let of_bucket = keys::bucket_prefix(partition, bucket).len();
+    let from = keys::object_key(partition, bucket, &Key::new(Bytes::copy_from_slice(prefix)));
+    let after = keys::object_key(partition, bucket, after);
+    let entries = store.scan(Table::Objects, &from, Some(&after), limit)?;
+    let records = entries.into_iter().map(|(stored_key, value)| {
+        // A copy: what the store hands out may keep a whole block of it in memory.
+        let key = Key::new(Bytes::copy_from_slice(stored_key.get(of_bucket..).unwrap_or_default()));
+        (key, record::decode(&stored_key, value).inspect_err(|damage| damaged(&stored_key, damage)).ok())
     });
     Ok(records.collect())
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use neap::http::backend::{Backend, Later, MemberView, Operation, OperationReply, RingView};
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
+use neap::protocol::listing::{KeyRange, ListError, ListReply, ListedKey};
 use neap::protocol::operation::{
     OperationError, Participation, Read, ReadReply, Write, WriteBody, WriteReply,
 };
@@ -33,6 +35,7 @@ struct Table {
     writes: Vec<(Write, u64)>,
     next_read: Option<OperationError>,
     next_write: Option<OperationError>,
+    next_list: Option<ListError>,
     next_batch: Option<OperationError>,
     next_set: Option<SetBucketError>,
     sibling: bool,
@@ -76,6 +79,10 @@ impl Fake {
 
     pub fn fail_batch(&self, error: OperationError) {
         self.table().next_batch = Some(error);
+    }
+
+    pub fn fail_list(&self, error: ListError) {
+        self.table().next_list = Some(error);
     }
 
     pub fn fail_set(&self, error: SetBucketError) {
@@ -227,6 +234,28 @@ impl Backend for Fake {
         });
         let replies = replies.collect();
         Box::pin(std::future::ready(Ok(replies)))
+    }
+
+    fn list_keys(&self, range: KeyRange, limit: usize, _: u64) -> Later<Result<ListReply, ListError>> {
+        let mut table = self.table();
+        if let Some(error) = table.next_list.take() {
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let mut keys = Vec::new();
+        let of_range = table.objects.iter().filter(|((bucket, key), _)| {
+            let bytes = key.as_bytes();
+            *bucket == range.bucket && bytes.starts_with(&range.prefix) && *bytes > range.after[..]
+        });
+        for ((_, key), object) in of_range {
+            let live = object.versions().iter().filter(|version| !version.is_tombstone()).count();
+            if live > 0 {
+                keys.push(ListedKey { key: key.clone(), newest: object.newest().unwrap(), versions: live });
+            }
+        }
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let last = keys.last().map(|listed: &ListedKey| Bytes::copy_from_slice(listed.key.as_bytes()));
+        Box::pin(std::future::ready(Ok(ListReply { keys, more_after: last.filter(|_| more) })))
     }
 
     fn metrics(&self) -> String {

@@ -5,6 +5,7 @@ mod client;
 mod failures;
 mod fake;
 mod keys;
+mod listing;
 mod refusals;
 mod ring_and_buckets;
 mod siblings;

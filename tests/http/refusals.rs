@@ -187,9 +187,6 @@ fn bodies_beyond_the_memory_for_them_are_refused_and_may_be_retried() {
 fn what_is_not_built_says_so() {
     let node = Node::start();
     for (method, target) in [
-        ("GET", "/v1/kv/b"),
-        ("GET", "/v1/kv/b?prefix=a&limit=3"),
-        ("HEAD", "/v1/kv/b"),
         ("GET", "/v1/kv/b/k?max_staleness=1s"),
         ("GET", "/v1/kv/b/k?r=1&on_stale=fail"),
         ("POST", "/v1/ring/join"),

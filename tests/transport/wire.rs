@@ -2,6 +2,7 @@ use bytes::Bytes;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
+use neap::protocol::listing::{KeyPage, KeyRange, PageRequest};
 use neap::protocol::message::{
     PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target, Via,
 };
@@ -91,6 +92,16 @@ fn every_request_comes_back_as_it_was() {
         PeerRequest::ListSettings,
         PeerRequest::HoldsBucket(bucket()),
         PeerRequest::SloSummary,
+        PeerRequest::ListKeys(PageRequest {
+            range: KeyRange {
+                bucket: bucket(),
+                prefix: Bytes::from_static(b"p"),
+                after: Bytes::from_static(&[0xff]),
+            },
+            n: 3,
+            max_keys: u32::MAX,
+            max_bytes: 8,
+        }),
         PeerRequest::Scan { after: None, max_bytes: 7 },
         PeerRequest::Scan { after: Some(ScanCursor(Bytes::from_static(b"x"))), max_bytes: 7 },
     ] {
@@ -168,6 +179,11 @@ fn every_answer_comes_back_as_it_was() {
         PeerAnswer::HoldsBucket(true),
         PeerAnswer::SloSummary(Bytes::from_static(b"s")),
         PeerAnswer::Scanned(page),
+        PeerAnswer::KeysListed(KeyPage { entries: Vec::new(), through: None }),
+        PeerAnswer::KeysListed(KeyPage {
+            entries: vec![(Key::new("a"), Some(object())), (Key::new("b"), None)],
+            through: Some(Key::new("b")),
+        }),
         PeerAnswer::Refused(Refusal::NotSent),
     ];
     answers.extend(errors.map(|error| PeerAnswer::Forwarded(Box::new(Err(error)))));

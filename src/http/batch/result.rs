@@ -11,9 +11,9 @@ use crate::http::dto::SiblingBody;
 use crate::http::error::{Problem, ProblemBody};
 use crate::http::etag::EntityTag;
 use crate::http::kv;
-use crate::http::siblings::{self, Shown};
+use crate::http::siblings;
 use crate::http::time;
-use crate::protocol::causality::{CausalContext, Object, Version};
+use crate::protocol::causality::{CausalContext, Object, Shown, Version, shown};
 use crate::protocol::ids::{BucketName, Key};
 use crate::protocol::operation::{OperationError, Participation, ReadReply, WriteBody, WriteReply};
 use crate::telemetry::RequestTrace;
@@ -161,9 +161,8 @@ impl OperationResult {
         let object = reply.object.as_ref();
         let context = object.map(|object| seal(edge, asked, object.context()));
         let mut result = Self { context, ..self }.with_homes(&reply.participation);
-        let shown =
-            object.map_or(Shown::Nothing, |object| siblings::shown(object, reply.resolution, time::now()));
-        let Some(left) = room.checked_sub(shown.bytes()) else {
+        let shown = object.map_or(Shown::Nothing, |object| shown(object, reply.resolution, time::now()));
+        let Some(left) = room.checked_sub(siblings::bytes_shown(&shown)) else {
             return result.failed(Problem::reply_full(VALUES_MAX));
         };
         *room = left;

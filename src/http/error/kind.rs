@@ -11,6 +11,8 @@ pub enum Kind {
     Unknown,
     /// The context token was refused. Nothing changed.
     InvalidContext,
+    /// The continuation of a listing was refused. Nothing changed.
+    InvalidContinuation,
     /// The key holds no value.
     KeyNotFound,
     /// No call has this path. Nothing changed.
@@ -55,6 +57,9 @@ impl Kind {
             Self::Invalid => ("/problems/invalid", S::BAD_REQUEST, "Invalid request"),
             Self::Unknown => ("/problems/unknown-parameter", S::BAD_REQUEST, "Unknown parameter"),
             Self::InvalidContext => ("/problems/invalid-context", S::BAD_REQUEST, "Invalid context"),
+            Self::InvalidContinuation => {
+                ("/problems/invalid-continuation", S::BAD_REQUEST, "Invalid continuation")
+            }
             Self::KeyNotFound => ("/problems/key-not-found", S::NOT_FOUND, "Key not found"),
             Self::PathNotFound => ("/problems/path-not-found", S::NOT_FOUND, "Path not found"),
             Self::MethodNotAllowed => {

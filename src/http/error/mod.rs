@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::headers;
 use crate::protocol::causality::TokenError;
 use crate::protocol::ids::{NodeId, WriteId};
+use crate::protocol::listing::{InvalidContinuation, ListError};
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::quorum::QuorumError;
@@ -58,6 +59,8 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    partitions_lacking: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<u16>,
@@ -85,6 +88,7 @@ impl Problem {
             answered: None,
             needed: None,
             total: None,
+            partitions_lacking: None,
             outcome: None,
             applied: None,
             refusals: Vec::new(),
@@ -238,6 +242,38 @@ impl Problem {
     pub fn context(parameter: impl Into<Cow<'static, str>>, error: TokenError, given: &str) -> Self {
         let accepted = "a context that this cluster gave for this bucket and key, unchanged";
         Self::about(Kind::InvalidContext, error.to_string(), parameter, given, accepted)
+    }
+
+    /// A refused continuation of a listing.
+    #[must_use]
+    pub fn continuation(error: InvalidContinuation, given: &str) -> Self {
+        let accepted = "the continuation of a page of the same bucket and prefix, unchanged";
+        Self::about(Kind::InvalidContinuation, error.to_string(), "token", given, accepted)
+    }
+
+    /// Why keys were not listed.
+    #[must_use]
+    pub fn list(error: ListError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ListError::TooFewMembers { .. } => Self::new(Kind::TooFewMembers, detail),
+            ListError::Lacking { lacking, needed, refusals, .. } => {
+                let mut problem = Self::new(Kind::QuorumNotReached, detail).of_partitions(lacking, needed);
+                problem.inner.body.refusals = refusals.into_iter().map(RefusalBody::from).collect();
+                problem
+            }
+            ListError::Deadline { lacking, needed, .. } => {
+                Self::new(Kind::Deadline, detail).of_partitions(lacking, needed)
+            }
+            ListError::Overloaded => Self::new(Kind::Overloaded, detail),
+            ListError::NotServing(_) => Self::new(Kind::NotServing, detail),
+        }
+    }
+
+    fn of_partitions(mut self, lacking: u32, needed: u8) -> Self {
+        let body = &mut self.inner.body;
+        (body.partitions_lacking, body.needed) = (Some(lacking), Some(needed.into()));
+        self
     }
 
     /// Why a read did not succeed.

@@ -8,10 +8,12 @@
 
 mod context;
 mod object;
+mod shown;
 mod token;
 mod version;
 
 pub use context::CausalContext;
 pub use object::{Object, SUPERSEDED_MAX};
+pub use shown::{Shown, shown};
 pub use token::{ContextToken, TokenError, TokenKey};
 pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};

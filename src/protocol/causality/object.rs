@@ -25,8 +25,10 @@
 //! than [`SUPERSEDED_MAX`]. A forgotten record never costs a version: a retry that comes after it makes a
 //! sibling, no more.
 
+use bytes::Bytes;
+
 use super::context::CausalContext;
-use super::version::{Answered, Intent, Mode, Superseded, Version, reply_context};
+use super::version::{Answered, Body, Intent, Mode, Superseded, Value, Version, reply_context};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::BlindWrite;
 use crate::protocol::ids::{Dot, WriteId};
@@ -60,6 +62,17 @@ impl Object {
         versions.sort_by_key(|version| version.dot);
         superseded.sort_by_key(|record| (record.write_id, record.dot));
         Self { context, versions, superseded }
+    }
+
+    /// The same state with values of no bytes and no media type: what it takes to tell what a reader is shown.
+    #[must_use]
+    pub fn without_values(mut self) -> Self {
+        for version in &mut self.versions {
+            if let Body::Value(Value { expires_at, .. }) = version.body {
+                version.body = Body::Value(Value { content_type: None, bytes: Bytes::new(), expires_at });
+            }
+        }
+        self
     }
 
     /// Every dot ever seen for the key.

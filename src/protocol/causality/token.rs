@@ -80,6 +80,22 @@ impl TokenKey {
         decode(signed.get(1..).unwrap_or_default()).ok_or(TokenError::Malformed)
     }
 
+    /// The tag of other bytes that the cluster gives out, which must never be what authenticates a context: that
+    /// begins with a bucket's name.
+    #[must_use]
+    pub fn tag_of(&self, bytes: &[u8]) -> [u8; MAC_BYTES] {
+        let mut tag = [0; MAC_BYTES];
+        let whole = self.mac.clone().chain_update(bytes).finalize().into_bytes();
+        tag.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        tag
+    }
+
+    /// Whether `tag` is the tag of these bytes.
+    #[must_use]
+    pub fn is_tag_of(&self, bytes: &[u8], tag: &[u8; MAC_BYTES]) -> bool {
+        self.mac.clone().chain_update(bytes).verify_truncated_left(tag).is_ok()
+    }
+
     fn tag(&self, bucket: &BucketName, key: &Key, signed: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(bucket.as_str().as_bytes());

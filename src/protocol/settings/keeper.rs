@@ -389,7 +389,8 @@ impl<C> SettingsKeeper<C> {
             | PeerRequest::Forward(..)
             | PeerRequest::RecallDirectories
             | PeerRequest::SloSummary
-            | PeerRequest::Scan { .. } => PeerAnswer::Refused(Refusal::WrongRing),
+            | PeerRequest::Scan { .. }
+            | PeerRequest::ListKeys(_) => PeerAnswer::Refused(Refusal::WrongRing),
         }
     }
 

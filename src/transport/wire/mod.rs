@@ -4,6 +4,7 @@
 
 mod applied;
 mod digest;
+mod listing;
 mod object;
 mod operation;
 mod refusal;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use applied::{WireAppliedAt, WirePath, WireVia};
 pub use digest::WireDigest;
+pub use listing::WirePageRequest;
 pub use object::{WireContext, WireObject, WireSuperseded, WireValue, WireVersion};
 pub use operation::{WireError, WireOutcome, WireWrite, WireWriteReply};
 pub use refusal::WireRefusal;
@@ -56,6 +58,8 @@ pub enum WireRequest {
     },
     /// [`PeerRequest::SloSummary`].
     SloSummary,
+    /// [`PeerRequest::ListKeys`].
+    ListKeys(Box<WirePageRequest>),
 }
 
 /// An answer.
@@ -92,6 +96,8 @@ pub enum WireAnswer {
     Refused(WireRefusal),
     /// [`PeerAnswer::SloSummary`].
     SloSummary(Bytes),
+    /// [`PeerAnswer::KeysListed`]: keys with their states, and the last key that is spoken for.
+    KeysListed(Vec<(Bytes, Option<WireObject>)>, Option<Bytes>),
 }
 
 /// [`Target`].
@@ -156,6 +162,7 @@ impl From<&PeerRequest> for WireRequest {
             PeerRequest::HoldsBucket(bucket) => Self::HoldsBucket(bucket.as_str().to_owned()),
             PeerRequest::RecallDirectories => Self::RecallDirectories,
             PeerRequest::SloSummary => Self::SloSummary,
+            PeerRequest::ListKeys(request) => Self::ListKeys(Box::new(request.into())),
             PeerRequest::Scan { after, max_bytes } => {
                 Self::Scan { after: after.as_ref().map(|cursor| cursor.0.clone()), max_bytes: *max_bytes }
             }
@@ -185,6 +192,7 @@ impl TryFrom<WireRequest> for PeerRequest {
             WireRequest::HoldsBucket(bucket) => Self::HoldsBucket(BucketName::new(&bucket)?),
             WireRequest::RecallDirectories => Self::RecallDirectories,
             WireRequest::SloSummary => Self::SloSummary,
+            WireRequest::ListKeys(request) => Self::ListKeys((*request).try_into()?),
             WireRequest::Scan { after, max_bytes } => Self::Scan { after: after.map(ScanCursor), max_bytes },
         })
     }
@@ -223,6 +231,7 @@ impl From<&PeerAnswer> for WireAnswer {
                 Self::Scanned { objects: objects.collect(), next, incomplete: page.incomplete }
             }
             PeerAnswer::SloSummary(bytes) => Self::SloSummary(bytes.clone()),
+            PeerAnswer::KeysListed(page) => listing::wire_page(page),
             PeerAnswer::Refused(refusal) => Self::Refused((*refusal).into()),
         }
     }
@@ -261,6 +270,7 @@ impl TryFrom<WireAnswer> for PeerAnswer {
                 Self::Scanned(ScanPage { objects, next: next.map(ScanCursor), incomplete })
             }
             WireAnswer::SloSummary(bytes) => Self::SloSummary(bytes),
+            WireAnswer::KeysListed(entries, through) => Self::KeysListed(listing::page_of(entries, through)),
             WireAnswer::Refused(refusal) => Self::Refused(refusal.into()),
         })
     }

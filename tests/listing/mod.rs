@@ -1,0 +1,419 @@
+//! Listing keys: however the states of keys are spread over their homes, and however they are paged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
+use neap::protocol::causality::{Body, Intent, Mode, Object, TokenKey, Value, shown};
+use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId, WriteId};
+use neap::protocol::listing::{
+    InvalidContinuation, KEY_BYTES_MAX, KeyPage, KeyRange, ListError, ListHost, ListReply, ListedRecord,
+    Listing, Next, PageRequest, just_before, list_page,
+};
+use neap::protocol::message::Refusal;
+use neap::protocol::quorum::Quorum;
+use neap::protocol::ring::{Member, Ring, Weight};
+use neap::protocol::settings::BucketTable;
+use neap::protocol::time::{Hlc, WallMicros};
+use neap::protocol::view::View;
+use proptest::prelude::*;
+
+const NOW: WallMicros = WallMicros(1_000_000);
+const PARTITIONS: u32 = 16;
+
+fn bucket() -> BucketName {
+    BucketName::new("b").unwrap()
+}
+
+fn settings(n: u8, r: u8) -> BucketSettings {
+    BucketSettings {
+        quorum: Quorum { n, r, w: 1 },
+        w_min: 1,
+        resolution: Resolution::Siblings,
+        blind_write: BlindWrite::Overwrite,
+        sloppy: false,
+        read_repair: ReadRepair::Off,
+        ttl_us: None,
+    }
+}
+
+fn ring(members: u8) -> Ring {
+    let member = |at| Member {
+        id: NodeId::new(&format!("n{at}")).unwrap(),
+        zone: "a".to_owned(),
+        weight: Weight::new(1.0).unwrap(),
+        address: "x:1".to_owned(),
+    };
+    Ring::founders(PARTITIONS, (0..members).map(member).collect()).unwrap()
+}
+
+/// What one node holds.
+#[derive(Clone, Default)]
+struct Disk {
+    records: BTreeMap<(PartitionId, Key), Option<Object>>,
+    incomplete: bool,
+    late: bool,
+}
+
+impl ListHost for Disk {
+    fn records(
+        &self,
+        partition: PartitionId,
+        _: &BucketName,
+        prefix: &[u8],
+        after: &Key,
+        limit: usize,
+    ) -> Result<Vec<ListedRecord>, Refusal> {
+        let of_partition = self
+            .records
+            .iter()
+            .filter(|((of, key), _)| *of == partition && key > after && key.as_bytes().starts_with(prefix));
+        Ok(of_partition.map(|((_, key), object)| (key.clone(), object.clone())).take(limit).collect())
+    }
+
+    fn serves(&self, _: PartitionId) -> bool {
+        !self.incomplete
+    }
+
+    fn is_late(&self) -> bool {
+        self.late
+    }
+}
+
+struct Cluster {
+    ring: Ring,
+    buckets: BucketTable,
+    disks: Vec<Disk>,
+    n: u8,
+    r: u8,
+}
+
+impl Cluster {
+    fn new(members: u8, n: u8, r: u8) -> Self {
+        let disks = vec![Disk::default(); usize::from(members)];
+        let (ring, buckets) = (ring(members), BucketTable::new(settings(n, r), []));
+        Self { ring, buckets, disks, n, r }
+    }
+
+    fn id(&self, node: usize) -> NodeId {
+        self.ring.members()[node].id.clone()
+    }
+
+    fn homes(&self, key: &Key) -> Vec<usize> {
+        let partition = self.ring.partition_of(&bucket(), key);
+        self.ring.homes(partition, self.n).iter().map(|home| usize::from(home.0)).collect()
+    }
+
+    fn merge(&mut self, node: usize, key: &Key, object: &Object) {
+        let place = (self.ring.partition_of(&bucket(), key), key.clone());
+        let held = self.disks[node].records.entry(place).or_insert_with(|| Some(Object::new()));
+        if let Some(held) = held {
+            held.merge(object, Hlc::ZERO);
+        }
+    }
+
+    fn held(&self, node: usize, key: &Key) -> Option<&Object> {
+        let place = (self.ring.partition_of(&bucket(), key), key.clone());
+        self.disks[node].records.get(&place).and_then(Option::as_ref)
+    }
+
+    fn page(&self, node: usize, request: &PageRequest) -> Result<KeyPage, Refusal> {
+        let me = self.id(node);
+        list_page(View { me: &me, ring: &self.ring, buckets: &self.buckets }, &self.disks[node], request)
+    }
+
+    /// Those of `order` whose answers are enough, which are the first of them.
+    fn enough(&self, order: &[usize]) -> Option<BTreeSet<usize>> {
+        let covered = |nodes: &BTreeSet<usize>| {
+            (0..PARTITIONS).all(|partition| {
+                let homes = self.ring.homes(PartitionId(partition), self.n).iter();
+                homes.filter(|home| nodes.contains(&usize::from(home.0))).count() >= usize::from(self.r)
+            })
+        };
+        (1..=order.len()).map(|count| order[..count].iter().copied().collect()).find(covered)
+    }
+
+    /// One page as a client gets it, where the nodes of `order` answer, in that order, and all others refuse. The
+    /// page of each node may be shorter than what it was asked for.
+    fn list(
+        &self,
+        order: &[usize],
+        short: &[u32],
+        range: KeyRange,
+        limit: usize,
+    ) -> Result<ListReply, ListError> {
+        let mut listing = Listing::new(&self.ring, settings(self.n, self.r), range, limit, NOW)?;
+        let mut request = listing.ask(&self.ring);
+        'rounds: for _ in 0..10_000 {
+            let others = (0..self.disks.len()).filter(|node| !order.contains(node));
+            let answers = others.map(|node| (node, Err(Refusal::NotSent))).chain(order.iter().map(|&node| {
+                let max_keys = request.max_keys.min(short[node % short.len()]);
+                (node, self.page(node, &PageRequest { max_keys, ..request.clone() }))
+            }));
+            for (node, answer) in answers.collect::<Vec<_>>() {
+                match listing.answered(&self.ring, &self.id(node), answer) {
+                    Next::Wait => {}
+                    Next::Tell(reply) => return reply,
+                    Next::Ask(next) => {
+                        request = next;
+                        continue 'rounds;
+                    }
+                }
+            }
+            panic!("all have answered, and it waits");
+        }
+        panic!("it makes no progress");
+    }
+}
+
+fn range(prefix: &[u8], after: &[u8]) -> KeyRange {
+    KeyRange {
+        bucket: bucket(),
+        prefix: Bytes::copy_from_slice(prefix),
+        after: Bytes::copy_from_slice(after),
+    }
+}
+
+/// A write at one home of a key, which then comes to some of the others.
+#[derive(Debug, Clone)]
+struct Step {
+    key: Vec<u8>,
+    at: usize,
+    what: u8,
+    to: u8,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = prop::collection::vec(prop::sample::select(vec![0, b'a', b'b', 0xff]), 1..4);
+    (key, 0..3_usize, 0..6_u8, 0..8_u8).prop_map(|(key, at, what, to)| Step { key, at, what, to })
+}
+
+fn write(cluster: &mut Cluster, step: &Step, counter: u64) {
+    let key = Key::new(step.key.clone());
+    let homes = cluster.homes(&key);
+    let home = homes[step.at % homes.len()];
+    let mut object = cluster.held(home, &key).cloned().unwrap_or_default();
+    let value = |expires_at| {
+        let bytes = Bytes::from_static(b"v");
+        Body::Value(Value { content_type: None, bytes, expires_at })
+    };
+    let (body, mode) = match step.what {
+        0 | 1 => (value(None), Mode::Blind(BlindWrite::Overwrite)),
+        2 => (value(None), Mode::Blind(BlindWrite::Sibling)),
+        3 => (value(Some(NOW)), Mode::Blind(BlindWrite::Overwrite)),
+        4 => (value(Some(WallMicros(NOW.0 + 1))), Mode::Blind(BlindWrite::Overwrite)),
+        _ => (Body::Tombstone, Mode::Blind(BlindWrite::Overwrite)),
+    };
+    let (dot, hlc) = (Dot { actor: ActorId(home as u64), counter }, Hlc::from_wall(WallMicros(counter)));
+    object.put(Intent { dot, hlc, w: 1, write_id: WriteId(u128::from(counter)), named: false, mode, body });
+    for (at, node) in homes.iter().enumerate() {
+        if *node == home || step.to >> at & 1 == 1 {
+            cluster.merge(*node, &key, &object);
+        }
+    }
+}
+
+/// The keys that live by what these nodes hold, with the number of their versions.
+fn truth(cluster: &Cluster, nodes: &BTreeSet<usize>, range: &KeyRange) -> Vec<(Key, usize)> {
+    let held = nodes.iter().flat_map(|&node| cluster.disks[node].records.keys());
+    let keys: BTreeSet<&Key> = held.map(|(_, key)| key).collect();
+    let of_range = keys
+        .into_iter()
+        .filter(|key| key.as_bytes().starts_with(&range.prefix) && *key.as_bytes() > range.after[..]);
+    let mut truth = Vec::new();
+    for key in of_range {
+        let mut merged = Object::new();
+        for home in cluster.homes(key).iter().filter(|home| nodes.contains(home)) {
+            merged.merge(cluster.held(*home, key).unwrap_or(&Object::new()), Hlc::ZERO);
+        }
+        let versions = shown(&merged, Resolution::Siblings, NOW).versions().len();
+        if versions > 0 {
+            truth.push((key.clone(), versions));
+        }
+    }
+    truth
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_paging_of_any_split_over_the_homes_lists_what_they_hold_together(
+        members in 3_u8..6,
+        r in 1_u8..4,
+        steps in prop::collection::vec(step(), 0..80),
+        order in Just(vec![0_usize, 1, 2, 3, 4]).prop_shuffle(),
+        answering in 0_usize..6,
+        short in prop::collection::vec(1_u32..12, 5),
+        limit in 1_usize..9,
+        prefix in prop::collection::vec(prop::sample::select(vec![b'a', 0xff]), 0..2),
+        start in prop::collection::vec(prop::sample::select(vec![0, b'a', 0xff]), 0..3),
+    ) {
+        let mut cluster = Cluster::new(members, 3, r);
+        for (counter, step) in (1..).zip(&steps) {
+            write(&mut cluster, step, counter);
+        }
+        let order: Vec<usize> =
+            order.into_iter().filter(|&node| node < usize::from(members)).take(answering).collect();
+        let mut range = range(&prefix, &just_before(&start));
+        let Some(nodes) = cluster.enough(&order) else {
+            let refused = cluster.list(&order, &short, range, limit);
+            let lacks = matches!(refused, Err(ListError::Lacking { lacking: 1.., needed, .. }) if needed == r);
+            prop_assert!(lacks, "{refused:?}");
+            return Ok(());
+        };
+        let expected = truth(&cluster, &nodes, &range);
+        let mut listed = Vec::new();
+        loop {
+            let page = cluster.list(&order, &short, range.clone(), limit).unwrap();
+            prop_assert!(page.keys.len() <= limit);
+            listed.extend(page.keys.into_iter().map(|listed| (listed.key, listed.versions)));
+            let Some(after) = page.more_after else { break };
+            prop_assert!(after > range.after);
+            range.after = after;
+        }
+        prop_assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn a_start_takes_in_itself_and_nothing_before(
+        start in prop::collection::vec(any::<u8>(), 0..6),
+        key in prop::collection::vec(any::<u8>(), 1..8),
+        flood in 0..KEY_BYTES_MAX,
+    ) {
+        let after = just_before(&start);
+        let mut long = start.clone();
+        if let Some(last) = long.last_mut() {
+            *last = last.wrapping_sub(1);
+        }
+        long.resize(flood.max(1), 0xff);
+        for key in [key, start.clone(), long].into_iter().filter(|key| !key.is_empty()) {
+            prop_assert_eq!(key >= start, key[..] > after[..], "{:?}", key);
+        }
+    }
+}
+
+fn full(keys: &[&str]) -> Cluster {
+    let mut cluster = Cluster::new(3, 3, 2);
+    for (counter, key) in (1..).zip(keys) {
+        write(&mut cluster, &Step { key: key.as_bytes().to_vec(), at: 0, what: 0, to: 7 }, counter);
+    }
+    cluster
+}
+
+fn names(reply: &ListReply) -> Vec<String> {
+    reply.keys.iter().map(|listed| String::from_utf8(listed.key.as_bytes().to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn a_damaged_record_counts_for_nothing_and_another_home_stands_in() {
+    let mut cluster = full(&["a", "b", "c"]);
+    let damage = |cluster: &mut Cluster, node: usize| {
+        let place = (cluster.ring.partition_of(&bucket(), &Key::new("b")), Key::new("b"));
+        cluster.disks[node].records.insert(place, None);
+    };
+    damage(&mut cluster, 0);
+    let list = |cluster: &Cluster, order: &[usize]| cluster.list(order, &[9], range(b"", b""), 9);
+    assert_eq!(names(&list(&cluster, &[0, 1, 2]).unwrap()), ["a", "b", "c"]);
+    let lacking = list(&cluster, &[0, 1]).unwrap_err();
+    assert!(
+        matches!(lacking, ListError::Lacking { lacking: 1, partitions: 16, needed: 2, .. }),
+        "{lacking:?}"
+    );
+    damage(&mut cluster, 2);
+    assert!(list(&cluster, &[0, 1, 2]).is_err());
+}
+
+#[test]
+fn a_node_that_may_lack_writes_or_is_late_makes_no_page() {
+    let mut cluster = full(&["a"]);
+    cluster.disks[0].incomplete = true;
+    cluster.disks[1].late = true;
+    let request = PageRequest { range: range(b"", b""), n: 3, max_keys: 9, max_bytes: 9_999 };
+    assert_eq!(cluster.page(0, &request), Err(Refusal::Incomplete));
+    assert_eq!(cluster.page(1, &request), Err(Refusal::Deadline));
+    let refused = cluster.list(&[0, 1, 2], &[9], range(b"", b""), 9);
+    assert!(matches!(refused, Err(ListError::Lacking { lacking: 16, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_page_holds_no_more_than_it_may_and_no_values() {
+    let cluster = full(&["a", "b", "c", "d"]);
+    let page = |max_keys, max_bytes| {
+        let request = PageRequest { range: range(b"", b""), n: 3, max_keys, max_bytes };
+        cluster.page(2, &request).unwrap()
+    };
+    assert_eq!((page(9, 0).entries.len(), page(9, 0).through), (1, Some(Key::new("a"))));
+    assert_eq!((page(3, 9_999).entries.len(), page(3, 9_999).through), (3, Some(Key::new("c"))));
+    assert_eq!((page(4, 9_999).entries.len(), page(4, 9_999).through), (4, None));
+    for (_, object) in page(9, 9_999).entries {
+        let object = object.unwrap();
+        assert!(
+            object
+                .versions()
+                .iter()
+                .all(|version| matches!(&version.body, Body::Value(v) if v.bytes.is_empty()))
+        );
+    }
+}
+
+#[test]
+fn the_deadline_tells_what_is_there_and_where_it_goes_on() {
+    let cluster = full(&["a", "b", "c"]);
+    let begin = || Listing::new(&cluster.ring, settings(3, 2), range(b"", b""), 9, NOW).unwrap();
+    let mut listing = begin();
+    listing.ask(&cluster.ring);
+    let nothing = listing.ended(&cluster.ring);
+    assert!(matches!(nothing, Err(ListError::Deadline { lacking: 16, needed: 2, .. })), "{nothing:?}");
+    let mut listing = begin();
+    let request = PageRequest { max_keys: 2, ..listing.ask(&cluster.ring) };
+    for node in 0..2 {
+        let next = listing.answered(&cluster.ring, &cluster.id(node), cluster.page(node, &request));
+        assert_eq!(matches!(next, Next::Ask(_)), node == 1);
+    }
+    let reply = listing.ended(&cluster.ring).unwrap();
+    assert_eq!(
+        (names(&reply), reply.more_after.as_deref()),
+        (vec!["a".to_owned(), "b".to_owned()], Some(&b"b"[..]))
+    );
+}
+
+#[test]
+fn an_answer_of_an_earlier_round_or_twice_changes_nothing() {
+    let cluster = full(&["a"]);
+    let mut listing = Listing::new(&cluster.ring, settings(3, 2), range(b"", b""), 9, NOW).unwrap();
+    let request = listing.ask(&cluster.ring);
+    for _ in 0..3 {
+        assert_eq!(listing.answered(&cluster.ring, &cluster.id(0), cluster.page(0, &request)), Next::Wait);
+    }
+    let stranger = NodeId::new("x").unwrap();
+    assert_eq!(listing.answered(&cluster.ring, &stranger, cluster.page(0, &request)), Next::Wait);
+}
+
+#[test]
+fn a_bucket_of_more_homes_than_nodes_is_refused() {
+    let refused = Listing::new(&ring(2), settings(3, 2), range(b"", b""), 9, NOW).map(drop);
+    assert_eq!(refused, Err(ListError::TooFewMembers { n: 3, members: 2 }));
+}
+
+#[test]
+fn a_continuation_serves_its_cluster_bucket_and_prefix_alone() {
+    let tokens = TokenKey::derive(b"secret", "c");
+    let token = range(b"p", b"").continuation(&tokens, b"p7");
+    assert_eq!(range(b"p", b"").resume(&tokens, &token).unwrap().after, &b"p7"[..]);
+    let other = KeyRange { bucket: BucketName::new("c").unwrap(), ..range(b"p", b"") };
+    assert_eq!(other.resume(&tokens, &token), Err(InvalidContinuation));
+    for foreign in [TokenKey::derive(b"secret", "d"), TokenKey::derive(b"other", "c")] {
+        assert_eq!(range(b"p", b"").resume(&foreign, &token), Err(InvalidContinuation));
+    }
+    for prefix in [&b""[..], b"p7", b"q"] {
+        assert_eq!(range(prefix, b"").resume(&tokens, &token), Err(InvalidContinuation));
+    }
+    for garbage in ["", "AQ", "*", &token[1..], &token[..token.len() - 1], &format!("{token}A")] {
+        assert_eq!(range(b"p", b"").resume(&tokens, garbage), Err(InvalidContinuation), "{garbage}");
+    }
+    // A context of the same cluster is no continuation, and the other way round.
+    let context = tokens.seal(&bucket(), &Key::new("p7"), Object::new().context()).0;
+    assert_eq!(range(b"p", b"").resume(&tokens, &context), Err(InvalidContinuation));
+    assert!(tokens.open(&bucket(), &Key::new("p7"), &token).is_err());
+}
