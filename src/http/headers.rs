@@ -1,5 +1,7 @@
 //! The names and fixed values of headers, each once, and the reading of those that may come once only.
 
+use std::fmt::Write as _;
+
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::Problem;
@@ -86,10 +88,24 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
 
 /// Puts the span of a request into its reply.
 pub fn set_traceparent(to: &mut HeaderMap, trace: Option<&RequestTrace>) {
-    let Some(trace) = trace else { return };
-    if let Ok(value) = HeaderValue::from_bytes(&trace.context.header()) {
+    if let Some(value) = trace.and_then(traceparent_of) {
         to.insert(TRACEPARENT, value);
     }
+}
+
+/// The span of a request, as its reply names it.
+#[must_use]
+pub fn traceparent_of(trace: &RequestTrace) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(&trace.context.header()).ok()
+}
+
+/// How many homes answered, had to, and are.
+#[must_use]
+pub fn replicas(acked: u16, required: u16, total: u16) -> String {
+    let mut text = String::with_capacity(32);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "acked={acked} required={required} total={total}");
+    text
 }
 
 /// The request's `traceparent`, if it is one of version 00 (W3C Trace Context, section 3.2).

@@ -1,7 +1,5 @@
 //! Keys and their values: GET, HEAD, PUT, DELETE.
 
-use std::fmt::Write as _;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -83,7 +81,8 @@ pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Resul
     let Call { bucket, key, parameters } = call;
     let read = Read { bucket: bucket.clone(), key: key.clone(), r: parameters.r };
     let trace = begin_trace(edge, request.headers(), Traced::Get);
-    let reply = edge.backend.read(read, timeout_us, trace).await.map_err(Problem::read)?;
+    let reply = edge.backend.read(read, timeout_us, trace).await;
+    let reply = reply.map_err(|error| Problem::read(error).traced(trace.as_ref()))?;
     let context = reply.object.as_ref().map(|object| edge.tokens.seal(&bucket, &key, object.context()));
     let mut response = show(&reply, context, &known, request.headers());
     headers::set_traceparent(response.headers_mut(), trace.as_ref());
@@ -222,7 +221,8 @@ async fn write(edge: &Edge, call: Call<'_>, told: Told) -> Result<HttpResponse, 
         ttl_us: parameters.ttl_us,
         only_if_absent,
     };
-    let reply = edge.backend.write(write, timeout_us, trace).await.map_err(Problem::write)?;
+    let reply = edge.backend.write(write, timeout_us, trace).await;
+    let reply = reply.map_err(|error| Problem::write(error).traced(trace.as_ref()))?;
     let mut response = match written(&reply, deletes, only_if_absent) {
         Ok(status) => HttpResponse::new(status),
         Err(problem) => problem.into_response(),
@@ -264,10 +264,8 @@ fn participation(to: &mut HeaderMap, homes: &Participation) {
         }
         acked_by.push_str(home.as_str());
     }
-    let mut replicas = String::with_capacity(32);
-    // Writing to a string cannot fail.
-    let _ =
-        write!(replicas, "acked={} required={} total={}", homes.acked_by.len(), homes.required, homes.total);
+    let acked = u16::try_from(homes.acked_by.len()).unwrap_or(u16::MAX);
+    let replicas = headers::replicas(acked, homes.required.into(), homes.total.into());
     insert(to, headers::NEAP_REPLICAS, Some(replicas));
     insert(to, headers::NEAP_ACKED_BY, Some(acked_by));
     to.insert(headers::NEAP_LAGGING_REPLICAS, HeaderValue::from(u16::from(homes.lagging())));

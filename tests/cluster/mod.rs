@@ -10,6 +10,7 @@ mod panics;
 mod power;
 mod program;
 mod refusals;
+mod replies;
 
 mod settings;
 mod slo;

@@ -17,6 +17,7 @@ use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::quorum::QuorumError;
 use crate::protocol::settings::SetBucketError;
+use crate::telemetry::RequestTrace;
 use kind::Kind;
 
 /// How much of what was given is repeated in an error, in bytes.
@@ -35,6 +36,8 @@ struct Inner {
     /// Whether a retry is safe: nothing was applied anywhere, or it was a read.
     safe: bool,
     write_id: Option<WriteId>,
+    /// The span of the request, where one was begun.
+    traceparent: Option<HeaderValue>,
     body: ProblemBody,
 }
 
@@ -93,7 +96,9 @@ impl Problem {
             applied: None,
             refusals: Vec::new(),
         };
-        Self { inner: Box::new(Inner { kind, allow: None, safe: true, write_id: None, body }) }
+        Self {
+            inner: Box::new(Inner { kind, allow: None, safe: true, write_id: None, traceparent: None, body }),
+        }
     }
 
     fn about(
@@ -308,6 +313,13 @@ impl Problem {
         self
     }
 
+    /// Completes an error of a request that was traced.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<&RequestTrace>) -> Self {
+        self.inner.traceparent = trace.and_then(headers::traceparent_of);
+        self
+    }
+
     fn operation(error: OperationError) -> Self {
         let detail = error.to_string();
         match error {
@@ -365,7 +377,7 @@ impl Problem {
     /// The reply.
     #[must_use]
     pub fn into_response(self) -> HttpResponse {
-        let Inner { kind, allow, safe, write_id, body } = *self.inner;
+        let Inner { kind, allow, safe, write_id, traceparent, body } = *self.inner;
         let (_, status, _) = kind.parts();
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, headers::PROBLEM_JSON));
@@ -377,6 +389,17 @@ impl Problem {
         }
         if let Some(write_id) = write_id {
             response.insert_header((headers::NEAP_WRITE_ID, write_id.to_string()));
+        }
+        if let Some(traceparent) = traceparent {
+            response.insert_header((headers::TRACEPARENT, traceparent));
+        }
+        if let (Some(acked), Some(required), Some(total)) = (body.answered, body.needed, body.total)
+            && matches!(kind, Kind::QuorumNotReached | Kind::Damaged | Kind::Deadline)
+        {
+            let lagging = HeaderValue::from(total.saturating_sub(acked));
+            response.insert_header((headers::NEAP_REPLICAS, headers::replicas(acked, required, total)));
+            response.insert_header((headers::NEAP_LAGGING_REPLICAS, lagging));
+            response.insert_header((headers::NEAP_STALENESS_BOUND, headers::UNPROVEN));
         }
         // Strings and numbers always have a JSON form, so this cannot fail.
         response.body(serde_json::to_vec(&body).unwrap_or_default())
