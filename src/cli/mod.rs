@@ -4,6 +4,7 @@ pub mod bench;
 pub mod bucket;
 pub mod demo;
 pub mod exit;
+pub mod keys;
 pub mod kv;
 pub mod load;
 mod logging;
@@ -36,6 +37,7 @@ A first example, and what comes after it:
   neap node --config n1.toml             runs one node
   neap put carts alice 'two loaves'      writes a key
   neap get carts alice                   reads it
+  neap keys carts                        lists what the bucket holds
   neap bucket set sessions n=3 r=1 w=2   what a bucket promises
   neap ring                              who is in the cluster, and who is up
   neap slo --watch                       the objectives on staleness, and how they stand
@@ -72,6 +74,7 @@ enum Command {
     Put(kv::PutArgs),
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
+    Keys(keys::KeysArgs),
     Bucket(bucket::BucketArgs),
     Ring(ring::RingArgs),
     Slo(slo::SloArgs),
@@ -98,6 +101,7 @@ pub fn run() -> Exit {
         Command::Put(args) => kv::put(args, json),
         Command::Get(args) => kv::get(args, json),
         Command::Delete(args) => kv::delete(args, json),
+        Command::Keys(args) => keys::run(&args, json),
         Command::Bucket(args) => bucket::run(args, json),
         Command::Ring(args) => ring::run(args, json),
         Command::Slo(args) => slo::run(args, json),

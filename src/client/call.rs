@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::target::append_query;
+use super::target::{append_query, append_query_bytes};
 
 /// A request that can be tried on several nodes.
 #[derive(Debug, Clone)]
@@ -43,6 +43,15 @@ impl Call {
     pub fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             append_query(&mut self.target, name, &value.to_string());
+        }
+        self
+    }
+
+    /// Adds a parameter of any bytes, if there is a value for it.
+    #[must_use]
+    pub fn query_bytes(mut self, name: &str, value: Option<&[u8]>) -> Self {
+        if let Some(value) = value {
+            append_query_bytes(&mut self.target, name, value);
         }
         self
     }

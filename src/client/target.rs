@@ -35,10 +35,15 @@ fn key_target(mut target: String, key: &Key) -> String {
 
 /// Appends the parameter `name` to a request target.
 pub fn append_query(target: &mut String, name: &str, value: &str) {
+    append_query_bytes(target, name, value.as_bytes());
+}
+
+/// The same of any bytes.
+pub fn append_query_bytes(target: &mut String, name: &str, value: &[u8]) {
     target.push(if target.contains('?') { '&' } else { '?' });
     target.push_str(name);
     target.push('=');
-    percent_encode(target, value.as_bytes());
+    percent_encode(target, value);
 }
 
 /// Encodes all but the unreserved characters of RFC 3986, section 2.3.

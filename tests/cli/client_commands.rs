@@ -209,3 +209,38 @@ fn the_preference_list_of_a_key_is_asked_for_by_its_bytes() {
         assert_eq!(node.asked().last().unwrap().target, target);
     }
 }
+
+fn page(keys: &[&str], continuation: Option<&str>) -> Script {
+    let key = |key64: &&str| json!({ "key64": key64, "version_time": "2026-01-01T00:00:00Z", "versions": 1 });
+    let mut page = json!({ "keys": keys.iter().map(key).collect::<Vec<_>>() });
+    if let Some(token) = continuation {
+        page["continuation"] = json!(token);
+    }
+    Script::new(200).header("content-type", "application/json").body(page.to_string())
+}
+
+#[test]
+fn keys_are_printed_byte_for_byte_one_a_line() {
+    let node = ScriptedNode::start(page(&["YQ", "_w"], None));
+    let output = neap(&node, &["keys", "b", "--prefix", "a/", "--start", "a/m", "--timeout", "1s"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.stdout, b"a\n\xff\n");
+    assert_eq!(node.asked_once().target, "/v1/kv/b?prefix=a%2F&start=a%2Fm&limit=1000&timeout=1s");
+}
+
+#[test]
+fn pages_are_fetched_until_the_limit_and_json_says_where_to_go_on() {
+    let node = ScriptedNode::start(page(&["YQ", "Yg"], Some("next")));
+    let output = neap(&node, &["keys", "b", "--start", "a", "--limit", "4", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let document = document(&output);
+    assert_eq!(document["keys"].as_array().unwrap().len(), 4);
+    assert_eq!((&document["keys"][1]["key64"], &document["continuation"]), (&json!("Yg"), &json!("next")));
+    let targets: Vec<_> = node.asked().into_iter().map(|asked| asked.target).collect();
+    assert_eq!(targets, ["/v1/kv/b?start=a&limit=4", "/v1/kv/b?limit=2&token=next"]);
+    for wrong in
+        [&["keys", "b", "--limit", "0"][..], &["keys", "a.b"], &["keys", "b", "--start", "a", "--token", "t"]]
+    {
+        assert_eq!(neap(&node, wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
