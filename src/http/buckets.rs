@@ -19,7 +19,9 @@ const PROPERTIES_MAX: usize = 16 * 1024;
 const NAMES: [&str; 10] =
     ["n", "r", "w", "w_min", "resolution", "blind_write", "sloppy", "read_repair", "ttl", "quotas"];
 
-/// `GET /v1/buckets`.
+/// Shows all buckets that were ever set
+#[utoipa::path(method(get, head), path = "/v1/buckets", operation_id = "list_buckets", tag = "buckets",
+    responses((status = 200, description = "The buckets, by name", body = BucketsBody)))]
 pub fn list(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
     let all = edge.backend.buckets();
@@ -27,7 +29,11 @@ pub fn list(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem>
     Ok(HttpResponse::Ok().json(BucketsBody { buckets: buckets.collect() }))
 }
 
-/// `GET /v1/buckets/{bucket}`.
+/// Shows a bucket
+///
+/// One that was never set has the defaults.
+#[utoipa::path(method(get, head), path = "/v1/buckets/{bucket}", operation_id = "show_bucket", tag = "buckets",
+    responses((status = 200, description = "The bucket", body = BucketBody)))]
 pub fn show(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
     let name = target::bucket(bucket)?;
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
@@ -35,7 +41,13 @@ pub fn show(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResp
     Ok(HttpResponse::Ok().json(BucketBody::new(&name, &settings, &version)))
 }
 
-/// `PUT /v1/buckets/{bucket}`: sets all properties.
+/// Sets all properties of a bucket
+///
+/// What is left out takes its default, `w_min` that of `w`. Answered once a majority of the members, and every reachable
+/// one, stored them.
+#[utoipa::path(put, path = "/v1/buckets/{bucket}", operation_id = "set_bucket", tag = "buckets",
+    request_body = super::dto::BucketProperties,
+    responses((status = 200, description = "The bucket, as it is set", body = BucketBody)))]
 pub async fn set(
     edge: &Edge,
     request: &HttpRequest,

@@ -10,16 +10,16 @@ use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution
 use crate::protocol::ids::BucketName;
 
 /// The body of a 300.
-#[derive(Debug, serde::Serialize)]
-pub struct SiblingsBody<'a> {
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct SiblingsBody {
     /// The versions.
     pub siblings: Vec<SiblingBody>,
     /// The token that covers them all.
-    pub context: &'a str,
+    pub context: String,
 }
 
 /// One version of several.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SiblingBody {
     /// The bytes as base64 (RFC 4648, section 4); null for a delete.
     pub value: Option<String>,
@@ -32,7 +32,7 @@ pub struct SiblingBody {
 }
 
 /// A bucket, as it is shown.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct BucketBody {
     name: String,
     n: u8,
@@ -68,7 +68,7 @@ impl BucketBody {
 }
 
 /// The body of `GET /v1/buckets`.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct BucketsBody {
     /// Those that were ever set, by name.
     pub buckets: Vec<BucketBody>,
@@ -118,7 +118,7 @@ impl Word for ReadRepair {
 }
 
 /// The body of `GET /v1/ring`.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct RingBody {
     /// The cluster's name.
     pub cluster: String,
@@ -137,7 +137,7 @@ pub struct RingBody {
 }
 
 /// A member of the ring.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct MemberBody {
     /// Its name.
     pub id: String,
@@ -156,7 +156,7 @@ pub struct MemberBody {
 }
 
 /// The body of `GET /v1/ring/{bucket}/{key}`.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct PreferenceListBody {
     /// The bucket.
     pub bucket: String,
@@ -171,13 +171,14 @@ pub struct PreferenceListBody {
 }
 
 /// The body of `GET /healthz`.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct HealthBody {
     /// Always `ok`: a node that cannot say so does not answer.
     pub status: &'static str,
     /// The node's name.
     pub node: String,
     /// What was refused or dropped, by name.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub counters: Counters,
 }
 
@@ -196,11 +197,44 @@ impl Serialize for Counters {
 }
 
 /// The body of `GET /readyz`.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ReadyBody {
     /// Whether the node serves.
     pub ready: bool,
     /// What keeps it from serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// The properties of a bucket, as they are set. What is left out takes its default.
+///
+/// Read by hand, so that what is wrong is named; this says what is read.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = BucketProperties)]
+#[expect(dead_code, reason = "it is the schema of what is read property by property")]
+pub struct BucketProperties {
+    /// Homes of each key. It cannot change while the bucket holds data.
+    #[schema(minimum = 1, maximum = 15)]
+    n: Option<u8>,
+    /// Homes that must answer a read.
+    #[schema(minimum = 1, maximum = 15)]
+    r: Option<u8>,
+    /// Homes that must acknowledge a write.
+    #[schema(minimum = 1, maximum = 15)]
+    w: Option<u8>,
+    /// The least W that a request may ask for; that of `w` if left out.
+    #[schema(minimum = 1, maximum = 15)]
+    w_min: Option<u8>,
+    /// How concurrent versions are resolved: `siblings` or `lww`.
+    resolution: Option<String>,
+    /// What a write without a context replaces: `overwrite` or `sibling`.
+    blind_write: Option<String>,
+    /// Not built: only false is accepted.
+    sloppy: Option<bool>,
+    /// How homes that a read finds behind are repaired: `blocking`, `async` or `off`.
+    read_repair: Option<String>,
+    /// How long values are shown, such as `24h`; null for ever.
+    ttl: Option<String>,
+    /// Not built: only null is accepted.
+    quotas: Option<serde_json::Value>,
 }

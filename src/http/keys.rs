@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Edge;
 use super::error::Problem;
+use super::kv::{self, Place};
 use super::params::{self, Parameter};
 use super::target::{self, BASE64URL};
 use super::time;
@@ -15,12 +16,13 @@ use crate::protocol::listing::{KeyRange, ListReply, ListedKey, just_before};
 /// The most keys of a page, and how many one has that does not say.
 pub const LIMIT_MAX: u16 = 1_000;
 
-const PARAMETERS: [Parameter; 5] =
+/// What a listing knows.
+pub(super) const PARAMETERS: [Parameter; 5] =
     [Parameter::Prefix, Parameter::Start, Parameter::Limit, Parameter::Token, Parameter::Timeout];
 
 /// A page of keys.
-#[derive(Debug, Serialize)]
-struct KeysBody {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct KeysBody {
     /// The keys, in byte order.
     keys: Vec<KeyBody>,
     /// What `token` takes for the next page; absent at the end.
@@ -29,8 +31,8 @@ struct KeysBody {
 }
 
 /// A key that holds a value.
-#[derive(Debug, Serialize)]
-struct KeyBody {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct KeyBody {
     /// The key; absent if it is no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
@@ -42,8 +44,40 @@ struct KeyBody {
     versions: usize,
 }
 
-/// `GET /v1/kv/{bucket}`.
-pub async fn list(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
+/// Lists the keys of a bucket, or reads any key
+///
+/// Keys are listed in byte order, from the first that is at least `start`, page by page: `continuation` is the next
+/// page's `token`. Each partition is listed from as many of its homes as the bucket's R; where fewer are there, the
+/// reply is a 503 that counts such partitions. A page may hold fewer keys than `limit`, or none, before the last. A key
+/// that lives from the first page to the last is listed once; one that is written, deleted or expires meanwhile may be
+/// listed or not. No key comes twice, and none out of order. With `key64` this key is read instead, as on
+/// `/v1/kv/{bucket}/{key}`, with the parameters of that call and none of these.
+#[utoipa::path(
+    method(get, head),
+    path = "/v1/kv/{bucket}",
+    operation_id = "list_keys",
+    tag = "keys",
+    responses(
+        (status = 200, description = "A page of keys, or with `key64` the value", body = KeysBody),
+        (status = 300, description = "Concurrent versions of the key in `key64`",
+            content((super::dto::SiblingsBody = "application/json"), (String = "multipart/mixed"))),
+        (status = 304, description = "The client knows what is there (`If-None-Match`)"),
+    ),
+)]
+pub async fn list_or_read(
+    edge: &Edge,
+    request: &HttpRequest,
+    bucket: &str,
+    key64: bool,
+) -> Result<HttpResponse, Problem> {
+    if key64 {
+        kv::read(edge, request, Place { bucket, key: None }).await
+    } else {
+        list(edge, request, bucket).await
+    }
+}
+
+async fn list(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
     let bucket = target::bucket(bucket)?;
     let given = params::parse(request.uri().query(), &PARAMETERS, edge.limits.timeout_us)?;
     let prefix = within_key("prefix", given.prefix, edge.limits.key)?;

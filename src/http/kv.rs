@@ -36,10 +36,14 @@ pub struct Call<'a> {
     pub parameters: Parameters<'a>,
 }
 
-const GET_PARAMETERS: [Parameter; 5] =
+/// What a read knows.
+pub(super) const GET_PARAMETERS: [Parameter; 5] =
     [Parameter::R, Parameter::Timeout, Parameter::MaxStaleness, Parameter::OnStale, Parameter::Key64];
-const PUT_PARAMETERS: [Parameter; 4] = [Parameter::W, Parameter::Ttl, Parameter::Timeout, Parameter::Key64];
-const DELETE_PARAMETERS: [Parameter; 3] = [Parameter::W, Parameter::Timeout, Parameter::Key64];
+/// What a write knows.
+pub(super) const PUT_PARAMETERS: [Parameter; 4] =
+    [Parameter::W, Parameter::Ttl, Parameter::Timeout, Parameter::Key64];
+/// What a delete knows.
+pub(super) const DELETE_PARAMETERS: [Parameter; 3] = [Parameter::W, Parameter::Timeout, Parameter::Key64];
 
 impl<'a> Call<'a> {
     /// Reads path and query. `known` ends with `key64`, which goes with a path that has no key.
@@ -72,7 +76,21 @@ impl<'a> Call<'a> {
     }
 }
 
-/// GET and HEAD; the framework leaves the body of a reply to HEAD out.
+/// Reads a key
+///
+/// One value is a 200, concurrent ones (siblings) are a 300. HEAD says the same without a body.
+#[utoipa::path(
+    method(get, head),
+    path = "/v1/kv/{bucket}/{key}",
+    operation_id = "read",
+    tag = "keys",
+    responses(
+        (status = 200, description = "The value, as its writer gave it"),
+        (status = 300, description = "Concurrent versions, as JSON or, by `Accept`, as multipart/mixed",
+            content((super::dto::SiblingsBody = "application/json"), (String = "multipart/mixed"))),
+        (status = 304, description = "The client knows what is there (`If-None-Match`)"),
+    ),
+)]
 pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Result<HttpResponse, Problem> {
     let call = Call::parse(edge, place, request.uri().query(), &GET_PARAMETERS)?;
     refuse_unknown_conditions(request.headers())?;
@@ -158,7 +176,20 @@ fn describe(response: &mut HttpResponse, tag: &EntityTag, version: &Version) {
     insert(to, headers::NEAP_WRITE_ID, Some(version.write_id.to_string()));
 }
 
-/// PUT.
+/// Writes a value
+///
+/// With a `Neap-Context` it replaces exactly what that covers; without, what the coordinator holds at that moment, or
+/// nothing (`blind_write`). Only a write with a `Neap-Write-Id` is safe to retry.
+#[utoipa::path(
+    put,
+    path = "/v1/kv/{bucket}/{key}",
+    operation_id = "put",
+    tag = "keys",
+    responses(
+        (status = 201, description = "Written, where the coordinator knew no value"),
+        (status = 204, description = "Written over a value"),
+    ),
+)]
 pub async fn put(
     edge: &Edge,
     request: &HttpRequest,
@@ -182,7 +213,16 @@ pub async fn put(
     put.await.map_err(|problem| problem.of_write(write_id))
 }
 
-/// DELETE.
+/// Deletes a key
+///
+/// With a `Neap-Context` only what that covers.
+#[utoipa::path(
+    delete,
+    path = "/v1/kv/{bucket}/{key}",
+    operation_id = "delete",
+    tag = "keys",
+    responses((status = 204, description = "Deleted")),
+)]
 pub async fn delete(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Result<HttpResponse, Problem> {
     let write_id = write_id(request.headers()).map_err(|problem| problem.of_write(None))?;
     let delete = async {
@@ -195,6 +235,42 @@ pub async fn delete(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Res
         write(edge, call, told).await
     };
     delete.await.map_err(|problem| problem.of_write(write_id))
+}
+
+/// Writes a value, of any key
+///
+/// The key is in `key64`; all else as on `/v1/kv/{bucket}/{key}`.
+#[utoipa::path(
+    put,
+    path = "/v1/kv/{bucket}",
+    operation_id = "put_key64",
+    tag = "keys",
+    responses(
+        (status = 201, description = "Written, where the coordinator knew no value"),
+        (status = 204, description = "Written over a value"),
+    ),
+)]
+pub async fn put_key64(
+    edge: &Edge,
+    request: &HttpRequest,
+    payload: web::Payload,
+    bucket: &str,
+) -> Result<HttpResponse, Problem> {
+    put(edge, request, payload, Place { bucket, key: None }).await
+}
+
+/// Deletes any key
+///
+/// The key is in `key64`; all else as on `/v1/kv/{bucket}/{key}`.
+#[utoipa::path(
+    delete,
+    path = "/v1/kv/{bucket}",
+    operation_id = "delete_key64",
+    tag = "keys",
+    responses((status = 204, description = "Deleted")),
+)]
+pub async fn delete_key64(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
+    delete(edge, request, Place { bucket, key: None }).await
 }
 
 /// What headers and body say of a write.

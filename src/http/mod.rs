@@ -1,7 +1,7 @@
 //! The REST edge: HTTP in, operations of the node out, and back.
 //!
 //! ```text
-//! routes ──> kv, keys, batch, buckets, ring, slo, health ──> backend (the node)
+//! routes ──> kv, keys, batch, buckets, ring, slo, health, openapi ──> backend (the node)
 //!              └──> target, params, properties, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
 //!              └──> error                           what went wrong: the only place with status codes of errors
@@ -32,6 +32,7 @@ pub mod headers;
 mod health;
 mod keys;
 mod kv;
+mod openapi;
 mod params;
 mod properties;
 mod ring;

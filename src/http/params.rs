@@ -45,7 +45,8 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    const fn name(self) -> &'static str {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::R => "r",
             Self::W => "w",
@@ -62,7 +63,8 @@ impl Parameter {
         }
     }
 
-    const fn is_built(self) -> bool {
+    /// Whether it has an effect.
+    pub const fn is_built(self) -> bool {
         !matches!(self, Self::MaxStaleness | Self::OnStale)
     }
 }

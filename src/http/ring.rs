@@ -11,7 +11,9 @@ use super::kv::{Call, Place};
 use super::params::{self, Parameter};
 use super::target::BASE64URL;
 
-/// `GET /v1/ring`.
+/// Shows the members and what each owns
+#[utoipa::path(method(get, head), path = "/v1/ring", operation_id = "ring", tag = "ring",
+    responses((status = 200, description = "The ring, as this node sees it", body = RingBody)))]
 pub fn show(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
     let RingView { cluster, epoch, fingerprint, partitions, n, members, incomplete_partitions } =
@@ -30,7 +32,9 @@ impl From<MemberView> for MemberBody {
     }
 }
 
-/// `GET /v1/ring/{bucket}/{key}`: the homes of a key, in order. As with values, `?key64=` takes any key.
+/// Shows the homes of a key, in order
+#[utoipa::path(method(get, head), path = "/v1/ring/{bucket}/{key}", operation_id = "preference_list", tag = "ring",
+    responses((status = 200, description = "The preference list", body = PreferenceListBody)))]
 pub fn preference_list(
     edge: &Edge,
     request: &HttpRequest,
@@ -46,4 +50,17 @@ pub fn preference_list(
         n: settings.quorum.n,
         preference_list: homes.iter().map(ToString::to_string).collect(),
     }))
+}
+
+/// Shows the homes of any key, in order
+///
+/// The key is in `key64`, without which there is no such path.
+#[utoipa::path(method(get, head), path = "/v1/ring/{bucket}", operation_id = "preference_list_key64", tag = "ring",
+    responses((status = 200, description = "The preference list", body = PreferenceListBody)))]
+pub fn preference_list_key64(
+    edge: &Edge,
+    request: &HttpRequest,
+    bucket: &str,
+) -> Result<HttpResponse, Problem> {
+    preference_list(edge, request, Place { bucket, key: None })
 }

@@ -1,28 +1,30 @@
 //! Which call a request is: method and raw path, matched by neap itself (see [`super::target`]).
 
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::Problem;
 use super::kv::Place;
-use super::{Edge, batch, buckets, headers, health, keys, kv, ring, slo};
-use crate::telemetry::prometheus;
+use super::{Edge, batch, buckets, headers, health, keys, kv, openapi, ring, slo};
 
 /// What is at a path.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route<'a> {
     Key(Place<'a>),
-    Keys(Place<'a>),
+    Keys(&'a str),
     Batch,
     Buckets,
     Bucket(&'a str),
     Ring,
     PreferenceList(Place<'a>),
+    PreferenceListKey64(&'a str),
     Slo,
     Metrics,
     Alive,
     Ready,
+    Contract,
+    Page,
     NotBuilt { what: &'static str, allow: &'static str },
     Unknown,
 }
@@ -55,24 +57,23 @@ async fn dispatch(
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let key64 = names_key64(request.uri().query());
     match route(path, key64) {
-        Route::Keys(place) if reads && !key64 => keys::list(edge, request, place.bucket).await,
-        Route::Key(place) | Route::Keys(place) if reads => kv::read(edge, request, place).await,
-        Route::Key(place) | Route::Keys(place) if *method == Method::PUT => {
-            kv::put(edge, request, payload, place).await
-        }
-        Route::Key(place) | Route::Keys(place) if *method == Method::DELETE => {
-            kv::delete(edge, request, place).await
-        }
+        Route::Keys(bucket) if reads => keys::list_or_read(edge, request, bucket, key64).await,
+        Route::Keys(bucket) if *method == Method::PUT => kv::put_key64(edge, request, payload, bucket).await,
+        Route::Keys(bucket) if *method == Method::DELETE => kv::delete_key64(edge, request, bucket).await,
+        Route::Key(place) if reads => kv::read(edge, request, place).await,
+        Route::Key(place) if *method == Method::PUT => kv::put(edge, request, payload, place).await,
+        Route::Key(place) if *method == Method::DELETE => kv::delete(edge, request, place).await,
         Route::Batch if *method == Method::POST => batch::run(edge, request, payload).await,
         Route::Buckets if reads => buckets::list(edge, request),
         Route::Bucket(bucket) if reads => buckets::show(edge, request, bucket),
         Route::Bucket(bucket) if *method == Method::PUT => buckets::set(edge, request, payload, bucket).await,
         Route::Ring if reads => ring::show(edge, request),
         Route::PreferenceList(place) if reads => ring::preference_list(edge, request, place),
+        Route::PreferenceListKey64(bucket) if reads => ring::preference_list_key64(edge, request, bucket),
         Route::Slo if reads => slo::show(edge, request).await,
-        Route::Metrics if reads => Ok(HttpResponse::Ok()
-            .insert_header((CONTENT_TYPE, prometheus::CONTENT_TYPE))
-            .body(edge.backend.metrics())),
+        Route::Metrics if reads => Ok(health::metrics(edge)),
+        Route::Contract if reads => openapi::show(edge, request),
+        Route::Page if reads => openapi::page(edge, request),
         Route::Alive if reads => health::alive(edge, request),
         Route::Ready if reads => health::ready(edge, request),
         Route::NotBuilt { what, allow } if allow.split(", ").any(|known| known == method.as_str()) => {
@@ -92,10 +93,13 @@ const fn allowed(route: &Route<'_>) -> &'static str {
         Route::Buckets
         | Route::Ring
         | Route::PreferenceList(_)
+        | Route::PreferenceListKey64(_)
         | Route::Slo
         | Route::Metrics
         | Route::Alive
         | Route::Ready
+        | Route::Contract
+        | Route::Page
         | Route::Unknown => READ,
     }
 }
@@ -110,7 +114,7 @@ fn route(path: &str, key64: bool) -> Route<'_> {
     if let Some(rest) = path.strip_prefix("/v1/kv/") {
         return match rest.split_once('/') {
             Some((bucket, key)) => Route::Key(Place { bucket, key: Some(key) }),
-            None => Route::Keys(Place { bucket: rest, key: None }),
+            None => Route::Keys(rest),
         };
     }
     if let Some(rest) = path.strip_prefix("/v1/buckets/") {
@@ -119,42 +123,74 @@ fn route(path: &str, key64: bool) -> Route<'_> {
     if let Some(rest) = path.strip_prefix("/v1/ring/") {
         match rest.split_once('/') {
             Some((bucket, key)) => return Route::PreferenceList(Place { bucket, key: Some(key) }),
-            None if key64 => return Route::PreferenceList(Place { bucket: rest, key: None }),
+            None if key64 => return Route::PreferenceListKey64(rest),
             None => {}
         }
     }
-    match path {
-        "/v1/batch" => Route::Batch,
-        "/v1/buckets" => Route::Buckets,
-        "/v1/ring" => Route::Ring,
-        "/v1/slo" => Route::Slo,
-        "/metrics" => Route::Metrics,
-        "/healthz" => Route::Alive,
-        "/readyz" => Route::Ready,
-        _ => not_built(path),
+    if let Some(id) = path.strip_prefix("/v1/repair/") {
+        let known = !id.is_empty() && !id.contains('/');
+        return if known { STOP_REPAIR } else { Route::Unknown };
     }
+    WHOLE.iter().find(|(known, _)| *known == path).map_or(Route::Unknown, |(_, route)| *route)
 }
 
-/// The parts of the contract that are not built yet.
-fn not_built(path: &str) -> Route<'static> {
-    let (what, allow) = match path {
-        "/v1/ring/join" | "/v1/ring/leave" | "/v1/ring/remove" | "/v1/ring/replace" => {
-            ("changing the membership", "POST")
-        }
-        "/v1/ring/cordon" | "/v1/ring/uncordon" => ("taking a node out of reads", "POST"),
-        "/v1/ring/changes" => ("the progress of membership changes", READ),
-        "/v1/slo/advice" => ("advice on quorums", READ),
-        "/v1/hints" => ("the report of hints", READ),
-        "/v1/repair" => ("anti-entropy repair", "GET, HEAD, POST"),
-        "/ui" => ("the dashboard", READ),
-        "/openapi.json" => ("the published contract", READ),
-        "/docs" => ("the page of the published contract", READ),
-        _ => match path.strip_prefix("/v1/repair/") {
-            Some(id) if !id.is_empty() && !id.contains('/') => ("stopping a repair", "DELETE"),
-            _ => return Route::Unknown,
-        },
-    };
-    Route::NotBuilt { what, allow }
+/// What is at paths that are matched whole.
+const WHOLE: [(&str, Route<'static>); 21] = [
+    ("/v1/batch", Route::Batch),
+    ("/v1/buckets", Route::Buckets),
+    ("/v1/ring", Route::Ring),
+    ("/v1/slo", Route::Slo),
+    ("/metrics", Route::Metrics),
+    ("/healthz", Route::Alive),
+    ("/readyz", Route::Ready),
+    ("/openapi.json", Route::Contract),
+    ("/docs", Route::Page),
+    ("/v1/ring/join", MEMBERSHIP),
+    ("/v1/ring/leave", MEMBERSHIP),
+    ("/v1/ring/remove", MEMBERSHIP),
+    ("/v1/ring/replace", MEMBERSHIP),
+    ("/v1/ring/cordon", CORDON),
+    ("/v1/ring/uncordon", CORDON),
+    ("/v1/ring/changes", Route::NotBuilt { what: "the progress of membership changes", allow: READ }),
+    ("/v1/slo/advice", Route::NotBuilt { what: "advice on quorums", allow: READ }),
+    ("/v1/hints", Route::NotBuilt { what: "the report of hints", allow: READ }),
+    ("/v1/repair", Route::NotBuilt { what: "anti-entropy repair", allow: "GET, HEAD, POST" }),
+    ("/ui", Route::NotBuilt { what: "the dashboard", allow: READ }),
+    ("/v1/repair/{id}", STOP_REPAIR),
+];
+
+const MEMBERSHIP: Route<'_> = Route::NotBuilt { what: "changing the membership", allow: "POST" };
+const CORDON: Route<'_> = Route::NotBuilt { what: "taking a node out of reads", allow: "POST" };
+const STOP_REPAIR: Route<'_> = Route::NotBuilt { what: "stopping a repair", allow: "DELETE" };
+
+/// What is at paths with a part of the client's.
+const WITH_PARTS: [(&str, Route<'static>); 5] = [
+    ("/v1/kv/{bucket}/{key}", Route::Key(NAMES)),
+    ("/v1/kv/{bucket}", Route::Keys("{bucket}")),
+    ("/v1/buckets/{bucket}", Route::Bucket("{bucket}")),
+    ("/v1/ring/{bucket}/{key}", Route::PreferenceList(NAMES)),
+    ("/v1/ring/{bucket}", Route::PreferenceListKey64("{bucket}")),
+];
+
+const NAMES: Place<'_> = Place { bucket: "{bucket}", key: Some("{key}") };
+
+/// A path of the contract, as the router knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The path; what clients put in is in braces.
+    pub path: &'static str,
+    /// Its methods, as the `Allow` header lists them.
+    pub allow: &'static str,
+    /// What is not built of it, if it is not.
+    pub not_built: Option<&'static str>,
+}
+
+/// Every path of the contract.
+pub fn known() -> impl Iterator<Item = Known> {
+    WITH_PARTS.iter().chain(&WHOLE).map(|(path, route)| {
+        let not_built = if let Route::NotBuilt { what, .. } = route { Some(*what) } else { None };
+        Known { path, allow: allowed(route), not_built }
+    })
 }
 
 #[cfg(test)]
@@ -169,7 +205,7 @@ mod tests {
         {
             assert_eq!(route(path, false), Route::Key(place(Some(key))), "{path}");
         }
-        assert_eq!(route("/v1/kv/b", true), Route::Keys(place(None)));
+        assert_eq!(route("/v1/kv/b", true), Route::Keys("b"));
     }
 
     #[test]

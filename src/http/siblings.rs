@@ -18,7 +18,7 @@ use crate::protocol::causality::{Body, Shown, Value, Version};
 pub fn json(versions: &[&Version], context: &str) -> Vec<u8> {
     let siblings = versions.iter().copied().map(body).collect();
     // Strings and flags always have a JSON form, so this cannot fail.
-    serde_json::to_vec(&SiblingsBody { siblings, context }).unwrap_or_default()
+    serde_json::to_vec(&SiblingsBody { siblings, context: context.to_owned() }).unwrap_or_default()
 }
 
 /// One of several versions in JSON.

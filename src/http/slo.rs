@@ -12,7 +12,11 @@ use super::params::{self, Parameter};
 use crate::protocol::sli::{CAUSE_NAMES, LegView};
 use crate::protocol::slo::{Objective, SloDocument, SloScope};
 
-/// `GET /v1/slo`: of this node, or of the cluster, for which every other node is asked.
+/// Shows how the objectives stand
+///
+/// Of this node, or of the cluster, for which every other node is asked.
+#[utoipa::path(method(get, head), path = "/v1/slo", operation_id = "slo", tag = "slo",
+    responses((status = 200, description = "The objectives, and how they stand", body = SloBody)))]
 pub async fn show(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let query = request.uri().query();
     let scope = params::parse(query, &[Parameter::Scope], edge.limits.timeout_us)?.scope;
@@ -21,11 +25,12 @@ pub async fn show(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Pr
 }
 
 /// The body of `GET /v1/slo`.
-#[derive(Debug, Serialize)]
-struct SloBody {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SloBody {
     scope: &'static str,
     window_s: f64,
     reads: ReadsBody,
+    #[schema(value_type = BTreeMap<String, u64>)]
     unknown_causes: Counters,
     stale_read_rate: RateBody,
     staleness_age_p95_s: Option<f64>,
@@ -38,12 +43,13 @@ struct SloBody {
     objectives: Vec<ObjectiveBody>,
     /// What the legs of operations took in the last minute, by name. Only of a node.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, LegBody>>)]
     one_way_latency_s: Option<BTreeMap<&'static str, LegBody>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<Vec<String>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ReadsBody {
     fresh: u64,
     stale: u64,
@@ -53,14 +59,14 @@ struct ReadsBody {
     unsampled: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RateBody {
     low: Option<f64>,
     high: Option<f64>,
     any_replica_high: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ConvergenceBody {
     p50_s: Option<f64>,
     p999_s: Option<f64>,
@@ -69,14 +75,14 @@ struct ConvergenceBody {
     untracked: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct LegBody {
     count: u64,
     /// The share of all that took no longer, and the time.
     quantiles: Vec<(f64, f64)>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ObjectiveBody {
     name: String,
     unit: &'static str,
@@ -90,7 +96,7 @@ struct ObjectiveBody {
     why: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct BurnBody {
     window_s: f64,
     rate: Option<f64>,

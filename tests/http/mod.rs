@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod contract;
 mod failures;
 mod fake;
 mod keys;

@@ -202,8 +202,6 @@ fn what_is_not_built_says_so() {
         ("POST", "/v1/repair"),
         ("DELETE", "/v1/repair/7"),
         ("GET", "/ui"),
-        ("GET", "/openapi.json"),
-        ("GET", "/docs"),
     ] {
         let answer = node.ask(method, target, &[], b"");
         assert_eq!(answer.status, 501, "{method} {target}");

@@ -1,7 +1,8 @@
 //! `POST /v1/batch`: up to 1,000 operations, each by itself, with a result of its own.
 
+pub mod document;
 mod item;
-mod result;
+pub mod result;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -34,7 +35,20 @@ struct Document<'a> {
     operations: Vec<&'a RawValue>,
 }
 
-/// `POST /v1/batch`.
+/// Carries out up to 1,000 gets, puts and deletes
+///
+/// Each is answered as its single call would have been, by itself: a bad one has a 4xx result and spoils no other. They
+/// are carried out at once, in no order, and are no transaction. A batch takes a permit of `limits.in_flight` for each
+/// operation, or is refused whole. Its document has at most 32 MiB; where the values read exceed 32 MiB, what finds no
+/// place any more has a 413 result.
+#[utoipa::path(
+    post,
+    path = "/v1/batch",
+    operation_id = "batch",
+    tag = "keys",
+    request_body = document::BatchDocument,
+    responses((status = 200, description = "A result for each operation, in their order", body = result::BatchReply)),
+)]
 pub async fn run(edge: &Edge, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     let run = async {
         let known = [Parameter::Timeout];

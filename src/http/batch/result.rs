@@ -58,14 +58,14 @@ impl Asked {
 }
 
 /// The reply to a batch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct BatchReply {
     /// What came of each operation, in their order.
     results: Vec<OperationResult>,
 }
 
 /// What came of one operation. What its single call would not have said is left out.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 struct OperationResult {
     /// The status.
     status: u16,
@@ -114,7 +114,7 @@ struct OperationResult {
 }
 
 /// How many homes took part.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ReplicasBody {
     /// Homes that answered.
     acked: usize,

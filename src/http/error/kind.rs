@@ -50,6 +50,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in their order.
+    pub const ALL: [Self; 21] = [
+        Self::Invalid,
+        Self::Unknown,
+        Self::InvalidContext,
+        Self::InvalidContinuation,
+        Self::KeyNotFound,
+        Self::PathNotFound,
+        Self::MethodNotAllowed,
+        Self::AppliedAsSibling,
+        Self::QuorumSizeFixed,
+        Self::Exists,
+        Self::TooLarge,
+        Self::OutOfRange,
+        Self::TooFewMembers,
+        Self::TooManyBuckets,
+        Self::NotBuilt,
+        Self::QuorumNotReached,
+        Self::Damaged,
+        Self::SettingsNotStored,
+        Self::Overloaded,
+        Self::NotServing,
+        Self::Deadline,
+    ];
+
     /// `type`, status and `title`.
     pub const fn parts(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
@@ -86,5 +111,16 @@ impl Kind {
             Self::NotServing => ("/problems/not-serving", S::SERVICE_UNAVAILABLE, "Not serving"),
             Self::Deadline => ("/problems/deadline", S::GATEWAY_TIMEOUT, "Deadline passed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn all_kinds_are_listed_in_their_order() {
+        assert!(Kind::ALL.iter().enumerate().all(|(at, kind)| *kind as usize == at));
+        assert_eq!(Kind::Deadline as usize + 1, Kind::ALL.len());
     }
 }

@@ -1,6 +1,6 @@
 //! Errors as clients see them (RFC 9457). The only place that maps an error to a status code.
 
-mod kind;
+pub mod kind;
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ struct Inner {
 }
 
 /// The document of an error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProblemBody {
     #[serde(rename = "type")]
     uri: &'static str,
@@ -71,7 +71,7 @@ pub struct ProblemBody {
     refusals: Vec<RefusalBody>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RefusalBody {
     node: String,
     reason: String,
