@@ -2,12 +2,14 @@
 # fix     what check complains about and a tool can mend
 # test    check, then all tests: what CI runs
 # bench   the benchmarks
+# contract  schemathesis against a live cluster: many examples of each call of the published contract
 # otel-test  of the tests, those with a real collector alone
 # soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
 # demo    a live cluster on this machine
 #
 # Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker). With Go 1.25 or later, the
-# tests also build a real OpenTelemetry collector, once, and run nodes against it; without, they say that they do not.
+# tests also build a real OpenTelemetry collector, once, and run nodes against it; with Python 3 and its venv, they
+# also fetch a schema-driven tester of REST contracts, once. Without, they say that they do not.
 
 SHELL := /bin/sh
 CARGO ?= cargo
@@ -15,7 +17,7 @@ CC ?= cc
 SOAK ?= 10m
 JOBS ?= 2
 .DEFAULT_GOAL := test
-.PHONY: check fix test otel-test bench soak demo toolchain lints
+.PHONY: check fix test contract otel-test bench soak demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -45,7 +47,12 @@ fix: lints
 # The test runner has the last word: its closing lines are the result.
 test: check
 	@echo "== tests"
-	@otel/with-collector $(CARGO) test --locked --workspace --no-fail-fast
+	@tests/contract/with-schemathesis otel/with-collector $(CARGO) test --locked --workspace --no-fail-fast
+
+contract: toolchain
+	@echo "== the published contract"
+	@NEAP_CONTRACT_EXAMPLES=100 tests/contract/with-schemathesis \
+	  $(CARGO) test --locked --test suite contract:: -- --nocapture
 
 otel-test: toolchain
 	@echo "== tests with a collector"

@@ -9,6 +9,7 @@
 mod causality;
 mod cli;
 mod cluster;
+mod contract;
 mod coordinator;
 mod http;
 mod listing;

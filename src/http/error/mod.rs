@@ -44,36 +44,53 @@ struct Inner {
 /// The document of an error.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProblemBody {
+    /// What went wrong: stable, for programs.
     #[serde(rename = "type")]
     uri: &'static str,
+    /// The same for people.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// What exactly, with the numbers involved.
     detail: String,
+    /// The parameter, header or property at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<Cow<'static, str>>,
+    /// What was given, shortened.
     #[serde(skip_serializing_if = "Option::is_none")]
     given: Option<String>,
+    /// What is accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted: Option<Cow<'static, str>>,
+    /// Homes that answered, or members that stored the settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     answered: Option<u16>,
+    /// How many were needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     needed: Option<u16>,
+    /// How many there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u16>,
+    /// Of a listing: partitions that lack the answers of so many homes as are needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     partitions_lacking: Option<u32>,
+    /// Of a write, what is certain: `not_applied`, `partial`, `unknown` or `applied_as_sibling`.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
+    /// Homes that are known to have applied it.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<u16>,
+    /// Why homes did not do what was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refusals: Vec<RefusalBody>,
 }
 
+/// Why a home did not do what was asked.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RefusalBody {
+    /// The home.
     node: String,
+    /// Why, in a word.
     reason: String,
 }
 

@@ -65,7 +65,11 @@ fn complete(path: &str, operation: &mut Operation) {
     {
         found.content.insert(ANY.to_owned(), RefOr::T(Content::new(None::<Schema>)));
     }
-    for (status, response) in problems(call.problems) {
+    for (status, mut response) in problems(call.problems) {
+        // A tombstone has a context, and a quorum that was missed says who answered.
+        if call.operates && matches!(status.as_str(), "404" | "409" | "503" | "504") {
+            of_operation(call, &mut response);
+        }
         operation.responses.responses.entry(status).or_insert(RefOr::T(response));
     }
 }
