@@ -79,6 +79,7 @@ pub async fn list_or_read(
 
 async fn list(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpResponse, Problem> {
     let bucket = target::bucket(bucket)?;
+    kv::refuse_unknown_conditions(request.headers())?;
     let given = params::parse(request.uri().query(), &PARAMETERS, edge.limits.timeout_us)?;
     let prefix = within_key("prefix", given.prefix, edge.limits.key)?;
     let start = within_key("start", given.start, edge.limits.key)?;

@@ -400,7 +400,7 @@ fn content_type_of_put(request: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn refuse_unknown_conditions(request: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn refuse_unknown_conditions(request: &HeaderMap) -> Result<(), Problem> {
     headers::UNKNOWN_CONDITIONS.iter().try_for_each(|name| {
         refuse(
             request,

@@ -106,8 +106,8 @@ pub(super) fn header(header: RequestHeader) -> Published {
         ),
         RequestHeader::KnownTags => (
             IF_NONE_MATCH,
-            "Entity tags that the client knows: if what is there is among them, the reply is a 304",
-            pattern(r#"^(W/)?"[0-9a-f]{32}"$"#),
+            "`*`, or entity tags that the client knows: if what is there is among them, the reply is a 304",
+            text().build(),
         ),
     };
     published(&spelled(&name), ParameterIn::Header, description, schema, false)
