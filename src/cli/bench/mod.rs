@@ -1,8 +1,12 @@
 //! `neap bench`: measured figures of a running or a self-made cluster.
 
 mod ceiling;
+mod cluster;
 mod cost;
+mod cpu;
+mod generator;
 mod kv;
+mod progress;
 mod staleness;
 
 use clap::{Args, Subcommand};
