@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> Result<Value, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    if document["rows"].as_array().is_none_or(Vec::is_empty) {
+    if document.get("rows").and_then(Value::as_array).is_none_or(Vec::is_empty) {
         return Err(format!("{}: there are no rows; what --save writes is accepted", path.display()));
     }
     Ok(document)

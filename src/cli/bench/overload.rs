@@ -1,0 +1,303 @@
+//! `neap bench overload`: what becomes of a cluster that is asked for more than it can do.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::cluster::OwnCluster;
+use super::cpu::Resident;
+use super::generator::{KEYS_MAX, Load, Operation, Pace, Run, Tally};
+use super::progress;
+use super::target::{self, Target};
+use crate::cli::exit::Exit;
+use crate::cli::load::Distribution;
+use crate::cli::remote::{complain, print, print_json};
+use crate::cli::table::Table;
+use crate::config::units::parse_duration;
+
+const NODES: u16 = 3;
+const MIB: f64 = 1024.0 * 1024.0;
+/// Within what refusals are to come, in milliseconds.
+const REFUSED_MS: f64 = 50.0;
+/// How much longer than in an unloaded cluster accepted requests may take.
+const ACCEPTED_TIMES: f64 = 10.0;
+/// Within what all is to be as before, in seconds.
+const RECOVERY_S: f64 = 5.0;
+/// How much more memory the second half of the overload may take than the first: where it keeps growing, nothing bounds
+/// it. In MiB.
+const GROWTH_MIB: f64 = 16.0;
+/// How long the unloaded cluster is measured.
+const UNLOADED: Duration = Duration::from_secs(5);
+/// What of the recovery is looked at together.
+const WINDOW: Duration = Duration::from_millis(250);
+/// How much longer than before requests may take when all is as before; P99 of a short window is not exact.
+const RECOVERED_TIMES: f64 = 2.0;
+/// When recovery is given up.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// Arguments of `neap bench overload`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    about = "More connections than permits: who is refused, how fast, and what it takes to recover",
+    long_about = "Makes a cluster of three nodes, each of which takes a small number of requests at once \
+                  (limits.in_flight), and sends requests over many times as many connections, each its next one as soon \
+                  as it was answered or refused. Tells how long accepted requests took against those of an unloaded \
+                  cluster (one connection a node), how long refusals took, the memory of each node every second, and \
+                  how long it takes until all is as before.",
+    after_help = "Examples:\n  neap bench overload\n  neap bench overload --duration 10s --in-flight 8 --times 20 --json"
+)]
+pub struct OverloadArgs {
+    /// How long the overload lasts
+    #[arg(long, default_value = "60s", value_parser = parse_duration)]
+    duration: Duration,
+    /// Requests that a node takes at once
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    in_flight: u16,
+    /// How many times as many connections there are
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=100))]
+    times: u16,
+    /// How long a connection waits after it was refused
+    #[arg(long, default_value = "0ms", value_parser = parse_duration)]
+    pause: Duration,
+    /// What is asked: get:R, put:W, mix:SHARE:R:W
+    #[arg(long, default_value = "mix:0.8:2:2")]
+    operation: Operation,
+    /// Keys
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    keys: u64,
+    /// Bytes of a value
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    value_bytes: u32,
+    /// When a write counts as durable
+    #[arg(long, default_value = "interval", value_parser = ["fsync", "interval", "os"])]
+    commit: String,
+    /// End with exit code 5 if a target is missed
+    #[arg(long)]
+    require: bool,
+}
+
+/// What was measured.
+struct Measured {
+    connections: u16,
+    unloaded: Tally,
+    overloaded: Tally,
+    recovery: Option<Duration>,
+    /// Of all nodes, each second.
+    resident: Vec<Vec<u64>>,
+}
+
+/// Runs the command.
+pub fn run(args: &OverloadArgs, json: bool) -> Exit {
+    let progress = progress::steps(3, json);
+    let connections = u32::from(NODES) * u32::from(args.in_flight) * u32::from(args.times);
+    let Some(connections) = u16::try_from(connections).ok().filter(|connections| *connections <= 8_192)
+    else {
+        complain(&format!("--in-flight and --times: {connections} connections; up to 8192 are accepted"));
+        return Exit::Usage;
+    };
+    let measured = match measure(args, connections, &progress) {
+        Ok(measured) => measured,
+        Err(message) => {
+            complain(&message);
+            return Exit::Failed;
+        }
+    };
+    progress.finish_and_clear();
+    let targets = measured.targets();
+    if json {
+        print_json(&measured.json(args, &targets));
+    } else {
+        print(measured.render(args, &targets).as_bytes());
+    }
+    if args.require && !targets.iter().all(Target::is_met) { Exit::Broken } else { Exit::Done }
+}
+
+fn measure(args: &OverloadArgs, connections: u16, progress: &ProgressBar) -> Result<Measured, String> {
+    let settings = [
+        format!("storage.commit={}", args.commit),
+        format!("limits.in_flight={}", args.in_flight),
+        "defaults.w_min=1".to_owned(),
+        "staleness.probe=0.05".to_owned(),
+        "log.level=error".to_owned(),
+    ];
+    let mut cluster = OwnCluster::start(NODES, &settings)?;
+    let text = |error: io::Error| format!("a connection failed: {error}");
+    let calm_load = Load {
+        nodes: cluster.endpoints(),
+        pids: cluster.pids(),
+        connections: NODES,
+        keys: args.keys,
+        value_bytes: args.value_bytes,
+        dist: Distribution::Zipfian,
+    };
+    progress.set_message("writing the keys");
+    let fill = Load { connections: NODES * args.in_flight.min(16), ..calm_load.clone() };
+    fill.fill(0, Some(3), |_| {}).map_err(text)?;
+    cluster.calm();
+
+    progress.set_message("unloaded");
+    let run = |warmup, duration, pause| Run {
+        operation: args.operation,
+        pace: Pace::Closed,
+        warmup,
+        duration,
+        pause,
+    };
+    let unloaded = calm_load.run(run(SAMPLE, UNLOADED, Duration::ZERO), |_| {}).map_err(text)?;
+    progress.inc(1);
+
+    let overload = Load { connections, ..calm_load.clone() };
+    let run_overload = run(Duration::ZERO, args.duration, args.pause);
+    let told = |share: f64| progress.set_message(format!("overload: {:.0} %", share.min(1.0) * 100.0));
+    let (overloaded, resident) = watched(&overload, run_overload, told)?;
+    progress.inc(1);
+
+    progress.set_message("recovery");
+    let recovery =
+        recover(&calm_load, run(Duration::ZERO, WINDOW, Duration::ZERO), &unloaded).map_err(text)?;
+    cluster.check()?;
+    Ok(Measured { connections, unloaded, overloaded, recovery, resident })
+}
+
+/// Runs the load, and looks at the nodes' memory meanwhile.
+fn watched(load: &Load, run: Run, told: impl Fn(f64) + Sync) -> Result<(Tally, Vec<Vec<u64>>), String> {
+    std::thread::scope(|scope| {
+        let driven = scope.spawn(|| load.run(run, &told));
+        let mut resident = Vec::new();
+        let mut next = Instant::now();
+        while !driven.is_finished() {
+            let now = Instant::now();
+            if now >= next {
+                let all = load.pids.iter().map(|pid| Resident::of(*pid).map_or(0, |resident| resident.bytes));
+                resident.push(all.collect());
+                next += SAMPLE;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let tally = driven.join().map_err(|_| "the load generator panicked".to_owned())?;
+        Ok((tally.map_err(|error| format!("a connection failed: {error}"))?, resident))
+    })
+}
+
+/// How long it takes until two windows in a row are as before.
+fn recover(load: &Load, window: Run, unloaded: &Tally) -> io::Result<Option<Duration>> {
+    let began = Instant::now();
+    let mut well_since = None;
+    while began.elapsed() < RECOVERY_TIMEOUT {
+        let at = began.elapsed();
+        let tally = load.run(window, |_| {})?;
+        let p99 = tally.latencies.quantile_ms(0.99).zip(unloaded.latencies.quantile_ms(0.99));
+        let well = tally.failed() == 0 && p99.is_some_and(|(now, before)| now <= before * RECOVERED_TIMES);
+        match (well, well_since) {
+            (true, Some(since)) => return Ok(Some(since)),
+            (true, None) => well_since = Some(at),
+            (false, _) => well_since = None,
+        }
+    }
+    Ok(None)
+}
+
+impl Measured {
+    fn targets(&self) -> Vec<Target> {
+        let p99 = |tally: &Tally| tally.latencies.quantile_ms(0.99);
+        let times = p99(&self.overloaded).zip(p99(&self.unloaded)).map(|(now, before)| now / before);
+        vec![
+            Target::new("refused p99 ms", self.overloaded.refused.quantile_ms(0.99), REFUSED_MS),
+            Target::new("accepted p99, times the unloaded", times, ACCEPTED_TIMES),
+            Target::new("recovery s", self.recovery.map(|recovery| recovery.as_secs_f64()), RECOVERY_S),
+            Target::new("growth of memory in the second half MiB", self.growth_mib(), GROWTH_MIB),
+        ]
+    }
+
+    /// Of the node that grew the most.
+    fn growth_mib(&self) -> Option<f64> {
+        let (first, second) = self.resident.split_at(self.resident.len() / 2);
+        let nodes = 0..self.resident.first()?.len();
+        let most =
+            |half: &[Vec<u64>], node: usize| half.iter().filter_map(|all| all.get(node)).max().copied();
+        let growth =
+            nodes.filter_map(|node| Some((most(second, node)? as f64 - most(first, node)? as f64) / MIB));
+        growth.reduce(f64::max)
+    }
+
+    fn refused(&self) -> u64 {
+        self.overloaded.refused.count()
+    }
+
+    /// Of a core. Near 1 the generator itself makes requests wait, and latencies are too high.
+    fn generator_cores(&self) -> Option<f64> {
+        let spent = self.overloaded.spent.generator?.as_secs_f64();
+        Some((spent / self.overloaded.measured.as_secs_f64() * 100.0).round() / 100.0)
+    }
+
+    fn json(&self, args: &OverloadArgs, targets: &[Target]) -> Value {
+        let latencies = |tally: &Tally| {
+            json!({
+                "per_s": tally.ops_per_s().round(), "p50_ms": tally.latencies.quantile_ms(0.5),
+                "p99_ms": tally.latencies.quantile_ms(0.99), "max_ms": tally.latencies.max_ms(),
+            })
+        };
+        let refused = &self.overloaded.refused;
+        let seconds = self.overloaded.measured.as_secs_f64();
+        let resident = self.resident.iter().enumerate();
+        let resident: Vec<_> =
+            resident.map(|(at_s, bytes)| json!({ "at_s": at_s, "bytes": bytes })).collect();
+        json!({
+            "operation": args.operation.to_string(), "nodes": NODES, "commit": args.commit,
+            "in_flight": args.in_flight, "connections": self.connections, "duration_s": seconds,
+            "unloaded": latencies(&self.unloaded), "accepted": latencies(&self.overloaded),
+            "refused": {
+                "per_s": (self.refused() as f64 / seconds).round(), "p50_ms": refused.quantile_ms(0.5),
+                "p99_ms": refused.quantile_ms(0.99), "max_ms": refused.max_ms(),
+            },
+            "failed_otherwise": self.overloaded.failed().saturating_sub(self.refused()),
+            "recovery_s": self.recovery.map(|recovery| recovery.as_secs_f64()),
+            "generator_cores": self.generator_cores(),
+            "resident": resident,
+            "targets": targets.iter().map(Target::json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn render(&self, args: &OverloadArgs, targets: &[Target]) -> String {
+        let seconds = self.overloaded.measured.as_secs_f64();
+        let mut table = Table::new(["requests", "per second", "p50 ms", "p99 ms", "max ms"]);
+        let rows = [
+            ("unloaded", self.unloaded.ops_per_s(), &self.unloaded.latencies),
+            ("accepted", self.overloaded.ops_per_s(), &self.overloaded.latencies),
+            ("refused", self.refused() as f64 / seconds, &self.overloaded.refused),
+        ];
+        for (name, rate, latencies) in rows {
+            let ms = [latencies.quantile_ms(0.5), latencies.quantile_ms(0.99), latencies.max_ms()];
+            let mut cells = vec![name.to_owned(), format!("{rate:.0}")];
+            cells.extend(ms.map(|ms| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.2}"))));
+            table.row(cells);
+        }
+        let mut memory = Table::new(["memory MiB", "first", "middle", "last", "most"]);
+        for node in 0..usize::from(NODES) {
+            let of: Vec<u64> = self.resident.iter().filter_map(|all| all.get(node).copied()).collect();
+            let shown = [of.first(), of.get(of.len() / 2), of.last(), of.iter().max()];
+            let mut cells = vec![format!("n{}", node + 1)];
+            cells.extend(shown.map(|bytes| {
+                bytes.map_or_else(|| "-".to_owned(), |bytes| format!("{:.1}", *bytes as f64 / MIB))
+            }));
+            memory.row(cells);
+        }
+        format!(
+            "{} connections for {} permits, {seconds:.0} s of {}, commit {}; {} failed otherwise; \
+             the client took {} of a core\n\n{}\n{}\n{}",
+            self.connections,
+            NODES * args.in_flight,
+            args.operation,
+            args.commit,
+            self.overloaded.failed().saturating_sub(self.refused()),
+            self.generator_cores().map_or_else(|| "-".to_owned(), |cores| format!("{cores:.2}")),
+            table.render(),
+            memory.render(),
+            target::render(targets)
+        )
+    }
+}
