@@ -60,8 +60,8 @@ pub struct OverloadArgs {
     /// How many times as many connections there are
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=100))]
     times: u16,
-    /// How long a connection waits after it was refused
-    #[arg(long, default_value = "0ms", value_parser = parse_duration)]
+    /// How long a connection waits after it was refused; with 0ms refusals take most of a machine that clients share
+    #[arg(long, default_value = "10ms", value_parser = parse_duration)]
     pause: Duration,
     /// What is asked: get:R, put:W, mix:SHARE:R:W
     #[arg(long, default_value = "mix:0.8:2:2")]
