@@ -110,3 +110,43 @@ fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler_and_compares() {
     assert!(document["ceiling"]["ops_per_s"].as_f64() > Some(0.0));
     assert!(document["ratio_to_ceiling"].as_f64() > Some(0.0));
 }
+
+#[test]
+fn bench_overload_refuses_what_is_too_much_and_nothing_fails_otherwise() {
+    let (code, document) = json(&[
+        "bench",
+        "overload",
+        "--json",
+        "--duration",
+        "2s",
+        "--in-flight",
+        "2",
+        "--times",
+        "10",
+        "--keys",
+        "100",
+    ]);
+    assert_eq!(code, Some(0), "{document}");
+    assert_eq!((&document["connections"], &document["failed_otherwise"]), (&60.into(), &0.into()));
+    for kind in ["unloaded", "accepted", "refused"] {
+        assert!(document[kind]["per_s"].as_f64() > Some(0.0), "{kind}: {document}");
+        assert!(document[kind]["p99_ms"].as_f64() > Some(0.0), "{kind}: {document}");
+    }
+    let resident = document["resident"].as_array().unwrap();
+    assert!(resident.len() >= 2 && resident.iter().all(|at| at["bytes"].as_array().unwrap().len() == 3));
+    assert_eq!(document["targets"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn bench_memory_fills_a_node_kills_it_and_stops_it() {
+    let arguments = ["bench", "memory", "--json", "--nodes", "1", "--keys", "2000"];
+    let (code, document) = json(&arguments);
+    assert_eq!(code, Some(0), "{document}");
+    let row = &document["rows"][0];
+    assert_eq!((&row["n"], &row["keys"]), (&1.into(), &2000.into()));
+    let figure = |name: &str| row[name].as_f64().unwrap();
+    assert!(figure("loaded_bytes") > 1e6 && figure("idle_bytes") > 1e6, "{row}");
+    assert!(figure("disk_bytes") > 2_000.0 * 256.0, "{row}");
+    assert!(figure("ready_after_kill_s") > 0.0 && figure("ready_after_stop_s") > 0.0, "{row}");
+    assert_eq!(document["targets"].as_array().unwrap().len(), 4);
+}
