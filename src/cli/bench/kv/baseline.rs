@@ -117,8 +117,11 @@ impl Comparison {
 fn ratios(document: &Value) -> impl Iterator<Item = (String, f64)> {
     document["rows"].as_array().into_iter().flatten().filter_map(|row| {
         let ratio = row["ratio_to_ceiling"].as_f64().filter(|ratio| *ratio > 0.0)?;
-        let said = NAMES.iter().filter(|name| !row[**name].is_null());
+        // Of what does not mix them, the operation says the share of reads.
+        let mixed = row["operation"] == "mix";
+        let said = NAMES.iter().filter(|name| !row[**name].is_null() && (mixed || **name != "read_share"));
         let named = said.map(|name| match &row[*name] {
+            Value::String(text) if *name == "operation" => text.clone(),
             Value::String(text) => format!("{name}={text}"),
             other => format!("{name}={other}"),
         });
@@ -148,10 +151,7 @@ mod tests {
         let fallen = against(&[("get", 0.299), ("put", 0.2)]);
         assert!(!fallen.holds());
         let complaints = fallen.complaints();
-        assert!(
-            complaints.len() == 1 && complaints[0].starts_with("operation=get r=1: 0.2990"),
-            "{complaints:?}"
-        );
+        assert!(complaints.len() == 1 && complaints[0].starts_with("get r=1: 0.2990"), "{complaints:?}");
     }
 
     #[test]
