@@ -1,8 +1,10 @@
 # check   formatting and lints; writes nothing to the tree
 # fix     what check complains about and a tool can mend
 # test    check, then all tests: what CI runs
-# bench   the benchmarks
 # contract  schemathesis against a live cluster: many examples of each call of the published contract
+# bench   rates as ratios to a bare handler's, held against benches/baseline.json; two minutes
+# bench-record  writes that file anew
+# microbench    what single functions cost
 # otel-test  of the tests, those with a real collector alone
 # soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
 # demo    a live cluster on this machine
@@ -16,8 +18,10 @@ CARGO ?= cargo
 CC ?= cc
 SOAK ?= 10m
 JOBS ?= 2
+# Rows that are short enough to be run often; the median of the rounds is what is compared.
+BENCH := bench kv --keys 20000 --rate max --rounds 5 --duration 3s --warmup 500ms
 .DEFAULT_GOAL := test
-.PHONY: check fix test contract otel-test bench soak demo toolchain lints
+.PHONY: check fix test contract otel-test bench bench-record microbench soak demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -60,6 +64,14 @@ otel-test: toolchain
 
 bench: toolchain
 	@echo "== benchmarks"
+	@env -u NEAP_URL $(CARGO) run --locked --release -- $(BENCH) --save target/bench/kv.json --against benches/baseline.json
+
+bench-record: toolchain
+	@echo "== benchmarks, recorded"
+	@env -u NEAP_URL $(CARGO) run --locked --release -- $(BENCH) --save benches/baseline.json
+
+microbench: toolchain
+	@echo "== what single functions cost"
 	@$(CARGO) bench --locked --workspace
 
 soak: toolchain

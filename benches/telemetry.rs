@@ -108,6 +108,8 @@ fn take(c: &mut Criterion) {
         peer_dropped: Box::new(Vec::new),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(Vec::new),
+        syncs: Box::new(|| 0),
+        durable_writes: Box::new(|| 0),
     };
     let mut instruments = Instruments::new(&telemetry.meter(), &zones, sources);
     for (name, observation) in observations() {

@@ -381,8 +381,8 @@ impl Node {
         );
 
         let Observability { tracing, metrics, dropped } = observability;
-        let shown =
-            instruments(&common.ring, &gate, (&common.counters, &common.transport), &metrics, dropped);
+        let counters = (&common.counters, &common.transport);
+        let shown = instruments(&common.ring, &gate, counters, &commit, &metrics, dropped);
         let (recorder, slo) = run_recorder(config, &common, clean, recorder, shown);
         let ask_cluster: Recipient<AskCluster> = recorder.clone().recipient();
         let front = Front::new(FrontParts {

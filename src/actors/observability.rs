@@ -7,6 +7,7 @@ use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::sli_recorder::{Shown, Tap};
 use crate::protocol::sli::Observation;
 use crate::protocol::slo::SloDocument;
+use crate::storage::GroupCommit;
 use crate::telemetry::{Instruments, Metrics, Source, Sources, Tracing};
 use crate::transport::TransportCounters;
 
@@ -26,12 +27,13 @@ pub fn instruments(
     ring: &Arc<RingTable>,
     gate: &Arc<SharedGate>,
     (counters, transport): (&Arc<NodeCounters>, &Arc<TransportCounters>),
+    commit: &Arc<GroupCommit>,
     metrics: &Metrics,
     dropped: Source,
 ) -> (Tap, Shown) {
     let members = ring.current();
     let zones = members.members().iter().map(|member| (member.id.clone(), member.zone.clone())).collect();
-    let sources = sources(counters.clone(), transport.clone(), dropped);
+    let sources = sources(counters.clone(), transport.clone(), commit.clone(), dropped);
     let mut instruments = Instruments::new(&metrics.meter(), &zones, sources);
     let standing = instruments.standing().clone();
     let (ring, gate) = (ring.clone(), gate.clone());
@@ -45,8 +47,13 @@ pub fn instruments(
 }
 
 /// What is counted elsewhere and told with the instruments.
-fn sources(counters: Arc<NodeCounters>, transport: Arc<TransportCounters>, dropped: Source) -> Sources {
-    let (overload, repairs) = (counters.clone(), counters.clone());
+fn sources(
+    counters: Arc<NodeCounters>,
+    transport: Arc<TransportCounters>,
+    commit: Arc<GroupCommit>,
+    dropped: Source,
+) -> Sources {
+    let (overload, repairs, syncs) = (counters.clone(), counters.clone(), commit.clone());
     Sources {
         overload_refused: Box::new(move || {
             vec![
@@ -77,5 +84,7 @@ fn sources(counters: Arc<NodeCounters>, transport: Arc<TransportCounters>, dropp
                 ("async", repairs.read_repairs_async.get()),
             ]
         }),
+        syncs: Box::new(move || syncs.stats().syncs),
+        durable_writes: Box::new(move || commit.stats().durable),
     }
 }

@@ -175,6 +175,21 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Stops all nodes cleanly and starts them with other settings. [`LocalCluster::ready`] waits for them.
+    pub fn restart_with(&mut self, set: Vec<String>) -> Result<(), ClusterError> {
+        for at in 0..self.nodes.len() {
+            self.stop(at)?;
+        }
+        self.options.set = set;
+        (0..self.nodes.len()).try_for_each(|at| self.spawn(at))
+    }
+
+    /// The processes of the nodes that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(|node| Some(node.child.as_ref()?.id())).collect()
+    }
+
     /// Waits until every node that runs is ready, and says which ended instead.
     pub async fn ready(&mut self) -> Result<(), ClusterError> {
         for at in 0..self.nodes.len() {

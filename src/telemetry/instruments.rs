@@ -11,7 +11,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Histogram, Meter};
 use super::names::{bounds, key, metric, value};
 use super::peers::Peers;
 use super::reads::Reads;
-use super::standing::{Source, Standing};
+use super::standing::{Count, Source, Standing};
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::NodeId;
 use crate::protocol::sli::{
@@ -29,6 +29,10 @@ pub struct Sources {
     pub telemetry_dropped: Source,
     /// Repairs by reads: [`value::BLOCKING`] and [`value::ASYNC`].
     pub read_repairs: Source,
+    /// Syncs of the disk.
+    pub syncs: Count,
+    /// Writes that are as durable as `storage.commit` wants them.
+    pub durable_writes: Count,
 }
 
 /// All instruments of a node. Made once: a second set of the same meter would count into the same series.

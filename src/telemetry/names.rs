@@ -60,6 +60,10 @@ pub mod metric {
     pub const OVERLOAD_REFUSED: &str = "neap.overload.refused";
     /// What was to go to a peer, or came from one, and was dropped.
     pub const PEER_DROPPED: &str = "neap.peer.dropped";
+    /// Syncs of the disk.
+    pub const SYNCS: &str = "neap.storage.syncs";
+    /// Writes that are as durable as `storage.commit` wants them.
+    pub const DURABLE_WRITES: &str = "neap.storage.durable_writes";
     /// What was measured and told to nobody.
     pub const TELEMETRY_DROPPED: &str = "neap.telemetry.dropped";
 }

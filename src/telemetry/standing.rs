@@ -18,6 +18,9 @@ use crate::protocol::slo::{Objective, SloDocument};
 /// Asked for (reason, count) pairs; counts only rise, and every reason is told every time.
 pub type Source = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
+/// One count that lives elsewhere.
+pub type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+
 /// What is known of a peer's clock, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClockStanding {
@@ -236,6 +239,15 @@ fn count_sources(meter: &Meter, sources: Sources) {
     count(meter, metric::TELEMETRY_DROPPED, description, key::REASON, sources.telemetry_dropped);
     let description = "Repairs made by reads.";
     count(meter, metric::READ_REPAIRS, description, key::WHEN, sources.read_repairs);
+    let (syncs, writes) = (sources.syncs, sources.durable_writes);
+    let counts = [
+        (metric::SYNCS, "Syncs of the disk.", syncs),
+        (metric::DURABLE_WRITES, "Writes that are as durable as storage.commit wants them.", writes),
+    ];
+    for (name, description, count) in counts {
+        let told = move |observer: &dyn AsyncInstrument<u64>| observer.observe(count(), &[]);
+        meter.u64_observable_counter(name).with_description(description).with_callback(told).build();
+    }
 }
 
 fn count(meter: &Meter, name: &'static str, description: &'static str, key: &'static str, source: Source) {

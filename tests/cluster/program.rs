@@ -44,7 +44,14 @@ fn the_demo_kills_a_node_brings_it_back_and_finds_nothing_lost() {
 }
 
 #[test]
-fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler() {
+fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler_and_compares() {
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, baseline) = (folder.path().join("saved.json"), folder.path().join("baseline.json"));
+    let row = serde_json::json!({
+        "operation": "get", "n": 3, "r": 1, "read_share": 1.0, "commit": "fsync", "probe": 0.05, "keys": 200,
+        "value_bytes": 256, "connections": 4, "nodes": 3, "ratio_to_ceiling": 400.0,
+    });
+    std::fs::write(&baseline, serde_json::json!({ "rows": [row] }).to_string()).unwrap();
     let (code, document) = json(&[
         "bench",
         "kv",
@@ -60,13 +67,27 @@ fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler() {
         "--commit",
         "fsync",
         "--operations",
-        "get:1,put:1",
+        "get:1,mix:0.5:1:1",
+        "--save",
+        saved.to_str().unwrap(),
+        "--against",
+        baseline.to_str().unwrap(),
     ]);
-    assert_eq!(code, Some(0), "{document}");
+    // The row that the baseline says was a thousand times faster.
+    assert_eq!(code, Some(1), "{document}");
+    assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&saved).unwrap()).unwrap(), document);
     let rows = document["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 2);
+    let of = |name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("operation"), ["get", "get", "mix", "mix"]);
+    assert_eq!(of("loop"), ["closed", "open", "closed", "open"]);
+    assert!(of("writes_per_sync")[2].as_f64() >= Some(1.0), "{document}");
+    for pair in rows.chunks(2) {
+        let rate = |row: &Value| row["ops_per_s"].as_f64().unwrap();
+        assert!(pair[0]["ratio_to_ceiling"].as_f64() > Some(0.0), "{pair:?}");
+        assert!((pair[1]["rate"].as_f64().unwrap() - rate(&pair[0]) / 2.0).abs() <= 1.0, "{pair:?}");
+    }
     for row in rows {
-        let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let object = row.as_object().unwrap();
         let promised = [
             "commit",
             "connections",
@@ -82,9 +103,50 @@ fn bench_kv_measures_a_cluster_of_its_own_beside_a_bare_handler() {
             "value_bytes",
             "w",
         ];
-        assert_eq!(keys, promised);
+        assert!(promised.iter().all(|name| object.contains_key(*name)), "{row}");
         assert!(row["ops_per_s"].as_f64() > Some(0.0) && row["errors"] == 0, "{row}");
+        assert_eq!((&row["n"], &row["commit"], &row["probe"]), (&3.into(), &"fsync".into(), &0.05.into()));
     }
     assert!(document["ceiling"]["ops_per_s"].as_f64() > Some(0.0));
     assert!(document["ratio_to_ceiling"].as_f64() > Some(0.0));
+}
+
+#[test]
+fn bench_overload_refuses_what_is_too_much_and_nothing_fails_otherwise() {
+    let (code, document) = json(&[
+        "bench",
+        "overload",
+        "--json",
+        "--duration",
+        "2s",
+        "--in-flight",
+        "2",
+        "--times",
+        "10",
+        "--keys",
+        "100",
+    ]);
+    assert_eq!(code, Some(0), "{document}");
+    assert_eq!((&document["connections"], &document["failed_otherwise"]), (&60.into(), &0.into()));
+    for kind in ["unloaded", "accepted", "refused"] {
+        assert!(document[kind]["per_s"].as_f64() > Some(0.0), "{kind}: {document}");
+        assert!(document[kind]["p99_ms"].as_f64() > Some(0.0), "{kind}: {document}");
+    }
+    let resident = document["resident"].as_array().unwrap();
+    assert!(resident.len() >= 2 && resident.iter().all(|at| at["bytes"].as_array().unwrap().len() == 3));
+    assert_eq!(document["targets"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn bench_memory_fills_a_node_kills_it_and_stops_it() {
+    let arguments = ["bench", "memory", "--json", "--nodes", "1", "--keys", "2000"];
+    let (code, document) = json(&arguments);
+    assert_eq!(code, Some(0), "{document}");
+    let row = &document["rows"][0];
+    assert_eq!((&row["n"], &row["keys"]), (&1.into(), &2000.into()));
+    let figure = |name: &str| row[name].as_f64().unwrap();
+    assert!(figure("loaded_bytes") > 1e6 && figure("idle_bytes") > 1e6, "{row}");
+    assert!(figure("disk_bytes") > 2_000.0 * 256.0, "{row}");
+    assert!(figure("ready_after_kill_s") > 0.0 && figure("ready_after_stop_s") > 0.0, "{row}");
+    assert_eq!(document["targets"].as_array().unwrap().len(), 4);
 }

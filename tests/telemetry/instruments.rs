@@ -121,6 +121,8 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         ("neap_siblings", "histogram"),
         ("neap_slo_budget_remaining", "gauge"),
         ("neap_slo_burn_rate", "gauge"),
+        ("neap_storage_durable_writes_total", "counter"),
+        ("neap_storage_syncs_total", "counter"),
         ("neap_telemetry_dropped_total", "counter"),
         ("neap_write_convergence_time_seconds", "histogram"),
         ("neap_write_lagging_replicas", "histogram"),
@@ -139,6 +141,8 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
     scene.expect("neap_overload_refused_total{reason=\"admission\"}", 3.0);
     scene.expect("neap_peer_dropped_total{reason=\"lane_full\"}", 4.0);
     scene.expect("neap_read_repairs_total{when=\"async\"}", 6.0);
+    scene.expect("neap_storage_syncs_total", 7.0);
+    scene.expect("neap_storage_durable_writes_total", 70.0);
     scene.expect("neap_telemetry_dropped_total{reason=\"points_export_failed\"}", 0.0);
 }
 

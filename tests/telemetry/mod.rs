@@ -66,6 +66,8 @@ pub fn sources(telemetry: &Telemetry) -> Sources {
         peer_dropped: Box::new(|| vec![("lane_full", 4)]),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(|| vec![("blocking", 5), ("async", 6)]),
+        syncs: Box::new(|| 7),
+        durable_writes: Box::new(|| 70),
     }
 }
 

@@ -1,12 +1,17 @@
 //! A bare actix-web handler: what any REST server could reach on this machine under the same client.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::Args;
 
 use crate::cli::exit::Exit;
 use crate::cli::remote::complain;
+use crate::client::Endpoint;
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of the hidden command.
 #[derive(Debug, Clone, Args)]
@@ -16,12 +21,12 @@ pub struct CeilingArgs {
     listen: SocketAddr,
     /// How many bytes it answers
     #[arg(long)]
-    value_bytes: usize,
+    value_bytes: u32,
 }
 
 /// Serves until standard input closes, with one worker.
 pub fn run(args: &CeilingArgs) -> Exit {
-    let (listen, body) = (args.listen, bytes::Bytes::from(vec![b'v'; args.value_bytes]));
+    let (listen, body) = (args.listen, bytes::Bytes::from(vec![b'v'; args.value_bytes as usize]));
     let served = actix_web::rt::System::new().block_on(async move {
         let app = move || {
             let body = body.clone();
@@ -45,5 +50,56 @@ pub fn run(args: &CeilingArgs) -> Exit {
             complain(&format!("{listen}: {error}"));
             Exit::Failed
         }
+    }
+}
+
+/// A bare handler in a process of its own, which ends when this value does.
+#[derive(Debug)]
+pub struct BareServer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl BareServer {
+    /// Answers so many bytes to whatever it is asked. None at all are an empty answer of OTLP: then it is a collector
+    /// that takes everything and forgets it.
+    pub fn start(value_bytes: u32) -> Result<Self, String> {
+        let text = |error: std::io::Error| format!("the bare handler cannot be started: {error}");
+        let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let address = free.map_err(text)?;
+        let child = Command::new(std::env::current_exe().map_err(text)?)
+            .args(["bench", "ceiling-server", "--listen", &address.to_string()])
+            .args(["--value-bytes", &value_bytes.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(text)?;
+        let server = Self { child, address };
+        let started = Instant::now();
+        while let Err(error) = TcpStream::connect(address) {
+            if started.elapsed() > START_TIMEOUT {
+                return Err(text(error));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint::loopback(self.address.port())
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for BareServer {
+    fn drop(&mut self) {
+        // What cannot be killed has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -1,18 +1,15 @@
 //! `neap bench cost`: what it costs to measure, trace and probe: throughput with it against throughput without.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::kv::{self, Load, Operation};
+use super::cluster::{OwnCluster, ask_all};
+use super::generator::{Load, Operation, Pace, Run};
 use crate::cli::exit::Exit;
-use crate::cli::load::{Distribution, RawConnection, request};
-use crate::cli::processes::{ClusterOptions, LocalCluster};
-use crate::cli::remote::{block_on, complain, print, print_json, remark};
+use crate::cli::load::Distribution;
+use crate::cli::remote::{complain, print, print_json, remark};
 use crate::cli::table::Table;
 use crate::client::Endpoint;
 use crate::config::units::parse_duration;
@@ -106,13 +103,12 @@ const COMPARISONS: [Comparison; 5] = [
 /// Runs the command.
 #[must_use]
 pub fn run(args: &CostArgs, json: bool) -> Exit {
-    let rows = match block_on(bench(args)) {
-        Ok(Ok(rows)) => rows,
-        Ok(Err(message)) => {
+    let rows = match bench(args) {
+        Ok(rows) => rows,
+        Err(message) => {
             complain(&message);
             return Exit::Failed;
         }
-        Err(exit) => return exit,
     };
     let missed = rows.iter().any(|row| row["ratio"].as_f64() < row["bound"].as_f64());
     if json {
@@ -123,31 +119,23 @@ pub fn run(args: &CostArgs, json: bool) -> Exit {
     if missed && args.require { Exit::Broken } else { Exit::Done }
 }
 
-async fn bench(args: &CostArgs) -> Result<Vec<Value>, String> {
+fn bench(args: &CostArgs) -> Result<Vec<Value>, String> {
     let mut rows = Vec::new();
     for comparison in &COMPARISONS {
         if args.only.as_deref().is_none_or(|only| only == comparison.name) {
-            rows.extend(compare(args, comparison).await?);
+            rows.extend(compare(args, comparison)?);
         }
     }
     Ok(rows)
 }
 
-async fn compare(args: &CostArgs, comparison: &Comparison) -> Result<Vec<Value>, String> {
-    let load = Load {
-        connections: args.connections,
-        keys: args.keys,
-        value_bytes: 256,
-        duration: args.duration,
-        warmup: args.warmup,
-        dist: Distribution::Zipfian,
-    };
-    let receiver = Receiver::start()?;
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+fn compare(args: &CostArgs, comparison: &Comparison) -> Result<Vec<Value>, String> {
     let mut clusters = Vec::new();
-    for (name, settings) in [("with", comparison.with), ("without", comparison.without)] {
-        let cluster = start(&directory.path().join(name), settings, &receiver.url).await?;
-        kv::fill(&load, &cluster.endpoints(), "?w=3").await?;
+    for settings in [comparison.with, comparison.without] {
+        let mut set: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        set.extend(["storage.commit=interval", "defaults.w_min=1", "log.level=warn"].map(ToOwned::to_owned));
+        let cluster = OwnCluster::start(3, &set)?;
+        load(args, &cluster).fill(0, Some(3), |_| {}).map_err(|error| error.to_string())?;
         clusters.push(cluster);
     }
     let [with, without] = clusters.as_slice() else { return Err("two clusters are needed".to_owned()) };
@@ -160,8 +148,15 @@ async fn compare(args: &CostArgs, comparison: &Comparison) -> Result<Vec<Value>,
             let mut rate = (0.0, 0.0);
             for side in [first, !first] {
                 let (cluster, operation) = if side { (with, operation) } else { (without, other) };
-                let measured = kv::measure(&load, &cluster.endpoints(), *operation).await?;
-                *(if side { &mut rate.0 } else { &mut rate.1 }) = measured.ops_per_s;
+                let run = Run {
+                    operation: *operation,
+                    pace: Pace::Closed,
+                    warmup: args.warmup,
+                    duration: args.duration,
+                    pause: Duration::ZERO,
+                };
+                let measured = load(args, cluster).run(run, |_| {}).map_err(|error| error.to_string())?;
+                *(if side { &mut rate.0 } else { &mut rate.1 }) = measured.ops_per_s();
             }
             remark(&format!(
                 "{} {operation}: {:.0}/s with, {:.0}/s without: {:.3}",
@@ -174,7 +169,7 @@ async fn compare(args: &CostArgs, comparison: &Comparison) -> Result<Vec<Value>,
             rates.0.push(rate.0);
             rates.1.push(rate.1);
         }
-        let spans = spans(&with.endpoints()).await;
+        let spans = spans(&with.endpoints());
         rows.push(json!({
             "cost": comparison.name, "operation": operation.to_string(), "against": other.to_string(),
             "with_ops_per_s": rounded(median(&mut rates.0), 0),
@@ -186,28 +181,22 @@ async fn compare(args: &CostArgs, comparison: &Comparison) -> Result<Vec<Value>,
     Ok(rows)
 }
 
-async fn start(directory: &Path, settings: &[&str], otlp: &str) -> Result<LocalCluster, String> {
-    let mut set: Vec<String> = settings.iter().map(|setting| setting.replace("OTLP", otlp)).collect();
-    set.extend(["storage.commit=interval", "defaults.w_min=1", "log.level=warn"].map(ToOwned::to_owned));
-    let mut cluster = LocalCluster::start(ClusterOptions {
-        nodes: 3,
-        directory: directory.to_owned(),
-        program: std::env::current_exe().map_err(|error| error.to_string())?,
-        name: "bench".to_owned(),
-        set,
-    })
-    .map_err(|error| error.to_string())?;
-    cluster.ready().await.map_err(|error| error.to_string())?;
-    Ok(cluster)
+fn load(args: &CostArgs, cluster: &OwnCluster) -> Load {
+    Load {
+        nodes: cluster.endpoints(),
+        pids: cluster.pids(),
+        connections: args.connections,
+        keys: args.keys,
+        value_bytes: 256,
+        dist: Distribution::Zipfian,
+    }
 }
 
 /// How many spans the nodes delivered and dropped; none where they cannot be asked.
-async fn spans(nodes: &[Endpoint]) -> Option<(u64, u64)> {
+fn spans(nodes: &[Endpoint]) -> Option<(u64, u64)> {
     let (mut delivered, mut dropped) = (0, 0);
-    for node in nodes {
-        let mut connection = RawConnection::open(node, Duration::from_secs(5)).await.ok()?;
-        let reply = connection.exchange(&request("GET", "/healthz", &[], &[])).await.ok()?;
-        let health: Value = serde_json::from_slice(reply.body).ok()?;
+    for body in ask_all(nodes, "/healthz").ok()? {
+        let health: Value = serde_json::from_slice(&body).ok()?;
         let count = |name: &str| health.pointer(&format!("/counters/{name}")).and_then(Value::as_u64);
         delivered += count("spans_delivered")?;
         dropped += count("spans_dropped")?;
@@ -247,33 +236,4 @@ fn render(rows: &[Value]) -> String {
         table.row(shown.to_vec());
     }
     format!("{}\n", table.render())
-}
-
-/// Takes what is exported, and forgets it. It ends when this value does.
-struct Receiver {
-    child: Child,
-    url: String,
-}
-
-impl Receiver {
-    fn start() -> Result<Self, String> {
-        let text = |error: std::io::Error| error.to_string();
-        let free =
-            TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).map_err(text)?;
-        // An empty body is an empty answer of OTLP.
-        let child = Command::new(std::env::current_exe().map_err(text)?)
-            .args(["bench", "ceiling-server", "--listen", &free.to_string(), "--value-bytes", "0"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(text)?;
-        Ok(Self { child, url: format!("http://{free}") })
-    }
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -1,9 +1,16 @@
 //! `neap bench`: measured figures of a running or a self-made cluster.
 
 mod ceiling;
+mod cluster;
 mod cost;
+mod cpu;
+mod generator;
 mod kv;
+mod memory;
+mod overload;
+mod progress;
 mod staleness;
+mod target;
 
 use clap::{Args, Subcommand};
 
@@ -15,6 +22,8 @@ use super::exit::Exit;
     about = "Measures a running or a self-made cluster",
     after_help = "Examples:\n  \
                   neap bench kv --commit fsync --operations get:1,put:2 --duration 5s\n  \
+                  neap bench memory --nodes 1\n  \
+                  neap bench overload --duration 10s\n  \
                   neap bench staleness --at 0ms,1ms,5ms,10ms,50ms"
 )]
 pub struct BenchArgs {
@@ -27,6 +36,8 @@ enum Bench {
     Kv(kv::KvArgs),
     Cost(cost::CostArgs),
     Staleness(staleness::StalenessArgs),
+    Memory(memory::MemoryArgs),
+    Overload(overload::OverloadArgs),
     /// A bare handler, as the ceiling of what any server could reach here
     #[command(hide = true)]
     CeilingServer(ceiling::CeilingArgs),
@@ -39,6 +50,8 @@ pub fn run(args: BenchArgs, json: bool) -> Exit {
         Bench::Kv(args) => kv::run(&args, json),
         Bench::Cost(args) => cost::run(&args, json),
         Bench::Staleness(args) => staleness::run(&args, json),
+        Bench::Memory(args) => memory::run(&args, json),
+        Bench::Overload(args) => overload::run(&args, json),
         Bench::CeilingServer(args) => ceiling::run(&args),
     }
 }

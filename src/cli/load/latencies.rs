@@ -26,6 +26,19 @@ impl Latencies {
         Some(histogram.value_at_quantile(quantile) as f64 / 1_000.0)
     }
 
+    /// The longest, in milliseconds; none if there was no operation.
+    #[must_use]
+    pub fn max_ms(&self) -> Option<f64> {
+        let histogram = self.0.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(histogram.max() as f64 / 1_000.0)
+    }
+
+    /// How many operations there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Histogram::len)
+    }
+
     /// Begins anew.
     pub fn reset(&mut self) {
         if let Some(histogram) = &mut self.0 {

@@ -4,12 +4,14 @@
 //! shares the cores with the servers it measures, and each microsecond it takes is one they lack.
 
 mod command;
+mod head;
 mod keys;
 mod latencies;
 mod nodes;
 mod raw;
 
 pub use command::{LoadArgs, run};
+pub use head::Head;
 pub use keys::{Distribution, KeyChooser, key_name};
 pub use latencies::Latencies;
 pub use raw::{RawConnection, RawReply, request};

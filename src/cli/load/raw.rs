@@ -6,12 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::head::{Head, header};
 use crate::client::Endpoint;
-
-/// The largest head of a reply that is read, in bytes.
-const HEAD_MAX: usize = 64 * 1024;
-/// The largest body.
-const BODY_MAX: usize = 64 * 1024 * 1024;
 
 /// The connection.
 pub struct RawConnection {
@@ -34,7 +30,7 @@ impl RawReply<'_> {
     /// A header of the reply; `name` in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        header(self.head, name)
+        self.head.split(|&byte| byte == b'\n').find_map(|line| header(line, name))
     }
 }
 
@@ -68,32 +64,12 @@ impl RawConnection {
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<RawReply<'_>> {
         self.stream.write_all(request).await?;
         self.filled = 0;
-        let head = loop {
+        let Head { status, length: head, body: length } = loop {
             self.fill().await?;
-            let read = self.buffer.get(..self.filled).unwrap_or_default();
-            if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if self.filled > HEAD_MAX {
-                return Err(malformed("the head of a reply is too long"));
+            if let Some(head) = Head::parse(self.buffer.get(..self.filled).unwrap_or_default())? {
+                break head;
             }
         };
-        let (status, length) = {
-            let text = self.buffer.get(..head).unwrap_or_default();
-            let status = text.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
-            let status: u16 = status
-                .and_then(|code| code.parse().ok())
-                .ok_or_else(|| malformed("a reply without status"))?;
-            let length = header(text, "content-length").and_then(|length| length.parse().ok());
-            match length {
-                Some(length) => (status, length),
-                None if status == 204 || status == 304 => (status, 0),
-                None => return Err(malformed("a reply without length")),
-            }
-        };
-        if length > BODY_MAX {
-            return Err(malformed("the body of a reply is too long"));
-        }
         while self.filled < head + length {
             self.fill().await?;
         }
@@ -109,17 +85,4 @@ impl RawConnection {
         self.filled += read;
         if read == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    let lines = head.split(|&byte| byte == b'\n');
-    lines.into_iter().find_map(|line| {
-        let (found, rest) = line.split_at_checked(name.len())?;
-        let value = rest.strip_prefix(b":")?;
-        found.eq_ignore_ascii_case(name.as_bytes()).then(|| std::str::from_utf8(value).ok().map(str::trim))?
-    })
 }
