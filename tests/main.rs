@@ -11,6 +11,7 @@ mod cli;
 mod cluster;
 mod coordinator;
 mod http;
+mod http_bad_input;
 mod otel;
 mod pbs;
 mod purity;

@@ -9,3 +9,5 @@ mod ring_and_buckets;
 mod siblings;
 mod slo;
 mod values;
+
+pub use client::Answer;
