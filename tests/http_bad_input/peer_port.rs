@@ -1,9 +1,8 @@
 //! Bytes on the peer port that come from no peer, and between two peers that come from neither.
 
-use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,29 +65,38 @@ fn strangers_on_the_peer_port_are_cut_off_counted_and_harm_nothing() {
     });
 }
 
-/// Lies between a node and its peers, and can put bytes into every connection, both ways.
+/// Lies between a node and its peers, on a thread of its own, and can put bytes into every connection, both ways.
 struct Between {
     inject: broadcast::Sender<Vec<u8>>,
-    passed: Rc<RefCell<usize>>,
+    passed: Arc<AtomicUsize>,
 }
 
 impl Between {
-    async fn start(listen: u16, behind: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", listen)).await.unwrap();
+    fn start(listen: u16, behind: u16) -> Self {
         let (inject, _) = broadcast::channel(16);
-        let passed = Rc::new(RefCell::new(0));
+        let passed = Arc::new(AtomicUsize::new(0));
         let (sender, count) = (inject.clone(), passed.clone());
-        tokio::task::spawn_local(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(("127.0.0.1", behind)).await else { continue };
-                *count.borrow_mut() += 1;
-                let (near_read, near_write) = near.into_split();
-                let (far_read, far_write) = far.into_split();
-                tokio::task::spawn_local(carry(near_read, far_write, sender.subscribe()));
-                tokio::task::spawn_local(carry(far_read, near_write, sender.subscribe()));
-            }
+        let listener = std::net::TcpListener::bind(("127.0.0.1", listen)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        // It ends with the process: it is idle once the nodes are gone.
+        std::thread::spawn(move || {
+            cluster::run(async move {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((near, _)) = listener.accept().await {
+                    let Ok(far) = TcpStream::connect(("127.0.0.1", behind)).await else { continue };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let (near_read, near_write) = near.into_split();
+                    let (far_read, far_write) = far.into_split();
+                    tokio::task::spawn_local(carry(near_read, far_write, sender.subscribe()));
+                    tokio::task::spawn_local(carry(far_read, near_write, sender.subscribe()));
+                }
+            });
         });
         Self { inject, passed }
+    }
+
+    fn passed(&self) -> usize {
+        self.passed.load(Ordering::Relaxed)
     }
 }
 
@@ -118,19 +126,19 @@ fn garbage_and_oversized_frames_between_peers_break_their_connections_and_nothin
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         nodes.cluster.kill(0).unwrap();
         nodes.cluster.spawn_with(0, &["--set", &format!("peer.listen=127.0.0.1:{free}")]).unwrap();
-        let between = Between::start(asked_at, free).await;
+        let between = Between::start(asked_at, free);
         nodes.cluster.ready().await.unwrap();
-        cluster::eventually("peers dial n1", async || *between.passed.borrow() > 0).await;
+        cluster::eventually("peers dial n1", async || between.passed() > 0).await;
         for (bytes, counter) in [
             (vec![0xff; 100], "transport_corrupt_frames"),
             (oversized_frame(), "transport_corrupt_frames"),
             // The right magic, version and kind, a length that fits, and a checksum that does not.
             ([&b"np\x01\x01"[..], &34_u32.to_be_bytes(), &[9; 42]].concat(), "transport_corrupt_frames"),
         ] {
-            let (before, passed) = (nodes.counter(counter), *between.passed.borrow());
+            let (before, passed) = (nodes.counter(counter), between.passed());
             between.inject.send(bytes).unwrap();
             cluster::eventually("counted", async || nodes.counter(counter) > before).await;
-            cluster::eventually("dialled again", async || *between.passed.borrow() > passed).await;
+            cluster::eventually("dialled again", async || between.passed() > passed).await;
         }
         cluster::eventually("all three have a write", async || {
             nodes.ask(&super::rows::put("/v1/kv/b/after?w=3".to_owned()).body("v")).status < 300
