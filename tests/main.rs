@@ -10,6 +10,7 @@ mod causality;
 mod cli;
 mod cluster;
 mod coordinator;
+mod fuzzing;
 mod http;
 mod http_bad_input;
 mod otel;

@@ -6,7 +6,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::Edge;
 use super::error::Problem;
 use super::etag::{EntityTag, KnownTags};
 use super::headers;
@@ -14,6 +13,7 @@ use super::params::{self, Parameter, Parameters};
 use super::siblings::{self, Shown};
 use super::target;
 use super::time;
+use super::{Edge, Limits};
 use crate::protocol::causality::{CausalContext, ContextToken, Object, Version};
 use crate::protocol::ids::{BucketName, Key, WriteId};
 use crate::protocol::operation::{Participation, Read, ReadReply, Write, WriteBody, WriteReply};
@@ -55,15 +55,33 @@ impl<'a> Call<'a> {
         query: Option<&'a str>,
         known: &[Parameter],
     ) -> Result<Self, Problem> {
+        Self::within(&edge.limits, place, query, known)
+    }
+
+    /// The same, of a `GET`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn of_get(limits: &Limits, place: Place<'a>, query: Option<&'a str>) -> Result<Self, Problem> {
+        Self::within(limits, place, query, &GET_PARAMETERS)
+    }
+
+    fn within(
+        limits: &Limits,
+        place: Place<'a>,
+        query: Option<&'a str>,
+        known: &[Parameter],
+    ) -> Result<Self, Problem> {
         let bucket = target::bucket(place.bucket)?;
         let known = match (place.key, known.split_last()) {
             (Some(_), Some((_, without_key64))) => without_key64,
             _ => known,
         };
-        let parameters = params::parse(query, known, edge.limits.timeout_us)?;
+        let parameters = params::parse(query, known, limits.timeout_us)?;
         let key = match (place.key, &parameters.key64) {
-            (Some(raw), _) => target::key(raw, edge.limits.key)?,
-            (None, Some(text)) => target::key64(text, edge.limits.key)?,
+            (Some(raw), _) => target::key(raw, limits.key)?,
+            (None, Some(text)) => target::key64(text, limits.key)?,
             (None, None) => return Err(Problem::invalid(target::KEY64, "", "the key, as base64url")),
         };
         Ok(Self { bucket, key, parameters })

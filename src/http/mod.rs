@@ -17,6 +17,7 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
 use crate::protocol::causality::TokenKey;
+use crate::protocol::ids::{BucketName, Key};
 use crate::telemetry::Tracing;
 use backend::Backend;
 use body::BodyBudget;
@@ -83,6 +84,12 @@ impl fmt::Debug for Edge {
             .field("bodies", &self.bodies)
             .finish_non_exhaustive()
     }
+}
+
+/// The key that a path and a query name, read as a `GET` does.
+pub(crate) fn named_key(limits: &Limits, path: &str, query: Option<&str>) -> Option<(BucketName, Key)> {
+    let place = routes::place(path, query)?;
+    kv::Call::of_get(limits, place, query).ok().map(|call| (call.bucket, call.key))
 }
 
 /// How the edge listens.

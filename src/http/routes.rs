@@ -97,6 +97,14 @@ const fn allowed(route: &Route<'_>) -> &'static str {
     }
 }
 
+/// Where a path and a query say that a key is, if the path is that of one.
+pub fn place<'a>(path: &'a str, query: Option<&str>) -> Option<Place<'a>> {
+    match route(path, names_key64(query)) {
+        Route::Key(place) | Route::Keys(place) | Route::PreferenceList(place) => Some(place),
+        _ => None,
+    }
+}
+
 fn names_key64(query: Option<&str>) -> bool {
     let mut pieces = query.unwrap_or_default().split('&');
     pieces.any(|piece| piece.split_once('=').map_or(piece, |(name, _)| name) == super::target::KEY64)

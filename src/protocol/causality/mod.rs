@@ -13,5 +13,6 @@ mod version;
 
 pub use context::CausalContext;
 pub use object::{Object, SUPERSEDED_MAX};
+pub(crate) use token::decode as decode_set;
 pub use token::{ContextToken, TokenError, TokenKey};
 pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};
