@@ -23,6 +23,7 @@ pub fn named_key(path: &str, query: Option<&str>) -> Option<(BucketName, Key)> {
         timeout_us: 2_000_000,
         body_timeout: std::time::Duration::from_secs(5),
         bodies: 1 << 20,
+        answers: 1 << 20,
     };
     crate::http::named_key(&limits, path, query)
 }

@@ -74,7 +74,7 @@ pub struct CoordinatorParts {
 }
 
 /// The way back to a client, the permit that its operation holds until it is answered, and the operation.
-type Way = (Client, Option<Permit>, OperationId);
+type Way = (Client, Permit, OperationId);
 type Effects = Vec<CoordinatorEffect<Way>>;
 
 /// Carries out the operations of one shard.
@@ -275,6 +275,7 @@ impl Handler<ClientOperation> for Coordinator {
 
     fn handle(&mut self, operation: ClientOperation, _: &mut Self::Context) {
         let ClientOperation { ask, client, deadline, permit, trace } = operation;
+        permit.begins();
         let id = self.core.next_id();
         if let Some(trace) = trace {
             self.traces.begin(id, trace, ask.bucket().clone());

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
 
-use crate::actors::admission::Admission;
+use crate::actors::admission::{Admission, Permit};
 use crate::actors::bucket_settings::{SetBucket, SettingsTable};
 use crate::actors::clock::moment;
 use crate::actors::completeness::CompletenessTable;
@@ -27,6 +28,9 @@ use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, Stored
 use crate::protocol::slo::{SloDocument, SloScope};
 use crate::telemetry::{Metrics, RequestTrace, SpanSink};
 use crate::transport::TransportCounters;
+
+/// How much later than at its deadline an operation is answered here, whatever its shard does.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Set once the node takes no new work.
 #[derive(Debug, Default)]
@@ -93,13 +97,28 @@ impl Front {
         Self { parts }
     }
 
-    fn admit(&self) -> Result<crate::actors::admission::Permit, OperationError> {
+    fn admit(&self, bucket: &BucketName) -> Result<Permit, OperationError> {
         if self.parts.draining.is_set() {
             return Err(OperationError::NotServing(Refusal::Draining));
         }
-        self.parts.admission.permit().ok_or_else(|| {
+        self.parts.admission.permit(bucket).ok_or_else(|| {
             self.parts.counters.admission_refused.add();
             OperationError::Overloaded
+        })
+    }
+
+    /// Ends an operation whose shard does not: it may hang in the disk.
+    fn within<T: Send + 'static>(
+        &self,
+        timeout_us: u64,
+        answer: impl Future<Output = Result<T, OperationError>> + Send + 'static,
+    ) -> Later<Result<T, OperationError>> {
+        let (patience, counters) = (Duration::from_micros(timeout_us) + GRACE, self.parts.counters.clone());
+        Box::pin(async move {
+            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+                counters.shards_silent.add();
+                Err(nothing_heard())
+            })
         })
     }
 
@@ -115,19 +134,23 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<ReadReply, OperationError>> {
-        let permit = match self.admit() {
+        let permit = match self.admit(&read.bucket) {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
         };
         let shard = self.parts.shards.of(&self.parts.ring.current(), &read.bucket, &read.key);
         let (reply, answer) = oneshot::channel();
-        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
+        let (slot, deadline) = (permit.slot(), moment().plus_micros(timeout_us));
+        let (answered, turnstile) = (permit.answered().clone(), shard.turnstile.clone());
         let operation =
             ClientOperation { ask: Ask::Read(read), client: Client::Read(reply), deadline, permit, trace };
-        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
-            return Self::ready(Err(OperationError::Overloaded));
-        }
-        Box::pin(async move { answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining))) })
+        shard.turnstile.enter(slot, operation);
+        let stopping = || Err(OperationError::NotServing(Refusal::Draining));
+        self.within(timeout_us, async move {
+            let result = answer.await.unwrap_or_else(|_| stopping());
+            turnstile.replied(&answered);
+            result
+        })
     }
 
     fn write(
@@ -136,7 +159,7 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<WriteReply, OperationError>> {
-        let permit = match self.admit() {
+        let permit = match self.admit(&write.bucket) {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
         };
@@ -149,7 +172,8 @@ impl Backend for Front {
         };
         let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
         let (reply, answer) = oneshot::channel();
-        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
+        let (slot, deadline) = (permit.slot(), moment().plus_micros(timeout_us));
+        let (answered, turnstile) = (permit.answered().clone(), shard.turnstile.clone());
         let operation = ClientOperation {
             ask: Ask::Write(write, write_id),
             client: Client::Write(reply),
@@ -157,11 +181,12 @@ impl Backend for Front {
             permit,
             trace,
         };
-        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
-            return Self::ready(Err(OperationError::Overloaded));
-        }
-        let lost = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown };
-        Box::pin(async move { answer.await.unwrap_or(Err(lost)) })
+        shard.turnstile.enter(slot, operation);
+        self.within(timeout_us, async move {
+            let result = answer.await.unwrap_or_else(|_| Err(nothing_heard()));
+            turnstile.replied(&answered);
+            result
+        })
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {
@@ -292,6 +317,10 @@ impl Front {
         }
         why
     }
+}
+
+fn nothing_heard() -> OperationError {
+    OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown }
 }
 
 fn draw_write_id() -> Option<WriteId> {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::error::Problem;
@@ -103,17 +103,18 @@ pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Resul
     let trace = begin_trace(edge, request.headers(), Traced::Get);
     let reply = edge.backend.read(read, timeout_us, trace).await.map_err(Problem::read)?;
     let context = reply.object.as_ref().map(|object| edge.tokens.seal(&bucket, &key, object.context()));
-    let mut response = show(&reply, context, &known, request.headers());
+    let mut response = show(edge, &reply, context, &known, request)?;
     headers::set_traceparent(response.headers_mut(), trace.as_ref());
     Ok(response)
 }
 
 fn show(
+    edge: &Edge,
     reply: &ReadReply,
     context: Option<ContextToken>,
     known: &KnownTags<'_>,
-    request: &HeaderMap,
-) -> HttpResponse {
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let shown = match &reply.object {
         Some(object) => siblings::shown(object, reply.resolution, time::now()),
         None => Shown::Nothing,
@@ -128,16 +129,17 @@ fn show(
             } else {
                 let media_type = HeaderValue::from_str(siblings::content_type(value))
                     .unwrap_or(HeaderValue::from_static(headers::OCTET_STREAM));
-                HttpResponse::Ok().insert_header((header::CONTENT_TYPE, media_type)).body(value.bytes.clone())
+                let body = edge.answers.body(value.bytes.clone(), request.method() == Method::HEAD)?;
+                HttpResponse::Ok().insert_header((header::CONTENT_TYPE, media_type)).body(body)
             };
             describe(&mut response, &tag, version);
             response
         }
-        Shown::Several(versions) => several(versions, token, known, request),
+        Shown::Several(versions) => several(edge, versions, token, known, request)?,
     };
     participation(response.headers_mut(), &reply.participation);
     insert(response.headers_mut(), headers::NEAP_CONTEXT, context.map(|context| context.0));
-    response
+    Ok(response)
 }
 
 fn not_found(object: Option<&Object>) -> HttpResponse {
@@ -148,26 +150,31 @@ fn not_found(object: Option<&Object>) -> HttpResponse {
 }
 
 /// A 300. Version time and write id are those of the newest version; each of them has its own in the body.
-fn several(versions: &[&Version], token: &str, known: &KnownTags<'_>, request: &HeaderMap) -> HttpResponse {
+fn several(
+    edge: &Edge,
+    versions: &[&Version],
+    token: &str,
+    known: &KnownTags<'_>,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let tag = EntityTag::of(versions.iter().copied());
     let mut response = if known.has(&tag) {
         HttpResponse::NotModified().finish()
     } else {
         let mut response = HttpResponseBuilder::new(StatusCode::MULTIPLE_CHOICES);
         response.insert_header((header::VARY, HeaderValue::from_static("accept")));
-        if siblings::prefers_multipart(request) {
-            let (media_type, body) = siblings::multipart(versions);
-            response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
+        let (media_type, body) = if siblings::prefers_multipart(request.headers()) {
+            siblings::multipart(versions)
         } else {
-            let media_type = HeaderValue::from_static("application/json");
-            let body = siblings::json(versions, token);
-            response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
-        }
+            ("application/json".to_owned(), siblings::json(versions, token).into())
+        };
+        let body = edge.answers.body(body, request.method() == Method::HEAD)?;
+        response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
     };
     if let Some(newest) = versions.iter().max_by_key(|version| (version.hlc, version.dot)) {
         describe(&mut response, &tag, newest);
     }
-    response
+    Ok(response)
 }
 
 fn describe(response: &mut HttpResponse, tag: &EntityTag, version: &Version) {

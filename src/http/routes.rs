@@ -1,9 +1,12 @@
 //! Which call a request is: method and raw path, matched by neap itself (see [`super::target`]).
 
+use std::sync::Arc;
+
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::connections::Watched;
 use super::error::Problem;
 use super::kv::Place;
 use super::{Edge, buckets, headers, health, kv, ring, slo};
@@ -32,7 +35,9 @@ const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 
 /// Answers one request.
 pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let serving = request.conn_data::<Arc<Watched>>().map(|connection| connection.serve());
     let answer = dispatch(&edge, &request, payload).await;
+    drop(serving);
     let mut response = answer.unwrap_or_else(Problem::into_response);
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);

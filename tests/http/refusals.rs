@@ -56,6 +56,7 @@ fn a_body_that_does_not_come_is_given_up_and_its_share_returned() {
         timeout_us: 1_000,
         body_timeout: Duration::from_millis(20),
         bodies: 1000,
+        answers: 1000,
     };
     let node = Node::with(limits);
     for _ in 0..3 {
@@ -78,6 +79,7 @@ fn bodies_beyond_the_memory_for_them_are_refused_and_may_be_retried() {
         timeout_us: 1_000,
         body_timeout: Duration::from_secs(30),
         bodies: 900,
+        answers: 900,
     };
     let node = Node::with(limits);
     let answer = node.put("/v1/kv/b/k", &[7; 901]);

@@ -216,6 +216,12 @@ impl Problem {
         Self::new(Kind::Overloaded, format!("the bodies in flight are at their limit of {limit} bytes"))
     }
 
+    /// The replies being sent take all the bytes they may.
+    #[must_use]
+    pub fn answers_over_budget(limit: usize) -> Self {
+        Self::new(Kind::Overloaded, format!("the replies being sent are at their limit of {limit} bytes"))
+    }
+
     /// A refused context token.
     #[must_use]
     pub fn context(error: TokenError, given: &str) -> Self {
