@@ -4,6 +4,7 @@ mod damage;
 mod disks;
 mod kill;
 mod kv;
+mod overload;
 mod panics;
 mod power;
 mod program;

@@ -79,18 +79,21 @@ fn a_large_value_comes_whole_however_slowly_it_is_read() {
 
 #[test]
 fn a_head_that_does_not_end_is_given_up_on_a_used_connection_as_on_a_new_one() {
-    let times = Times { keep_alive: Duration::from_millis(400), request: Duration::from_millis(400) };
+    // The framework's clock ticks every half second.
+    let times = Times { keep_alive: Duration::from_secs(1), request: Duration::from_secs(1) };
     let node = Node::with_times(Limits { value: VALUE_LIMIT, ..limits(1 << 20) }, times);
     let whole = b"GET /readyz HTTP/1.1\r\nhost: t\r\n\r\n";
     let begun = b"GET /v1/kv/b/k HTTP/1.1\r\nho";
-    for (what, sent, overdue) in
-        [("new", &begun[..], 0), ("used", &[&whole[..], begun].concat(), 1), ("idle", &whole[..], 1)]
-    {
+    for (what, first, overdue) in [("new", false, 0), ("used", true, 1)] {
         let mut stream = node.connect();
-        stream.write_all(sent).unwrap();
-        let mut reply = Vec::new();
+        if first {
+            stream.write_all(whole).unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        }
+        stream.write_all(begun).unwrap();
+        let mut rest = Vec::new();
         // A reset is as good an end as any.
-        let _ = stream.read_to_end(&mut reply);
+        let _ = stream.read_to_end(&mut rest);
         assert_eq!(counter(&node, "http_connections_overdue"), overdue, "{what}");
     }
 }
