@@ -7,6 +7,7 @@
 # microbench    what single functions cost
 # otel-test  of the tests, those with a real collector alone
 # soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
+# fuzz    each fuzz target for FUZZ (30s); needs cargo-fuzz, and a C++ compiler
 # demo    a live cluster on this machine
 #
 # Needed: a Rust toolchain with rustfmt and clippy, and a C compiler (the linker). With Go 1.25 or later, the
@@ -17,11 +18,13 @@ SHELL := /bin/sh
 CARGO ?= cargo
 CC ?= cc
 SOAK ?= 10m
+FUZZ ?= 30s
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 JOBS ?= 2
 # Rows that are short enough to be run often; the median of the rounds is what is compared.
 BENCH := bench kv --keys 20000 --rate max --rounds 5 --duration 3s --warmup 500ms
 .DEFAULT_GOAL := test
-.PHONY: check fix test contract otel-test bench bench-record microbench soak demo toolchain lints
+.PHONY: check fix test contract otel-test bench bench-record microbench soak fuzz demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -77,6 +80,21 @@ microbench: toolchain
 soak: toolchain
 	@echo "== soak"
 	@$(CARGO) run --locked --release -- sim --soak $(SOAK) --faults heavy --ops 5000 --jobs $(JOBS)
+
+# Without a sanitizer a stable compiler does: nothing here is `unsafe`, so what is looked for are panics, properties that
+# do not hold, and inputs that take too long or too much memory. The locked versions are those of the house.
+fuzz: toolchain
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
+	  echo "missing: cargo-fuzz; cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@command -v $(CXX) >/dev/null 2>&1 || { \
+	  echo "missing: a C++ compiler ($(CXX) is not in PATH); on Debian: apt-get install g++" >&2; exit 1; }
+	@cp Cargo.lock fuzz/Cargo.lock
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	  echo "== fuzz $$target"; \
+	  mkdir -p fuzz/corpus/$$target; \
+	  $(CARGO) fuzz run --sanitizer none --target-dir target/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ:s=) -timeout=5 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1; \
+	done
 
 demo: toolchain
 	@echo "== demo"

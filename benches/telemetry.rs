@@ -105,6 +105,7 @@ fn take(c: &mut Criterion) {
         ["n1", "n2", "n3"].map(|name| (node(name), "z1".to_owned())).into_iter().collect();
     let sources = Sources {
         overload_refused: Box::new(Vec::new),
+        refused_by_bucket: Box::new(Vec::new),
         peer_dropped: Box::new(Vec::new),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(Vec::new),

@@ -28,6 +28,8 @@ pub mod actors;
 pub mod cli;
 pub mod client;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 mod planted;
 pub mod protocol;

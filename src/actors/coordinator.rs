@@ -74,7 +74,7 @@ pub struct CoordinatorParts {
 }
 
 /// The way back to a client, the permit that its operation holds until it is answered, and the operation.
-type Way = (Client, Option<Permit>, OperationId);
+type Way = (Client, Permit, OperationId);
 type Effects = Vec<CoordinatorEffect<Way>>;
 
 /// Carries out the operations of one shard.
@@ -291,6 +291,7 @@ impl Handler<ClientOperations> for Coordinator {
 impl Coordinator {
     fn begin(&mut self, operation: ClientOperation) {
         let ClientOperation { ask, client, deadline, permit, trace } = operation;
+        permit.begins();
         let id = self.core.next_id();
         if let Some(trace) = trace {
             self.traces.begin(id, trace, ask.bucket().clone());

@@ -7,6 +7,14 @@ counters! {
     NodeCounters, "", {
     /// Client requests refused because `limits.in_flight` were in flight.
     admission_refused,
+    /// Operations that waited for their turn: a shard was busy with others.
+    operations_waited,
+    /// Of these, those whose deadline passed meanwhile.
+    waiting_expired,
+    /// Of these, those whose client went away meanwhile.
+    waiting_clients_gone,
+    /// Clients answered at their deadline by the edge, since the shard did not: it hangs, or nearly does.
+    shards_silent,
     /// Messages refused because a mailbox was full.
     mailbox_refused,
     /// Observations of operations that the recorder could not take: indicators lack them.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
@@ -13,11 +14,12 @@ use crate::actors::clock::moment;
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::key_lister::ListKeys;
-use crate::actors::messages::{Client, ClientOperation, ClientOperations};
+use crate::actors::messages::{Client, ClientOperation};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::{AskCluster, SloView};
+use crate::actors::underway::{Underway, nothing_heard};
 use crate::http::backend::{Backend, Later, MemberView, Operation, OperationReply, RingView};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::coordinator::Ask;
@@ -25,11 +27,15 @@ use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
 use crate::protocol::listing::{KeyRange, ListError, ListReply};
 use crate::protocol::membership::Confirmation;
 use crate::protocol::message::Refusal;
-use crate::protocol::operation::{OperationError, Outcome, Read, ReadReply, Write, WriteReply};
+use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
+use crate::protocol::time::Moment;
 use crate::telemetry::{Metrics, RequestTrace, SpanSink};
 use crate::transport::TransportCounters;
+
+/// How much later than at its deadline an operation is answered here, whatever its shard does.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Set once the node takes no new work.
 #[derive(Debug, Default)]
@@ -98,19 +104,43 @@ impl Front {
         Self { parts }
     }
 
-    /// As many permits as there are operations.
-    fn admit(&self, operations: usize) -> Result<Vec<Permit>, OperationError> {
+    fn admit(&self, bucket: &BucketName) -> Result<Permit, OperationError> {
         if self.parts.draining.is_set() {
             return Err(OperationError::NotServing(Refusal::Draining));
         }
-        self.parts.admission.permits(operations).ok_or_else(|| {
+        self.parts.admission.permit(bucket).ok_or_else(|| {
             self.parts.counters.admission_refused.add();
             OperationError::Overloaded
         })
     }
 
-    fn admit_one(&self) -> Result<Permit, OperationError> {
-        self.admit(1)?.pop().ok_or(OperationError::Overloaded)
+    /// Ends what is answered by shards that do not: they may hang in the disk.
+    fn within<T: Send + 'static>(
+        &self,
+        timeout_us: u64,
+        answer: impl Future<Output = Result<T, OperationError>> + Send + 'static,
+    ) -> Later<Result<T, OperationError>> {
+        let (patience, counters) = (Duration::from_micros(timeout_us) + GRACE, self.parts.counters.clone());
+        Box::pin(async move {
+            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
+                counters.shards_silent.add();
+                Err(nothing_heard())
+            })
+        })
+    }
+
+    /// An operation for the shard of its key, with its way back.
+    fn prepare<T>(
+        &self,
+        ask: Ask,
+        client: impl FnOnce(oneshot::Sender<Result<T, OperationError>>) -> Client,
+        (permit, deadline, trace): (Permit, Moment, Option<RequestTrace>),
+    ) -> (usize, ClientOperation, Underway<T>) {
+        let number = self.parts.shards.number_of(&self.parts.ring.current(), ask.bucket(), ask.key());
+        let (reply, answer) = oneshot::channel();
+        let turnstile = self.parts.shards.at(number).turnstile.clone();
+        let underway = Underway { answer, answered: permit.answered().clone(), turnstile };
+        (number, ClientOperation { ask, client: client(reply), deadline, permit, trace }, underway)
     }
 
     fn ready<T: Send + 'static>(result: T) -> Later<T> {
@@ -124,31 +154,18 @@ fn named(write: Write) -> Result<Ask, OperationError> {
     Ok(Ask::Write(write, write_id.ok_or(OperationError::NotServing(Refusal::Storage))?))
 }
 
-async fn read_answer(
-    answer: oneshot::Receiver<Result<ReadReply, OperationError>>,
-) -> Result<ReadReply, OperationError> {
-    answer.await.unwrap_or(Err(OperationError::NotServing(Refusal::Draining)))
-}
-
-async fn write_answer(
-    answer: oneshot::Receiver<Result<WriteReply, OperationError>>,
-) -> Result<WriteReply, OperationError> {
-    let lost = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome: Outcome::Unknown };
-    answer.await.unwrap_or(Err(lost))
-}
-
 /// What will come of one operation of a batch.
 enum Awaited {
-    Read(oneshot::Receiver<Result<ReadReply, OperationError>>),
-    Write(oneshot::Receiver<Result<WriteReply, OperationError>>),
+    Read(Underway<ReadReply>),
+    Write(Underway<WriteReply>),
     Refused(OperationReply),
 }
 
 impl Awaited {
     async fn reply(self) -> OperationReply {
         match self {
-            Self::Read(answer) => OperationReply::Read(read_answer(answer).await),
-            Self::Write(answer) => OperationReply::Write(write_answer(answer).await),
+            Self::Read(answer) => OperationReply::Read(answer.read().await),
+            Self::Write(answer) => OperationReply::Write(answer.written().await),
             Self::Refused(reply) => reply,
         }
     }
@@ -161,19 +178,14 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<ReadReply, OperationError>> {
-        let permit = match self.admit_one() {
+        let permit = match self.admit(&read.bucket) {
             Ok(permit) => permit,
             Err(error) => return Self::ready(Err(error)),
         };
-        let shard = self.parts.shards.of(&self.parts.ring.current(), &read.bucket, &read.key);
-        let (reply, answer) = oneshot::channel();
-        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
-        let operation =
-            ClientOperation { ask: Ask::Read(read), client: Client::Read(reply), deadline, permit, trace };
-        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
-            return Self::ready(Err(OperationError::Overloaded));
-        }
-        Box::pin(read_answer(answer))
+        let with = (permit, moment().plus_micros(timeout_us), trace);
+        let (_, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
+        underway.turnstile.enter(operation);
+        self.within(timeout_us, underway.read())
     }
 
     fn write(
@@ -182,18 +194,14 @@ impl Backend for Front {
         timeout_us: u64,
         trace: Option<RequestTrace>,
     ) -> Later<Result<WriteReply, OperationError>> {
-        let shard = self.parts.shards.of(&self.parts.ring.current(), &write.bucket, &write.key);
-        let (permit, ask) = match self.admit_one().and_then(|permit| Ok((permit, named(write)?))) {
+        let (permit, ask) = match self.admit(&write.bucket).and_then(|permit| Ok((permit, named(write)?))) {
             Ok(admitted) => admitted,
             Err(error) => return Self::ready(Err(error)),
         };
-        let (reply, answer) = oneshot::channel();
-        let (deadline, permit) = (moment().plus_micros(timeout_us), Some(permit));
-        let operation = ClientOperation { ask, client: Client::Write(reply), deadline, permit, trace };
-        if hand_over(&shard.coordinator, operation, &self.parts.counters.mailbox_refused).is_err() {
-            return Self::ready(Err(OperationError::Overloaded));
-        }
-        Box::pin(write_answer(answer))
+        let with = (permit, moment().plus_micros(timeout_us), trace);
+        let (_, operation, underway) = self.prepare(ask, Client::Write, with);
+        underway.turnstile.enter(operation);
+        self.within(timeout_us, underway.written())
     }
 
     fn batch(
@@ -201,44 +209,40 @@ impl Backend for Front {
         operations: Vec<(Operation, Option<RequestTrace>)>,
         timeout_us: u64,
     ) -> Later<Result<Vec<OperationReply>, OperationError>> {
-        let permits = match self.admit(operations.len()) {
+        // All of them, or none: those that have one return it.
+        let permits = operations.iter().map(|(operation, _)| self.admit(operation.bucket()));
+        let permits: Vec<Permit> = match permits.collect() {
             Ok(permits) => permits,
             Err(error) => return Self::ready(Err(error)),
         };
-        let (ring, deadline) = (self.parts.ring.current(), moment().plus_micros(timeout_us));
+        let deadline = moment().plus_micros(timeout_us);
         let mut of_shards: BTreeMap<usize, Vec<ClientOperation>> = BTreeMap::new();
         let mut awaited = Vec::with_capacity(operations.len());
         for ((operation, trace), permit) in operations.into_iter().zip(permits) {
-            let ((ask, client), waits) = match operation {
+            let with = (permit, deadline, trace);
+            let (shard, operation, waits) = match operation {
                 Operation::Read(read) => {
-                    let (reply, answer) = oneshot::channel();
-                    ((Ask::Read(read), Client::Read(reply)), Awaited::Read(answer))
+                    let (shard, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
+                    (shard, operation, Awaited::Read(underway))
                 }
-                Operation::Write(write) => {
-                    let (reply, answer) = oneshot::channel();
-                    match named(write) {
-                        Ok(ask) => ((ask, Client::Write(reply)), Awaited::Write(answer)),
-                        Err(error) => {
-                            awaited.push(Awaited::Refused(OperationReply::Write(Err(error))));
-                            continue;
-                        }
+                Operation::Write(write) => match named(write) {
+                    Ok(ask) => {
+                        let (shard, operation, underway) = self.prepare(ask, Client::Write, with);
+                        (shard, operation, Awaited::Write(underway))
                     }
-                }
+                    Err(error) => {
+                        awaited.push(Awaited::Refused(OperationReply::Write(Err(error))));
+                        continue;
+                    }
+                },
             };
-            let shard = self.parts.shards.number_of(&ring, ask.bucket(), ask.key());
-            let operation = ClientOperation { ask, client, deadline, permit: Some(permit), trace };
             of_shards.entry(shard).or_default().push(operation);
             awaited.push(waits);
         }
         for (number, operations) in of_shards {
-            let (shard, refused) = (self.parts.shards.at(number), &self.parts.counters.mailbox_refused);
-            if let Err(ClientOperations(operations)) =
-                hand_over(&shard.batches, ClientOperations(operations), refused)
-            {
-                operations.into_iter().for_each(|operation| refuse(operation.client));
-            }
+            self.parts.shards.at(number).turnstile.enter_together(operations);
         }
-        Box::pin(async move {
+        self.within(timeout_us, async move {
             let mut replies = Vec::with_capacity(awaited.len());
             for answer in awaited {
                 replies.push(answer.reply().await);
@@ -253,7 +257,7 @@ impl Backend for Front {
         limit: usize,
         timeout_us: u64,
     ) -> Later<Result<ListReply, ListError>> {
-        let permit = match self.admit_one() {
+        let permit = match self.admit(&range.bucket) {
             Ok(permit) => permit,
             Err(OperationError::NotServing(refusal)) => {
                 return Self::ready(Err(ListError::NotServing(refusal)));
@@ -395,17 +399,6 @@ impl Front {
             why += &format!("; not connected now: {}", away.join(", "));
         }
         why
-    }
-}
-
-/// Tells a client that its operation was not begun.
-fn refuse(client: Client) {
-    // Whoever asked may be gone.
-    match client {
-        Client::Read(reply) => drop(reply.send(Err(OperationError::Overloaded))),
-        Client::Write(reply) => drop(reply.send(Err(OperationError::Overloaded))),
-        // One that is dropped unused answers that the node is overloaded.
-        Client::Peer(responder) => drop(responder),
     }
 }
 

@@ -136,7 +136,8 @@ impl KeyLister {
         let stamp = RingStamp { epoch: ring.epoch() };
         for member in ring.members().iter().filter(|member| member.id != self.parts.me) {
             let request = PeerRequest::ListKeys(request.clone());
-            let outgoing = Outgoing { request, deadline, clock, ring: stamp, trace: None, tag };
+            let outgoing =
+                Outgoing { request, deadline, clock, ring: stamp, trace: None, tag, patient: false };
             self.parts.lane.send(&member.id, outgoing);
         }
         drop(ring);
@@ -259,7 +260,7 @@ impl Handler<PeerAsksKeys> for KeyLister {
 impl Handler<Answer> for KeyLister {
     type Result = ();
 
-    fn handle(&mut self, Answer { from, tag, answer, clock }: Answer, ctx: &mut Self::Context) {
+    fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, ctx: &mut Self::Context) {
         let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
         if skewed {
             self.parts.counters.clock_skew_refused.add();

@@ -25,7 +25,7 @@ pub struct ClientOperation {
     /// When the client is told, whatever happened by then.
     pub deadline: Moment,
     /// Returned when the client is answered.
-    pub permit: Option<Permit>,
+    pub permit: Permit,
     /// The trace that it belongs to, if it is traced.
     pub trace: Option<RequestTrace>,
 }

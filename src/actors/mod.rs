@@ -4,7 +4,7 @@
 //!   HTTP workers            shard i (one thread)                     control (one thread)
 //!  ┌────────────┐  client  ┌──────────────┐ Coordinate, ┌──────────────┐   ┌──────────────────┐
 //!  │ front      │ ───────> │ coordinator  │ ──────────> │ replica      │   │ ring membership  │
-//!  │ (permits)  │ <─────── │ (operations) │ <────────── │ store        │   │ bucket settings  │
+//!  │ (permits,  │ <─────── │ (operations) │ <────────── │ store        │   │ bucket settings  │
 //!  └────────────┘  oneshot └──────────────┘   answers   └──────────────┘   │ backfill, sli    │
 //!                            │ lane ^                     ^ peers' requests└──────────────────┘
 //!                            v      │                     │
@@ -38,3 +38,5 @@ pub mod shell;
 pub mod sli_recorder;
 pub mod traced_responder;
 pub mod traces;
+pub mod turnstile;
+pub mod underway;

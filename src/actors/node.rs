@@ -381,8 +381,14 @@ impl Node {
         );
 
         let Observability { tracing, metrics, dropped } = observability;
-        let counters = (&common.counters, &common.transport);
-        let shown = instruments(&common.ring, &gate, counters, &commit, &metrics, dropped);
+        let shown = instruments(
+            &common.ring,
+            &gate,
+            (&common.counters, &common.transport, &admission),
+            &commit,
+            &metrics,
+            dropped,
+        );
         let (recorder, slo) = run_recorder(config, &common, clean, recorder, shown);
         let ask_cluster: Recipient<AskCluster> = recorder.clone().recipient();
         let front = Front::new(FrontParts {
@@ -481,6 +487,7 @@ fn start_shards(
             damaged_pull: around.damaged_pull.clone(),
             fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
+            in_flight: config.limits.in_flight,
             run: around.run,
             probe: Sampling::of(config.staleness.probe),
             observations: around.observations.clone(),
@@ -658,6 +665,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const CONNECTIONS_PER_WORKER: usize = 10_000;
 /// Bytes of request bodies that are being received at once.
 const BODIES_MAX: usize = 256 << 20;
+/// Bytes of large replies that clients have not taken up yet.
+const ANSWERS_MAX: usize = 256 << 20;
 
 fn serve_http(
     config: &Config,
@@ -672,6 +681,7 @@ fn serve_http(
         timeout_us: micros(config.limits.timeout),
         body_timeout: REQUEST_TIMEOUT,
         bodies: BODIES_MAX,
+        answers: ANSWERS_MAX,
     };
     let options = ServerOptions {
         listen: config.http.listen.to_string(),

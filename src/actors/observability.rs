@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::actors::admission::Admission;
 use crate::actors::counters::NodeCounters;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::sli_recorder::{Shown, Tap};
@@ -26,14 +27,14 @@ pub struct Observability {
 pub fn instruments(
     ring: &Arc<RingTable>,
     gate: &Arc<SharedGate>,
-    (counters, transport): (&Arc<NodeCounters>, &Arc<TransportCounters>),
+    (counters, transport, admission): (&Arc<NodeCounters>, &Arc<TransportCounters>, &Admission),
     commit: &Arc<GroupCommit>,
     metrics: &Metrics,
     dropped: Source,
 ) -> (Tap, Shown) {
     let members = ring.current();
     let zones = members.members().iter().map(|member| (member.id.clone(), member.zone.clone())).collect();
-    let sources = sources(counters.clone(), transport.clone(), commit.clone(), dropped);
+    let sources = sources(counters.clone(), transport.clone(), admission.clone(), commit.clone(), dropped);
     let mut instruments = Instruments::new(&metrics.meter(), &zones, sources);
     let standing = instruments.standing().clone();
     let (ring, gate) = (ring.clone(), gate.clone());
@@ -50,6 +51,7 @@ pub fn instruments(
 fn sources(
     counters: Arc<NodeCounters>,
     transport: Arc<TransportCounters>,
+    admission: Admission,
     commit: Arc<GroupCommit>,
     dropped: Source,
 ) -> Sources {
@@ -58,12 +60,14 @@ fn sources(
         overload_refused: Box::new(move || {
             vec![
                 ("admission", overload.admission_refused.get()),
+                ("turn", overload.waiting_expired.get()),
                 ("mailbox", overload.mailbox_refused.get()),
                 ("operations_table", overload.operations_refused.get()),
                 ("settings_waits", overload.settings_waits_refused.get()),
                 ("disk_full", overload.disk_full_refused.get()),
             ]
         }),
+        refused_by_bucket: Box::new(move || admission.refused()),
         peer_dropped: Box::new(move || {
             vec![
                 ("requests_over_bound", transport.requests_over_bound.get()),

@@ -4,9 +4,12 @@
 //! control plane (membership, settings, backfill, accepting peers) on the main thread, syncs on one thread of
 //! their own. So a busy mailbox starves none of the others.
 
+use std::sync::Arc;
+
 use actix::Recipient;
 
-use crate::actors::messages::{ClientOperation, ClientOperations, Damaged, ReplicaCommand};
+use crate::actors::messages::{Damaged, ReplicaCommand};
+use crate::actors::turnstile::Turnstile;
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 use crate::protocol::ring::Ring;
 
@@ -37,10 +40,8 @@ impl Placement {
 /// The actors of one shard.
 #[derive(Debug)]
 pub struct Shard {
-    /// Its coordinator.
-    pub coordinator: Recipient<ClientOperation>,
-    /// Its coordinator, for several operations at once.
-    pub batches: Recipient<ClientOperations>,
+    /// The way to its coordinator.
+    pub turnstile: Arc<Turnstile>,
     /// Its replica store.
     pub replica: Recipient<ReplicaCommand>,
     /// Its coordinator, to be told of damaged records.

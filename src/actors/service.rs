@@ -147,16 +147,16 @@ impl PeerService for NodeService {
                 if parts.draining.is_set() {
                     return responder.respond(PeerAnswer::Refused(Refusal::Draining), shown());
                 }
-                let Some(permit) = parts.admission.permit() else {
+                let Some(permit) = parts.admission.permit(&write.bucket) else {
                     parts.counters.admission_refused.add();
                     return responder.respond(PeerAnswer::Refused(Refusal::Overloaded), shown());
                 };
                 let shard = parts.shards.of(&parts.ring.current(), &write.bucket, &write.key);
                 let ask = Ask::Forwarded { write, write_id, version, from };
-                let (client, permit) = (Client::Peer(responder), Some(permit));
+                let client = Client::Peer(responder);
                 let trace = parts.tracing.begin(trace, Call::Forwarded, now_ns());
                 let operation = ClientOperation { ask, client, deadline, permit, trace };
-                let _ = hand_over(&shard.coordinator, operation, &parts.counters.mailbox_refused);
+                shard.turnstile.enter(operation);
             }
             PeerRequest::RecallDirectories => {
                 let memory = parts.completeness.current().memory();

@@ -18,6 +18,7 @@ use crate::actors::replica_store::{CoordinatorCell, ReplicaParts, ReplicaStore};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
+use crate::actors::turnstile::Turnstile;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
@@ -58,6 +59,8 @@ pub struct ShardParts {
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
     pub timeout_us: u64,
+    /// `limits.in_flight`.
+    pub in_flight: u32,
     /// This run.
     pub run: RunId,
     /// `staleness.probe`: which reads get a verdict.
@@ -80,6 +83,7 @@ pub struct ShardParts {
 /// Starts the coordinator and the replica store of a shard on this thread.
 #[must_use]
 pub fn start_shard(parts: ShardParts) -> Shard {
+    let counters = parts.counters.clone();
     let clock = ShardClock::new(parts.found_ceiling, parts.ceiling, parts.max_skew_us);
     let clock = Rc::new(RefCell::new(clock));
     let coordinator_cell: CoordinatorCell = Rc::new(OnceCell::new());
@@ -128,10 +132,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         shard: parts.shard,
         counters: parts.counters,
     }));
-    Shard {
-        coordinator: coordinator.clone().recipient(),
-        batches: coordinator.recipient(),
-        replica: replica.recipient(),
-        damaged: heals,
-    }
+    let (one, several) = (coordinator.clone().recipient(), coordinator.recipient());
+    let turnstile = Turnstile::new(one, several, parts.in_flight, counters);
+    Shard { turnstile, replica: replica.recipient(), damaged: heals }
 }

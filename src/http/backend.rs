@@ -99,6 +99,17 @@ pub enum Operation {
     Write(Write),
 }
 
+impl Operation {
+    /// The bucket that it is about.
+    #[must_use]
+    pub fn bucket(&self) -> &BucketName {
+        match self {
+            Self::Read(read) => &read.bucket,
+            Self::Write(write) => &write.bucket,
+        }
+    }
+}
+
 /// What came of one.
 #[derive(Debug)]
 pub enum OperationReply {

@@ -18,6 +18,8 @@ pub fn alive(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem
     params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
     let mut counters = edge.backend.counters();
     counters.extend(edge.bodies.counters());
+    counters.extend(edge.answers.counters());
+    counters.extend(edge.connections.counters());
     let node = edge.backend.node().to_string();
     Ok(HttpResponse::Ok().json(HealthBody { status: "ok", node, counters: Counters(counters) }))
 }

@@ -1,10 +1,9 @@
 //! Keys and their values: GET, HEAD, PUT, DELETE.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
-use super::Edge;
 use super::error::Problem;
 use super::etag::{EntityTag, KnownTags};
 use super::headers;
@@ -12,6 +11,7 @@ use super::params::{self, Parameter, Parameters};
 use super::siblings;
 use super::target;
 use super::time;
+use super::{Edge, Limits};
 use crate::protocol::causality::{CausalContext, ContextToken, Object, Shown, Version, shown};
 use crate::protocol::ids::{BucketName, Key, WriteId};
 use crate::protocol::operation::{Participation, Read, ReadReply, Write, WriteBody, WriteReply};
@@ -57,15 +57,33 @@ impl<'a> Call<'a> {
         query: Option<&'a str>,
         known: &[Parameter],
     ) -> Result<Self, Problem> {
+        Self::within(&edge.limits, place, query, known)
+    }
+
+    /// The same, of a `GET`.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn of_get(limits: &Limits, place: Place<'a>, query: Option<&'a str>) -> Result<Self, Problem> {
+        Self::within(limits, place, query, &GET_PARAMETERS)
+    }
+
+    fn within(
+        limits: &Limits,
+        place: Place<'a>,
+        query: Option<&'a str>,
+        known: &[Parameter],
+    ) -> Result<Self, Problem> {
         let bucket = target::bucket(place.bucket)?;
         let known = match (place.key, known.split_last()) {
             (Some(_), Some((_, without_key64))) => without_key64,
             _ => known,
         };
-        let parameters = params::parse(query, known, edge.limits.timeout_us)?;
+        let parameters = params::parse(query, known, limits.timeout_us)?;
         let key = match (place.key, &parameters.key64) {
-            (Some(raw), _) => target::key(raw, edge.limits.key)?,
-            (None, Some(text)) => target::key64(text, edge.limits.key)?,
+            (Some(raw), _) => target::key(raw, limits.key)?,
+            (None, Some(text)) => target::key64(text, limits.key)?,
             (None, None) => return Err(Problem::invalid(target::KEY64, "", "the key, as base64url")),
         };
         Ok(Self { bucket, key, parameters })
@@ -102,17 +120,18 @@ pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Resul
     let reply = edge.backend.read(read, timeout_us, trace).await;
     let reply = reply.map_err(|error| Problem::read(error).traced(trace.as_ref()))?;
     let context = reply.object.as_ref().map(|object| edge.tokens.seal(&bucket, &key, object.context()));
-    let mut response = show(&reply, context, &known, request.headers());
+    let mut response = show(edge, &reply, context, &known, request)?;
     headers::set_traceparent(response.headers_mut(), trace.as_ref());
     Ok(response)
 }
 
 fn show(
+    edge: &Edge,
     reply: &ReadReply,
     context: Option<ContextToken>,
     known: &KnownTags<'_>,
-    request: &HeaderMap,
-) -> HttpResponse {
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let shown = match &reply.object {
         Some(object) => shown(object, reply.resolution, time::now()),
         None => Shown::Nothing,
@@ -127,16 +146,17 @@ fn show(
             } else {
                 let media_type = HeaderValue::from_str(siblings::content_type(value))
                     .unwrap_or(HeaderValue::from_static(headers::OCTET_STREAM));
-                HttpResponse::Ok().insert_header((header::CONTENT_TYPE, media_type)).body(value.bytes.clone())
+                let body = edge.answers.body(value.bytes.clone(), request.method() == Method::HEAD)?;
+                HttpResponse::Ok().insert_header((header::CONTENT_TYPE, media_type)).body(body)
             };
             describe(&mut response, &tag, version);
             response
         }
-        Shown::Several(versions) => several(versions, token, known, request),
+        Shown::Several(versions) => several(edge, versions, token, known, request)?,
     };
     participation(response.headers_mut(), &reply.participation);
     insert(response.headers_mut(), headers::NEAP_CONTEXT, context.map(|context| context.0));
-    response
+    Ok(response)
 }
 
 fn not_found(object: Option<&Object>) -> HttpResponse {
@@ -147,26 +167,31 @@ fn not_found(object: Option<&Object>) -> HttpResponse {
 }
 
 /// A 300. Version time and write id are those of the newest version; each of them has its own in the body.
-fn several(versions: &[&Version], token: &str, known: &KnownTags<'_>, request: &HeaderMap) -> HttpResponse {
+fn several(
+    edge: &Edge,
+    versions: &[&Version],
+    token: &str,
+    known: &KnownTags<'_>,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let tag = EntityTag::of(versions.iter().copied());
     let mut response = if known.has(&tag) {
         HttpResponse::NotModified().finish()
     } else {
         let mut response = HttpResponseBuilder::new(StatusCode::MULTIPLE_CHOICES);
         response.insert_header((header::VARY, HeaderValue::from_static("accept")));
-        if siblings::prefers_multipart(request) {
-            let (media_type, body) = siblings::multipart(versions);
-            response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
+        let (media_type, body) = if siblings::prefers_multipart(request.headers()) {
+            siblings::multipart(versions)
         } else {
-            let media_type = HeaderValue::from_static("application/json");
-            let body = siblings::json(versions, token);
-            response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
-        }
+            ("application/json".to_owned(), siblings::json(versions, token).into())
+        };
+        let body = edge.answers.body(body, request.method() == Method::HEAD)?;
+        response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
     };
     if let Some(newest) = versions.iter().max_by_key(|version| (version.hlc, version.dot)) {
         describe(&mut response, &tag, newest);
     }
-    response
+    Ok(response)
 }
 
 fn describe(response: &mut HttpResponse, tag: &EntityTag, version: &Version) {

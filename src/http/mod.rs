@@ -17,14 +17,19 @@ use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
 use crate::protocol::causality::TokenKey;
+use crate::protocol::ids::{BucketName, Key};
 use crate::telemetry::Tracing;
+use answers::AnswerBudget;
 use backend::Backend;
 use body::BodyBudget;
+use connections::Connections;
 
+mod answers;
 pub mod backend;
 mod batch;
 mod body;
 mod buckets;
+mod connections;
 mod dto;
 mod error;
 mod etag;
@@ -55,6 +60,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How many bytes all bodies in flight may take together.
     pub bodies: usize,
+    /// How many bytes all large bodies of replies may take together until their clients have taken them.
+    pub answers: usize,
 }
 
 /// What the edge knows, shared by all its workers.
@@ -63,6 +70,8 @@ pub struct Edge {
     tokens: TokenKey,
     limits: Limits,
     bodies: BodyBudget,
+    answers: AnswerBudget,
+    connections: Connections,
     tracing: Tracing,
 }
 
@@ -70,7 +79,15 @@ impl Edge {
     /// An edge of `backend`, whose cluster's context tokens `tokens` authenticates.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>, tokens: TokenKey, limits: Limits) -> Self {
-        Self { backend, tokens, limits, bodies: BodyBudget::new(limits.bodies), tracing: Tracing::default() }
+        Self {
+            backend,
+            tokens,
+            limits,
+            bodies: BodyBudget::new(limits.bodies),
+            answers: AnswerBudget::new(limits.answers),
+            connections: Connections::default(),
+            tracing: Tracing::default(),
+        }
     }
 
     /// The same, whose requests are traced.
@@ -87,6 +104,12 @@ impl fmt::Debug for Edge {
             .field("bodies", &self.bodies)
             .finish_non_exhaustive()
     }
+}
+
+/// The key that a path and a query name, read as a `GET` does.
+pub(crate) fn named_key(limits: &Limits, path: &str, query: Option<&str>) -> Option<(BucketName, Key)> {
+    let place = routes::place(path, query)?;
+    kv::Call::of_get(limits, place, query).ok().map(|call| (call.bucket, call.key))
 }
 
 /// How the edge listens.
@@ -133,11 +156,15 @@ pub fn configure(application: &mut web::ServiceConfig, edge: web::Data<Edge>) {
 ///
 /// The address cannot be bound. Nothing is left running.
 pub fn serve(edge: Edge, options: &ServerOptions) -> io::Result<Listening> {
+    let connections = edge.connections.clone();
+    // Detached: it ends with the runtime.
+    drop(actix_web::rt::spawn(connections.clone().watch(options.keep_alive + options.request_timeout)));
     let edge = web::Data::new(edge);
     let mut server = HttpServer::new(move || {
         let edge = edge.clone();
         App::new().configure(move |application| configure(application, edge))
     })
+    .on_connect(move |stream, of_connection| connections.accepted(stream, of_connection))
     .disable_signals()
     .tcp_nodelay(true)
     .keep_alive(options.keep_alive)

@@ -1,9 +1,12 @@
 //! Which call a request is: method and raw path, matched by neap itself (see [`super::target`]).
 
+use std::sync::Arc;
+
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::connections::Watched;
 use super::error::Problem;
 use super::kv::Place;
 use super::{Edge, batch, buckets, headers, health, keys, kv, openapi, ring, slo};
@@ -35,7 +38,9 @@ const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 
 /// Answers one request.
 pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let serving = request.conn_data::<Arc<Watched>>().map(|connection| connection.serve());
     let answer = dispatch(&edge, &request, payload).await;
+    drop(serving);
     let mut response = answer.unwrap_or_else(Problem::into_response);
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);
@@ -101,6 +106,15 @@ const fn allowed(route: &Route<'_>) -> &'static str {
         | Route::Contract
         | Route::Page
         | Route::Unknown => READ,
+    }
+}
+
+/// Where a path and a query say that a key is, if the path is that of one.
+pub fn place<'a>(path: &'a str, query: Option<&str>) -> Option<Place<'a>> {
+    match route(path, names_key64(query)) {
+        Route::Key(place) | Route::PreferenceList(place) => Some(place),
+        Route::Keys(bucket) | Route::PreferenceListKey64(bucket) => Some(Place { bucket, key: None }),
+        _ => None,
     }
 }
 

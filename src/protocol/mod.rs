@@ -4,6 +4,7 @@
 //! messages come in as arguments, effects come out as values. A test fails the build when a file of this
 //! room imports a runtime, a clock, randomness or I/O.
 
+pub mod admission;
 pub mod bucket;
 pub mod causality;
 pub mod coordinator;

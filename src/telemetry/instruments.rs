@@ -11,7 +11,7 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Histogram, Meter};
 use super::names::{bounds, key, metric, value};
 use super::peers::Peers;
 use super::reads::Reads;
-use super::standing::{Count, Source, Standing};
+use super::standing::{Count, Source, SourceByName, Standing};
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::NodeId;
 use crate::protocol::sli::{
@@ -23,6 +23,8 @@ use crate::protocol::sli::{
 pub struct Sources {
     /// What was refused because a limit was reached, by reason.
     pub overload_refused: Source,
+    /// Of these, what clients were refused, by bucket, of a bounded number of buckets.
+    pub refused_by_bucket: SourceByName,
     /// What was dropped between peers, by reason.
     pub peer_dropped: Source,
     /// What was measured and told to nobody, by reason: [`super::Telemetry::dropped`].

@@ -31,7 +31,7 @@ pub use outlet::TelemetryError;
 pub use request::{Call, RequestTrace, Tracing, span_id};
 pub use sink::SpanSink;
 pub use span::{Span, SpanKind, SpanValue, TraceContext};
-pub use standing::{ClockStanding, Count, SloStanding, Source, Standing};
+pub use standing::{ClockStanding, Count, SloStanding, Source, SourceByName, Standing};
 pub use start::{Identity, ShutdownReport, Telemetry};
 pub use traceparent::TRACEPARENT;
 

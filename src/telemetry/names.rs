@@ -58,6 +58,8 @@ pub mod metric {
     pub const SLO_BUDGET_REMAINING: &str = "neap.slo.budget_remaining";
     /// What was refused because a limit was reached.
     pub const OVERLOAD_REFUSED: &str = "neap.overload.refused";
+    /// Of these, by bucket, what its clients were refused.
+    pub const OVERLOAD_REFUSED_BY_BUCKET: &str = "neap.overload.refused_by_bucket";
     /// What was to go to a peer, or came from one, and was dropped.
     pub const PEER_DROPPED: &str = "neap.peer.dropped";
     /// Syncs of the disk.
@@ -100,6 +102,8 @@ pub mod key {
     pub const SLO: &str = "slo";
     /// What it is taken over.
     pub const WINDOW: &str = "window";
+    /// A bucket; of few only.
+    pub const BUCKET: &str = "bucket";
     /// Why.
     pub const REASON: &str = "reason";
 }

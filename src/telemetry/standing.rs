@@ -20,6 +20,8 @@ pub type Source = Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>;
 
 /// One count that lives elsewhere.
 pub type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+/// The same, where the names are not known before.
+pub type SourceByName = Box<dyn Fn() -> Vec<(String, u64)> + Send + Sync>;
 
 /// What is known of a peer's clock, in seconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,6 +235,17 @@ fn oldest_age(state: &State) -> f64 {
 fn count_sources(meter: &Meter, sources: Sources) {
     let description = "What was refused because a limit was reached.";
     count(meter, metric::OVERLOAD_REFUSED, description, key::REASON, sources.overload_refused);
+    let description = "Client requests refused because as many were in flight, by bucket.";
+    let by_bucket = move |observer: &dyn AsyncInstrument<u64>| {
+        for (bucket, many) in (sources.refused_by_bucket)() {
+            observer.observe(many, &[KeyValue::new(key::BUCKET, bucket)]);
+        }
+    };
+    meter
+        .u64_observable_counter(metric::OVERLOAD_REFUSED_BY_BUCKET)
+        .with_description(description)
+        .with_callback(by_bucket)
+        .build();
     let description = "What was dropped on its way to or from a peer.";
     count(meter, metric::PEER_DROPPED, description, key::REASON, sources.peer_dropped);
     let description = "Spans and metric points that reached no collector.";

@@ -6,6 +6,7 @@ mod disks;
 mod keys;
 mod kill;
 mod kv;
+mod overload;
 mod panics;
 mod power;
 mod program;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
+use neap::actors::admission::Admission;
 use neap::actors::bucket_settings::SettingsTable;
 use neap::actors::clock::{Ceiling, moment};
 use neap::actors::completeness::CompletenessTable;
@@ -117,6 +118,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         fetch_settings: nobody.clone().recipient(),
         observations: Arc::new(ObservationSink::new(nobody.recipient(), false, counters.clone())),
         timeout_us: 2_000_000,
+        in_flight: 4_096,
         run: RunId(1),
         probe: Sampling::ALL,
         tracing: Tracing::default(),
@@ -147,6 +149,7 @@ fn lost_after_power_failures(commit: Commit) -> usize {
             let (shard, ring) = shard(&store, commit);
             let bucket = BucketName::new("b").unwrap();
             let mut waiting = Vec::new();
+            let admission = Admission::new(4_096);
             for number in 0..64u32 {
                 let key = Key::new(number.to_be_bytes().to_vec());
                 let write = Write {
@@ -163,8 +166,9 @@ fn lost_after_power_failures(commit: Commit) -> usize {
                 let ask = Ask::Write(write, WriteId(u128::from(number) + 1));
                 let deadline = moment().plus_micros(30_000_000);
                 let client = Client::Write(reply);
-                let operation = ClientOperation { ask, client, deadline, permit: None, trace: None };
-                shard.coordinator.try_send(operation).unwrap();
+                let permit = admission.permit(&bucket).unwrap();
+                let operation = ClientOperation { ask, client, deadline, permit, trace: None };
+                shard.turnstile.enter(operation);
                 waiting.push((key, answer));
             }
             let mut acked = Vec::new();

@@ -12,9 +12,16 @@ use neap::protocol::causality::TokenKey;
 use super::fake::Fake;
 
 /// Long enough that only a hang reaches it.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub const VALUE_LIMIT: usize = 4096;
+
+/// How long an idle connection is kept, and how long a head may take.
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub keep_alive: Duration,
+    pub request: Duration,
+}
 
 /// A running edge.
 pub struct Node {
@@ -32,18 +39,23 @@ impl Node {
             timeout_us: 2_000_000,
             body_timeout: DEADLINE,
             bodies: 1 << 20,
+            answers: 1 << 20,
         })
     }
 
     pub fn with(limits: Limits) -> Self {
+        Self::with_times(limits, Times { keep_alive: DEADLINE, request: DEADLINE })
+    }
+
+    pub fn with_times(limits: Limits, times: Times) -> Self {
         let fake = Arc::new(Fake::default());
         let edge = Edge::new(fake.clone(), TokenKey::derive(b"secret", "test"), limits);
         let options = ServerOptions {
             listen: "127.0.0.1:0".to_owned(),
             workers: 1,
             max_connections: 64,
-            keep_alive: DEADLINE,
-            request_timeout: DEADLINE,
+            keep_alive: times.keep_alive,
+            request_timeout: times.request,
             shutdown_timeout: Duration::from_secs(1),
         };
         let (tell, told) = std::sync::mpsc::channel();

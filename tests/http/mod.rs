@@ -11,4 +11,7 @@ mod refusals;
 mod ring_and_buckets;
 mod siblings;
 mod slo;
+mod slow_clients;
 mod values;
+
+pub use client::Answer;

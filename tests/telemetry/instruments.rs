@@ -109,6 +109,7 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         ("neap_conflicts_total", "counter"),
         ("neap_merges_total", "counter"),
         ("neap_operation_duration_seconds", "histogram"),
+        ("neap_overload_refused_by_bucket_total", "counter"),
         ("neap_overload_refused_total", "counter"),
         ("neap_peer_dropped_total", "counter"),
         ("neap_read_exposure_seconds", "histogram"),
@@ -139,6 +140,8 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
     scene.expect("neap_clock_offset_seconds{peer=\"n2\"}", -0.001);
     scene.expect("neap_slo_burn_rate{slo=\"stale_reads\",window=\"1h\"}", 0.5);
     scene.expect("neap_overload_refused_total{reason=\"admission\"}", 3.0);
+    scene.expect("neap_overload_refused_by_bucket_total{bucket=\"users\"}", 2.0);
+    scene.expect("neap_overload_refused_by_bucket_total{bucket=\"(others)\"}", 1.0);
     scene.expect("neap_peer_dropped_total{reason=\"lane_full\"}", 4.0);
     scene.expect("neap_read_repairs_total{when=\"async\"}", 6.0);
     scene.expect("neap_storage_syncs_total", 7.0);

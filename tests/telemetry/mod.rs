@@ -63,6 +63,7 @@ pub fn zones() -> BTreeMap<NodeId, String> {
 pub fn sources(telemetry: &Telemetry) -> Sources {
     Sources {
         overload_refused: Box::new(|| vec![("admission", 3), ("mailbox", 0)]),
+        refused_by_bucket: Box::new(|| vec![("users".to_owned(), 2), ("(others)".to_owned(), 1)]),
         peer_dropped: Box::new(|| vec![("lane_full", 4)]),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(|| vec![("blocking", 5), ("async", 6)]),

@@ -259,6 +259,12 @@ impl Problem {
         Self::new(Kind::Overloaded, format!("the bodies in flight are at their limit of {limit} bytes"))
     }
 
+    /// The replies being sent take all the bytes they may.
+    #[must_use]
+    pub fn answers_over_budget(limit: usize) -> Self {
+        Self::new(Kind::Overloaded, format!("the replies being sent are at their limit of {limit} bytes"))
+    }
+
     /// A refused context token.
     #[must_use]
     pub fn context(parameter: impl Into<Cow<'static, str>>, error: TokenError, given: &str) -> Self {

@@ -15,5 +15,6 @@ mod version;
 pub use context::CausalContext;
 pub use object::{Object, SUPERSEDED_MAX};
 pub use shown::{Shown, shown};
+pub(crate) use token::decode as decode_set;
 pub use token::{ContextToken, TokenError, TokenKey};
 pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};

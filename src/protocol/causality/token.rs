@@ -154,7 +154,8 @@ fn encode(context: &CausalContext, out: &mut Vec<u8>) {
     }
 }
 
-fn decode(mut bytes: &[u8]) -> Option<CausalContext> {
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<CausalContext> {
     let count = take_number(&mut bytes)?;
     let mut context = CausalContext::new();
     for _ in 0..count {

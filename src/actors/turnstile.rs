@@ -1,0 +1,239 @@
+//! Before a shard: whose operation it works at next (see [`crate::protocol::admission`]).
+//!
+//! What waits here holds a permit, so that it is bounded. It waits as a value, not as a task: whoever ends an operation
+//! hands the next one to the shard.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::Recipient;
+
+use crate::actors::clock::moment;
+use crate::actors::counters::NodeCounters;
+use crate::actors::messages::{Client, ClientOperation, ClientOperations};
+use crate::actors::shell::hand_over;
+use crate::protocol::admission::{Pace, Turns, Waits};
+use crate::protocol::message::{PeerAnswer, Refusal};
+use crate::protocol::operation::{OperationError, Outcome};
+use crate::protocol::time::{Hlc, Moment};
+
+/// A turn: while it lives, its operation is among those that the shard works at.
+#[derive(Debug)]
+pub struct Turn {
+    turnstile: Arc<Turnstile>,
+    handed_over: Moment,
+    answered: Answered,
+    /// Whether it was used: one that was not is given back by whoever gave it.
+    used: bool,
+}
+
+impl Turn {
+    /// The operation is out of the mailbox.
+    pub fn begins(&self) {
+        self.turnstile.begun.fetch_add(1, Ordering::Relaxed);
+        self.turnstile.waited(moment().micros_since(self.handed_over));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.used {
+            self.answered.0.store(moment().0, Ordering::Relaxed);
+            self.turnstile.leave();
+            self.turnstile.go_on();
+        }
+    }
+}
+
+/// When an operation was answered, as a moment, once it was.
+#[derive(Debug, Clone, Default)]
+pub struct Answered(Arc<AtomicU64>);
+
+/// The turns of one shard.
+pub struct Turnstile {
+    shard: Recipient<ClientOperation>,
+    batches: Recipient<ClientOperations>,
+    counters: Arc<NodeCounters>,
+    /// Operations begun since the pace was last looked at, and how long they lay in queues.
+    begun: AtomicU64,
+    waited_us: AtomicU64,
+    /// Held for a few steps in a map, never while a message is handed over.
+    state: Mutex<State>,
+}
+
+struct State {
+    turns: Turns<ClientOperation>,
+    pace: Pace,
+}
+
+impl std::fmt::Debug for Turnstile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turnstile").finish_non_exhaustive()
+    }
+}
+
+impl Turnstile {
+    /// Before `shard`, which works at `in_flight` operations at the most.
+    #[must_use]
+    pub fn new(
+        shard: Recipient<ClientOperation>,
+        batches: Recipient<ClientOperations>,
+        in_flight: u32,
+        counters: Arc<NodeCounters>,
+    ) -> Arc<Self> {
+        let state = State { turns: Turns::new(in_flight), pace: Pace::new(in_flight) };
+        Arc::new(Self {
+            shard,
+            batches,
+            counters,
+            begun: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
+            state: Mutex::new(state),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands an operation to the shard, now or once it is its turn. It is answered in any case.
+    pub fn enter(self: &Arc<Self>, operation: ClientOperation) {
+        if let Some(operation) = self.ask_for_turn(operation) {
+            self.hand_over(operation);
+        }
+    }
+
+    /// The same for the operations of a batch: those whose turn it is are one message.
+    pub fn enter_together(self: &Arc<Self>, operations: Vec<ClientOperation>) {
+        let now = operations.into_iter().filter_map(|operation| self.ask_for_turn(operation));
+        let now: Vec<ClientOperation> = now.map(|operation| self.with_turn(operation)).collect();
+        if now.is_empty() {
+            return;
+        }
+        let handed = hand_over(&self.batches, ClientOperations(now), &self.counters.mailbox_refused);
+        if let Err(ClientOperations(operations)) = handed {
+            operations.into_iter().for_each(|operation| self.turn_away(operation));
+        }
+    }
+
+    fn ask_for_turn(&self, operation: ClientOperation) -> Option<ClientOperation> {
+        let slot = operation.permit.slot();
+        let entered = self.state().turns.enter(moment(), slot, operation);
+        if entered.is_none() {
+            self.counters.operations_waited.add();
+        }
+        entered
+    }
+
+    /// An operation lay in a queue of this node for so long: in the shard's mailbox, or, answered, in its worker's.
+    fn waited(&self, waited_us: u64) {
+        self.waited_us.fetch_add(waited_us, Ordering::Relaxed);
+    }
+
+    /// An operation that was answered at a moment is with its client's worker now.
+    pub fn replied(&self, answered: &Answered) {
+        let at = answered.0.load(Ordering::Relaxed);
+        if at > 0 {
+            self.waited(moment().micros_since(Moment(at)));
+        }
+    }
+
+    fn leave(&self) {
+        self.state().turns.leave();
+    }
+
+    /// Hands over what may run now.
+    fn go_on(self: &Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.state();
+                let state = &mut *state;
+                self.keep_pace(state);
+                state.turns.admit_next()
+            };
+            let Some(operation) = next else { return };
+            match is_wanted(&operation) {
+                Ok(()) => self.hand_over(operation),
+                Err(why) => {
+                    self.leave();
+                    self.shed(operation, why);
+                }
+            }
+        }
+    }
+
+    fn keep_pace(&self, state: &mut State) {
+        let now = moment();
+        if state.pace.is_due(now) {
+            let begun = self.begun.swap(0, Ordering::Relaxed);
+            let total_us = self.waited_us.swap(0, Ordering::Relaxed);
+            state.pace.look(now, Waits { begun, total_us }, state.turns.running());
+            state.turns.set_most(state.pace.most());
+        }
+    }
+
+    fn hand_over(self: &Arc<Self>, operation: ClientOperation) {
+        let operation = self.with_turn(operation);
+        if let Err(operation) = hand_over(&self.shard, operation, &self.counters.mailbox_refused) {
+            self.turn_away(operation);
+        }
+    }
+
+    fn with_turn(self: &Arc<Self>, mut operation: ClientOperation) -> ClientOperation {
+        let answered = operation.permit.answered().clone();
+        let turn = Turn { turnstile: self.clone(), handed_over: moment(), answered, used: true };
+        operation.permit.turn = Some(turn);
+        operation
+    }
+
+    /// The shard has no room for an operation.
+    fn turn_away(&self, mut operation: ClientOperation) {
+        // Whoever handed it over goes on with the next; the end of this one must not do so once more.
+        if let Some(turn) = &mut operation.permit.turn {
+            turn.used = false;
+        }
+        self.leave();
+        refuse(operation.client, OperationError::Overloaded);
+    }
+
+    fn shed(&self, operation: ClientOperation, why: Unwanted) {
+        match why {
+            Unwanted::ClientGone => self.counters.waiting_clients_gone.add(),
+            Unwanted::DeadlinePassed => {
+                self.counters.waiting_expired.add();
+                let outcome = Outcome::NotApplied;
+                let late = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome };
+                refuse(operation.client, late);
+            }
+        }
+    }
+}
+
+enum Unwanted {
+    ClientGone,
+    DeadlinePassed,
+}
+
+/// Whether anybody still waits for what has waited.
+fn is_wanted(operation: &ClientOperation) -> Result<(), Unwanted> {
+    let gone = match &operation.client {
+        Client::Read(reply) => reply.is_closed(),
+        Client::Write(reply) => reply.is_closed(),
+        Client::Peer(_) => false,
+    };
+    match (gone, operation.deadline <= moment()) {
+        (true, _) => Err(Unwanted::ClientGone),
+        (false, true) => Err(Unwanted::DeadlinePassed),
+        (false, false) => Ok(()),
+    }
+}
+
+/// Answers an operation that was not begun.
+fn refuse(client: Client, error: OperationError) {
+    match client {
+        // A client that went away is no error.
+        Client::Read(reply) => drop(reply.send(Err(error))),
+        Client::Write(reply) => drop(reply.send(Err(error))),
+        Client::Peer(responder) => responder.respond(PeerAnswer::Refused(Refusal::Overloaded), Hlc::ZERO),
+    }
+}

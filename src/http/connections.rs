@@ -1,0 +1,110 @@
+//! An end for connections whose clients neither go on nor go away.
+//!
+//! The framework gives the first head on a connection a time to arrive, a whole connection that idles an end, and a
+//! client that reads nothing for ever none; nor has it one for a head that is begun after the first request. So each
+//! connection is watched: between requests it may be for as long as idling and a head may take together, and what is
+//! sent to a client must be taken up by it within [`STALLED_MS`].
+
+use std::any::Any;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Extensions;
+use tokio::net::TcpStream;
+
+/// How long what is sent may lie unread, in milliseconds: the system ends the connection then (`TCP_USER_TIMEOUT`).
+pub const STALLED_MS: u32 = 10_000;
+
+/// How often connections are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A request is being served.
+const BUSY: u64 = u64::MAX;
+
+/// One connection. It lives as long as the framework keeps it.
+#[derive(Debug)]
+pub struct Watched {
+    socket: OwnedFd,
+    started: Instant,
+    /// Since when no request is being served, in milliseconds after `started`, or [`BUSY`].
+    idle_since: AtomicU64,
+}
+
+impl Watched {
+    /// From now until the returned value is dropped, a request is being served.
+    pub fn serve(&self) -> Serving<'_> {
+        self.idle_since.store(BUSY, Ordering::Relaxed);
+        Serving(self)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(BUSY - 1)
+    }
+}
+
+/// A request that is being served.
+pub struct Serving<'a>(&'a Watched);
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        self.0.idle_since.store(self.0.now_ms(), Ordering::Relaxed);
+    }
+}
+
+/// All connections.
+#[derive(Debug, Clone, Default)]
+pub struct Connections(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    watched: Mutex<Vec<Weak<Watched>>>,
+    overdue: AtomicU64,
+}
+
+impl Connections {
+    /// How many were ended, by name.
+    #[must_use]
+    pub fn counters(&self) -> [(&'static str, u64); 1] {
+        [("http_connections_overdue", self.0.overdue.load(Ordering::Relaxed))]
+    }
+
+    /// Watches a connection that was accepted.
+    pub fn accepted(&self, stream: &dyn Any, of_connection: &mut Extensions) {
+        let Some(stream) = stream.downcast_ref::<TcpStream>() else { return };
+        // A socket that has none of this has ended already.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, STALLED_MS);
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+        let watched = Arc::new(Watched { socket, started: Instant::now(), idle_since: AtomicU64::new(0) });
+        self.watched().push(Arc::downgrade(&watched));
+        of_connection.insert(watched);
+    }
+
+    fn watched(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Watched>>> {
+        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends connections that were between requests for longer than `patience`, for as long as this is polled.
+    pub async fn watch(self, patience: Duration) {
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(BUSY);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.watched()
+                .retain(|watched| watched.upgrade().is_some_and(|watched| self.look(&watched, patience_ms)));
+        }
+    }
+
+    /// Whether to go on watching.
+    fn look(&self, watched: &Watched, patience_ms: u64) -> bool {
+        let since = watched.idle_since.load(Ordering::Relaxed);
+        let overdue = since != BUSY && watched.now_ms().saturating_sub(since) > patience_ms;
+        if overdue {
+            self.0.overdue.fetch_add(1, Ordering::Relaxed);
+            // One that is closed already is closed.
+            let _ = rustix::net::shutdown(&watched.socket, rustix::net::Shutdown::Both);
+        }
+        !overdue
+    }
+}

@@ -1,0 +1,118 @@
+//! How many operations a shard works at.
+
+use crate::protocol::time::Moment;
+
+/// How often it is looked at, in microseconds.
+const WINDOW_US: u64 = 20_000;
+/// How long an operation may lie in the mailbox, on the average over a window, in microseconds.
+const TARGET_US: u64 = 200;
+/// However long it is: so many keep a shard busy while the replies of others are on their way.
+const LEAST: u32 = 4;
+
+/// How long operations lay in the mailbox in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waits {
+    /// How many were begun.
+    pub begun: u64,
+    /// How long they lay there, in all, in microseconds.
+    pub total_us: u64,
+}
+
+/// How many operations a shard works at: fewer by a quarter after each window in which they lay too long, more by a
+/// quarter after each other one.
+#[derive(Debug)]
+pub struct Pace {
+    most: u32,
+    limit: u32,
+    window_ends: Moment,
+}
+
+impl Pace {
+    /// `limit` at first, and at the most.
+    #[must_use]
+    pub fn new(limit: u32) -> Self {
+        Self { most: limit.max(1), limit: limit.max(1), window_ends: Moment(0) }
+    }
+
+    /// How many it is to work at now.
+    #[must_use]
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// Whether a window has ended, so that [`Pace::look`] is wanted.
+    #[must_use]
+    pub fn is_due(&self, now: Moment) -> bool {
+        now >= self.window_ends
+    }
+
+    /// Ends a window, in which operations lay there for `waits`; `running` are being worked at.
+    pub fn look(&mut self, now: Moment, waits: Waits, running: u32) {
+        self.window_ends = now.plus_micros(WINDOW_US);
+        let least = LEAST.min(self.limit);
+        self.most = if waits.total_us > waits.begun.saturating_mul(TARGET_US) {
+            (self.most.min(running) * 3 / 4).max(least)
+        } else {
+            self.most.saturating_add((self.most / 4).max(1)).min(self.limit)
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shard that takes `cost_us` for each operation: with `most` in its mailbox each lies there for all others.
+    fn settled(cost_us: u64, asked_for: u32) -> u32 {
+        let mut pace = Pace::new(4_096);
+        let mut now = Moment(1);
+        for _ in 0..200 {
+            let running = pace.most().min(asked_for);
+            let begun = WINDOW_US / cost_us;
+            pace.look(now, Waits { begun, total_us: begun * cost_us * u64::from(running) }, running);
+            now = now.plus_micros(WINDOW_US);
+        }
+        pace.most()
+    }
+
+    #[test]
+    fn a_shard_that_is_busy_works_at_so_many_as_are_begun_in_time() {
+        assert!((4..=16).contains(&settled(25, 512)), "{}", settled(25, 512));
+        assert!((20..=60).contains(&settled(5, 4_096)), "{}", settled(5, 4_096));
+    }
+
+    #[test]
+    fn a_shard_that_waits_for_others_works_at_all_that_is_asked_for() {
+        let mut pace = Pace::new(4_096);
+        // Slow homes: much is in flight, and the mailbox is empty.
+        for window in 1..200 {
+            pace.look(Moment(window * WINDOW_US), Waits { begun: 100, total_us: 3_000 }, 4_000);
+        }
+        assert_eq!(pace.most(), 4_096);
+    }
+
+    #[test]
+    fn after_a_rush_it_is_back_within_two_seconds() {
+        let mut pace = Pace::new(4_096);
+        let mut now = Moment(1);
+        let mut look = |waits| {
+            pace.look(now, waits, 512);
+            now = now.plus_micros(WINDOW_US);
+            pace.most()
+        };
+        while look(Waits { begun: 10, total_us: 1_000_000 }) > LEAST {}
+        let windows = (1..).find(|_| look(Waits::default()) == 4_096).unwrap();
+        assert!(windows * WINDOW_US < 2_000_000, "{windows} windows");
+    }
+
+    #[test]
+    fn it_never_falls_below_what_keeps_a_shard_busy_nor_above_the_limit() {
+        for limit in [1, 5, 100] {
+            let mut pace = Pace::new(limit);
+            for _ in 0..100 {
+                pace.look(Moment(1), Waits { begun: 1, total_us: 1_000_000 }, limit);
+                assert!((LEAST.min(limit)..=limit).contains(&pace.most()));
+            }
+        }
+    }
+}

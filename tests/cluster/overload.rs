@@ -1,0 +1,95 @@
+//! More than a node can do: what is refused, whom it does not harm, and that every request ends.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use neap::cli::load::{RawConnection, request};
+use neap::client::Endpoint;
+
+use super::{PATIENCE, call, cluster, eventually, get, put, run};
+
+/// Writes that wait for two homes, over as many connections, until all were answered: statuses, and how long each took.
+async fn flood(node: &Endpoint, connections: usize, target: &str) -> Vec<(u16, Option<String>, Duration)> {
+    let tasks: Vec<_> = (0..connections)
+        .map(|at| {
+            let (node, put) = (node.clone(), request("PUT", &format!("{target}/{at}?timeout=1s"), &[], b"v"));
+            tokio::task::spawn_local(async move {
+                let mut connection = RawConnection::open(&node, PATIENCE).await.unwrap();
+                let asked = Instant::now();
+                let reply = connection.exchange(&put).await.unwrap();
+                (reply.status, reply.header("retry-after").map(str::to_owned), asked.elapsed())
+            })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
+}
+
+#[test]
+fn a_bucket_that_floods_is_refused_and_a_quiet_one_is_not() {
+    run(async {
+        let (mut cluster, _directory) = cluster(3, &["limits.in_flight=16"]).await;
+        let nodes = cluster.endpoints();
+        assert!(put(&nodes[0], "/v1/kv/quiet/k?w=3", "v").await.status < 300);
+        // With both other homes stopped, what is written stays in flight until its deadline.
+        cluster.pause(1).unwrap();
+        cluster.pause(2).unwrap();
+        let node = Rc::new(nodes[0].clone());
+        let flooded = node.clone();
+        let flooding = tokio::task::spawn_local(async move { flood(&flooded, 200, "/v1/kv/flood").await });
+        eventually("the flood is refused", async || {
+            let health = get(&node, "/healthz").await.json();
+            health["counters"]["admission_refused"].as_u64() >= Some(100)
+        })
+        .await;
+        // Its own copy is enough for this one.
+        let read = get(&node, "/v1/kv/quiet/k?r=1").await;
+        assert_eq!((read.status, read.text()), (200, "v"), "a quiet bucket finds a permit");
+        let answers = flooding.await.unwrap();
+        let refused: Vec<_> = answers.iter().filter(|(_, retry, _)| retry.as_deref() == Some("1")).collect();
+        assert!(refused.len() >= 180, "{answers:?}");
+        assert!(answers.iter().all(|(status, ..)| matches!(status, 503 | 504)), "{answers:?}");
+        let metrics = get(&node, "/metrics").await;
+        let line = metrics.text().lines().find(|line| {
+            line.starts_with("neap_overload_refused_by_bucket_total") && line.contains("bucket=\"flood\"")
+        });
+        assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{line:?}");
+        assert!(!metrics.text().contains("bucket=\"quiet\""), "nothing of it was refused");
+        cluster.resume(1).unwrap();
+        cluster.resume(2).unwrap();
+        eventually("the flooded bucket is served again", async || {
+            put(&node, "/v1/kv/flood/after", "v").await.status < 300
+        })
+        .await;
+    });
+}
+
+#[test]
+fn every_request_ends_within_its_timeout_while_peers_accept_and_never_answer() {
+    run(async {
+        let (mut cluster, _directory) = cluster(3, &[]).await;
+        let nodes = cluster.endpoints();
+        put(&nodes[0], "/v1/kv/b/k?w=3", "v").await;
+        cluster.pause(1).unwrap();
+        cluster.pause(2).unwrap();
+        for (method, target) in [("GET", "/v1/kv/b/k?r=2&timeout=300ms"), ("PUT", "/v1/kv/b/k?timeout=300ms")]
+        {
+            for _ in 0..3 {
+                let reply = call(&nodes[0], method, target, &[], b"").await.unwrap();
+                assert!(matches!(reply.status, 503 | 504), "{reply:?}");
+            }
+        }
+        eventually("their silence is counted", async || {
+            let counters = get(&nodes[0], "/healthz").await.json()["counters"].clone();
+            counters["transport_requests_unanswered"].as_u64() > Some(0)
+                && counters["transport_silent_connections"].as_u64() > Some(0)
+        })
+        .await;
+        cluster.resume(1).unwrap();
+        cluster.resume(2).unwrap();
+        eventually("served again", async || put(&nodes[0], "/v1/kv/b/k?w=3", "w").await.status < 300).await;
+    });
+}
