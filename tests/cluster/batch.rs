@@ -75,18 +75,18 @@ fn a_batch_takes_a_permit_for_each_operation_and_gives_all_back() {
     run(async {
         let (cluster, _directory) = cluster(
             1,
-            &["limits.in_flight=20", "defaults.n=1", "defaults.r=1", "defaults.w=1", "defaults.w_min=1"],
+            &["limits.in_flight=40", "defaults.n=1", "defaults.r=1", "defaults.w=1", "defaults.w_min=1"],
         )
         .await;
         let node = &cluster.endpoints()[0];
-        let body = json!({ "operations": puts("b", "v", 21) }).to_string();
+        let body = json!({ "operations": puts("b", "v", 41) }).to_string();
         let refused = call(node, "POST", "/v1/batch", &[], body.as_bytes()).await.unwrap();
         assert_eq!((refused.status, refused.json()["outcome"].as_str()), (503, Some("not_applied")));
         assert_eq!(get(node, "/healthz").await.json()["counters"]["admission_refused"], 1);
-        for _ in 0..3 {
+        for _ in 0..10 {
             assert_eq!(batch(node, &puts("b", "v", 20)).await.len(), 20);
         }
-        assert_eq!(get(node, "/v1/kv/b/key-20").await.status, 404, "nothing of what was refused was done");
+        assert_eq!(get(node, "/v1/kv/b/key-40").await.status, 404, "nothing of what was refused was done");
     });
 }
 
