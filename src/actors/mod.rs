@@ -36,6 +36,7 @@ pub mod service;
 pub mod shard;
 pub mod shell;
 pub mod sli_recorder;
+pub mod stalling_store;
 pub mod traced_responder;
 pub mod traces;
 pub mod turnstile;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -33,6 +34,7 @@ use crate::actors::sli_recorder::{
     self, AskCluster, BATCHES, KeepWindows, ObservationSink, Peers, RecorderParts, SliRecorder, SloView,
 };
 use crate::actors::sli_recorder::{Shown, Tap};
+use crate::actors::stalling_store::StallingStore;
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
@@ -82,12 +84,14 @@ pub enum StartError {
 }
 
 /// What the configuration does not tell a run: how it ends beside signals, and what tests ask of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// End when standard input closes: a parent that is gone leaves no orphans.
     pub exit_on_stdin_close: bool,
     /// For tests: how long what peers send to be applied is left lying.
     pub test_delay_applies: Option<Duration>,
+    /// For tests: the disk hangs while this file is there.
+    pub test_stall_disk: Option<PathBuf>,
 }
 
 /// Runs a node until SIGTERM, SIGINT or what the options say, and stops it cleanly.
@@ -99,7 +103,7 @@ pub fn run(
 ) -> Result<(), StartError> {
     end_the_process_on_panic();
     actix::System::new().block_on(async move {
-        let mut stop = Stop::new(options)?;
+        let mut stop = Stop::new(&options)?;
         let node = Node::start(&config, (secret, options, observability))?;
         stop.asked().await;
         node.stop(config.node.drain_timeout).await;
@@ -115,7 +119,7 @@ struct Stop {
 }
 
 impl Stop {
-    fn new(options: RunOptions) -> Result<Self, StartError> {
+    fn new(options: &RunOptions) -> Result<Self, StartError> {
         let (term, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stdin_closed = if options.exit_on_stdin_close { Some(watch_stdin()?) } else { None };
         Ok(Self { term, interrupt, stdin_closed })
@@ -253,7 +257,10 @@ impl Node {
         store: Arc<crate::storage::FjallStore>,
     ) -> Result<Self, StartError> {
         let me = config.node.id.clone();
-        let store: Arc<dyn Store> = store;
+        let store: Arc<dyn Store> = match &options.test_stall_disk {
+            Some(file) => Arc::new(StallingStore::new(store, file.clone())),
+            None => store,
+        };
         let counters = Arc::new(NodeCounters::default());
         let Begun { run, ceiling: found_ceiling, holding, clean } = begun;
         let RunRecord { number, history, refused, .. } = run;

@@ -64,6 +64,9 @@ pub struct NodeArgs {
     /// For tests: leave what peers send to be applied lying for so long, as a replica does that is behind
     #[arg(long, hide = true, value_name = "DURATION", value_parser = parse_duration)]
     pub test_delay_applies: Option<Duration>,
+    /// For tests: let the disk hang while this file is there
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub test_stall_disk: Option<std::path::PathBuf>,
 }
 
 /// Runs the command.
@@ -83,8 +86,8 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     if args.new_directory_id {
         return change_directory_id(&config, json);
     }
-    let NodeArgs { exit_on_stdin_close, test_delay_applies, .. } = args;
-    match start(config, RunOptions { exit_on_stdin_close, test_delay_applies }) {
+    let NodeArgs { exit_on_stdin_close, test_delay_applies, test_stall_disk, .. } = args;
+    match start(config, RunOptions { exit_on_stdin_close, test_delay_applies, test_stall_disk }) {
         Ok(()) => Exit::Done,
         Err(exit) => exit,
     }
@@ -120,6 +123,9 @@ fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
         tracing::warn!(
             "--test-delay-applies: this node applies what its peers send {delay:?} late, on purpose"
         );
+    }
+    if let Some(file) = &options.test_stall_disk {
+        tracing::warn!("--test-stall-disk: the disk hangs while {} is there, on purpose", file.display());
     }
     let secret = Secret::new(secret.as_bytes());
     let telemetry =

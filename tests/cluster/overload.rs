@@ -93,3 +93,32 @@ fn every_request_ends_within_its_timeout_while_peers_accept_and_never_answer() {
         eventually("served again", async || put(&nodes[0], "/v1/kv/b/k?w=3", "w").await.status < 300).await;
     });
 }
+
+#[test]
+fn every_request_ends_while_a_disk_hangs_and_the_others_go_on() {
+    run(async {
+        let (mut cluster, directory) = cluster(3, &[]).await;
+        let nodes = cluster.endpoints();
+        let hangs = directory.path().join("hangs");
+        cluster.stop(0).unwrap();
+        cluster.spawn_with(0, &["--test-stall-disk", hangs.to_str().unwrap()]).unwrap();
+        cluster.ready().await.unwrap();
+        eventually("all homes", async || put(&nodes[0], "/v1/kv/b/k?w=3", "v").await.status < 300).await;
+        std::fs::write(&hangs, "").unwrap();
+        // More at once than it has turns and threads; none is answered by its disk.
+        for (status, ..) in flood(&nodes[0], 100, "/v1/kv/b").await {
+            assert!(matches!(status, 503 | 504), "{status}");
+        }
+        let read = get(&nodes[0], "/v1/kv/b/k?timeout=300ms").await;
+        assert!(matches!(read.status, 503 | 504), "{read:?}");
+        let counters = get(&nodes[0], "/healthz").await.json()["counters"].clone();
+        assert!(counters["shards_silent"].as_u64() > Some(0), "{counters}");
+        eventually("the others go on", async || put(&nodes[1], "/v1/kv/b/k", "w").await.status < 300).await;
+        std::fs::remove_file(&hangs).unwrap();
+        eventually("it serves again", async || put(&nodes[0], "/v1/kv/b/k?w=3", "x").await.status < 300)
+            .await;
+        // What was written elsewhere meanwhile stands beside it.
+        let read = get(&nodes[0], "/v1/kv/b/k?r=3").await;
+        assert!(matches!(read.status, 200 | 300), "{read:?}");
+    });
+}

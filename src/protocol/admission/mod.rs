@@ -11,9 +11,10 @@
 //! * [`Turns`] bound how many of those a shard works at, and are given to buckets in turn, so that a bucket which asks for
 //!   little does not stand behind all that another asks for (Nagle, "On Packet Switches with Infinite Storage", RFC 970,
 //!   1985). A bucket that is alone has them all.
-//! * [`Pace`] finds how many turns there are to be: so many that the shard is never idle, and so few that what it was
-//!   handed is begun soon. It goes by how long operations lie in the shard's mailbox (after Nichols and Jacobson,
-//!   "Controlling Queue Delay", 2012), not by what they take, which slow homes and disks have a part in.
+//! * [`Pace`] finds how many turns there are to be while several buckets ask: so many that the shard is not idle, and so
+//!   few that what it was handed is begun, and answered, soon. It goes by how long operations lie in queues of the node
+//!   (after Nichols and Jacobson, "Controlling Queue Delay", 2012), not by what they take, which slow homes and disks
+//!   have a part in.
 //!
 //! Buckets are told apart by a hash of their names (McKenney, "Stochastic Fairness Queueing", 1990): [`SLOTS`] is all
 //! that there is to keep, however many buckets there are, and two that fall together share one share.
