@@ -98,8 +98,10 @@ impl Turnstile {
 
     /// Hands an operation to the shard, now or once it is its turn. It is answered in any case.
     pub fn enter(self: &Arc<Self>, operation: ClientOperation) {
-        if let Some(operation) = self.ask_for_turn(operation) {
-            self.hand_over(operation);
+        if let Some(operation) = self.ask_for_turn(operation)
+            && !self.hand_over(operation)
+        {
+            self.go_on();
         }
     }
 
@@ -113,6 +115,7 @@ impl Turnstile {
         let handed = hand_over(&self.batches, ClientOperations(now), &self.counters.mailbox_refused);
         if let Err(ClientOperations(operations)) = handed {
             operations.into_iter().for_each(|operation| self.turn_away(operation));
+            self.go_on();
         }
     }
 
@@ -153,7 +156,7 @@ impl Turnstile {
             };
             let Some(operation) = next else { return };
             match is_wanted(&operation) {
-                Ok(()) => self.hand_over(operation),
+                Ok(()) => drop(self.hand_over(operation)),
                 Err(why) => {
                     self.leave();
                     self.shed(operation, why);
@@ -172,11 +175,11 @@ impl Turnstile {
         }
     }
 
-    fn hand_over(self: &Arc<Self>, operation: ClientOperation) {
+    /// False if the shard had no room for it. Then a turn is free, and whoever calls goes on with what waits.
+    fn hand_over(self: &Arc<Self>, operation: ClientOperation) -> bool {
         let operation = self.with_turn(operation);
-        if let Err(operation) = hand_over(&self.shard, operation, &self.counters.mailbox_refused) {
-            self.turn_away(operation);
-        }
+        let handed = hand_over(&self.shard, operation, &self.counters.mailbox_refused);
+        handed.map_err(|operation| self.turn_away(operation)).is_ok()
     }
 
     fn with_turn(self: &Arc<Self>, mut operation: ClientOperation) -> ClientOperation {
@@ -188,7 +191,7 @@ impl Turnstile {
 
     /// The shard has no room for an operation.
     fn turn_away(&self, mut operation: ClientOperation) {
-        // Whoever handed it over goes on with the next; the end of this one must not do so once more.
+        // Whoever handed it over goes on with what waits; the end of this one must not do so once more.
         if let Some(turn) = &mut operation.permit.turn {
             turn.used = false;
         }
