@@ -17,8 +17,9 @@ const CACHE_BYTES: u64 = 64 * MIB;
 const WORKERS: usize = 2;
 
 /// Bytes of recent writes that [`Table::Objects`] gathers in memory before it writes them out as a file. fjall
-/// stops writers when four are waiting for that, which bounds the memory.
-const OBJECTS_MEMTABLE_BYTES: u64 = 16 * MIB;
+/// stops writers when four are waiting for that, which bounds the memory. Each time it begins another it syncs the
+/// journal while writers wait, for tens of milliseconds: so that this is seldom.
+const OBJECTS_MEMTABLE_BYTES: u64 = 96 * MIB;
 
 /// The same for [`Table::Meta`], whose entries are small.
 const META_MEMTABLE_BYTES: u64 = 4 * MIB;
