@@ -19,8 +19,21 @@ use crate::client::{Call, Connection, Endpoint};
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to stop when it is asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long it may take until all threads of a node stand still.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of a dead node's log is shown.
 const LOG_TAIL: u64 = 2_000;
+
+/// Whether all threads of a process stand still. Where the system does not tell, they are taken to.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    threads.flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which is in brackets and may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_none_or(|state| matches!(state, 'T' | 't' | 'X' | 'Z'))
+    })
+}
 
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
@@ -250,9 +263,16 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// SIGSTOP: the node is there, and answers nothing.
+    /// SIGSTOP: the node is there, and answers nothing. Waits until it is so: a thread that is running when the signal is
+    /// sent runs on for a moment.
     pub fn pause(&mut self, at: usize) -> Result<(), ClusterError> {
-        self.signal(at, Signal::STOP)
+        self.signal(at, Signal::STOP)?;
+        let pid = self.node(at)?.child.as_ref().map(Child::id);
+        let asked = Instant::now();
+        while pid.is_some_and(|pid| !is_stopped(pid)) && asked.elapsed() < PAUSE_TIMEOUT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// SIGCONT.

@@ -67,7 +67,8 @@ impl Row {
         let repeated = problem["given"].as_str().unwrap_or_default().len();
         assert!(repeated <= 140, "{case}: what was given is cut, not repeated whole");
         // What a write was refused for, it was refused before anything was applied.
-        let writes = target.starts_with("/v1/kv/") && matches!(*method, "PUT" | "DELETE")
+        let writes = target.starts_with("/v1/batch")
+            || target.starts_with("/v1/kv/") && matches!(*method, "PUT" | "DELETE")
             || target.starts_with("/v1/buckets/") && *method == "PUT";
         assert_eq!(problem["outcome"].as_str(), writes.then_some("not_applied"), "{case}: {problem}");
         assert_eq!(answer.header("retry-after"), None, "{case}: trying again changes nothing");
@@ -76,7 +77,10 @@ impl Row {
 
 /// All of them, for buckets that were never set: N = 3, R = 2, W = 2, `w_min` = 2.
 pub fn all() -> Vec<Row> {
-    [paths(), quorums(), durations(), headers(), sizes(), buckets()].into_iter().flatten().collect()
+    [paths(), quorums(), durations(), headers(), sizes(), buckets(), batches()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn table(rows: &[(&'static str, &str, u16, &'static str, &'static str)]) -> Vec<Row> {
@@ -209,6 +213,23 @@ fn sizes() -> Vec<Row> {
         get(format!("/v1/kv/b/k?{}=1", "x".repeat(5_000))).refused(400, "unknown-parameter", ""),
         put("/v1/kv/b/k".to_owned()).body(&"v".repeat((1 << 20) + 1)).refused(413, "too-large", "value"),
         put("/v1/buckets/b".to_owned()).body(&" ".repeat(17_000)).refused(413, "too-large", "body"),
+    ]
+}
+
+/// Batches that are refused whole. What is wrong with one of their operations is told in its result.
+fn batches() -> Vec<Row> {
+    let operations = |count: usize| {
+        let one = "{\"op\": \"get\", \"bucket\": \"b\", \"key\": \"k\"}";
+        format!("{{\"operations\": [{}]}}", vec![one; count].join(", "))
+    };
+    let batch = |target: &str, body: &str| row("POST", target.to_owned()).body(body);
+    vec![
+        batch("/v1/batch", &operations(1_001)).refused(413, "too-large", "operations"),
+        batch("/v1/batch", &" ".repeat((32 << 20) + 1)).refused(413, "too-large", "body"),
+        batch("/v1/batch", "{\"operations\": [").refused(400, "invalid", "body"),
+        batch("/v1/batch", "[]").refused(400, "invalid", "body"),
+        batch("/v1/batch?r=1", &operations(1)).refused(400, "unknown-parameter", ""),
+        batch("/v1/batch?timeout=-1s", &operations(1)).refused(400, "invalid", "timeout"),
     ]
 }
 
