@@ -140,29 +140,8 @@ fn quality(parameter: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::causality::CausalContext;
-    use crate::protocol::ids::{ActorId, Dot, WriteId};
-    use crate::protocol::time::{Hlc, WallMicros};
+    use crate::protocol::causality::samples::{value, version};
     use actix_web::http::header::HeaderValue;
-
-    fn version(counter: u64, body: Body) -> Version {
-        let actor = ActorId(1);
-        Version {
-            dot: Dot { actor, counter },
-            hlc: Hlc::from_wall(WallMicros(counter)),
-            w: 1,
-            write_id: WriteId(u128::from(counter)),
-            named: false,
-            past: CausalContext::new(),
-            gapless: true,
-            body,
-        }
-    }
-
-    fn value(bytes: &[u8], expires_at: Option<u64>) -> Body {
-        let expires_at = expires_at.map(WallMicros);
-        Body::Value(Value { content_type: None, bytes: Bytes::copy_from_slice(bytes), expires_at })
-    }
 
     #[test]
     fn the_boundary_occurs_in_no_value() {

@@ -14,6 +14,8 @@ mod version;
 
 pub use context::CausalContext;
 pub use object::{Object, SUPERSEDED_MAX};
+#[cfg(test)]
+pub(crate) use shown::samples;
 pub use shown::{Shown, shown};
 pub(crate) use token::decode as decode_set;
 pub use token::{ContextToken, TokenError, TokenKey};

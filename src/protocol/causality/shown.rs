@@ -61,14 +61,17 @@ fn has_expired(version: &Version, now: WallMicros) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod samples {
+    //! Versions for tests.
+
+    use bytes::Bytes;
+
     use super::*;
     use crate::protocol::causality::CausalContext;
     use crate::protocol::ids::{ActorId, Dot, WriteId};
     use crate::protocol::time::Hlc;
-    use bytes::Bytes;
 
-    fn version(counter: u64, body: Body) -> Version {
+    pub(crate) fn version(counter: u64, body: Body) -> Version {
         let actor = ActorId(1);
         Version {
             dot: Dot { actor, counter },
@@ -82,10 +85,17 @@ mod tests {
         }
     }
 
-    fn value(bytes: &[u8], expires_at: Option<u64>) -> Body {
+    pub(crate) fn value(bytes: &[u8], expires_at: Option<u64>) -> Body {
         let expires_at = expires_at.map(WallMicros);
         Body::Value(Value { content_type: None, bytes: Bytes::copy_from_slice(bytes), expires_at })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{value, version};
+    use super::*;
+    use crate::protocol::causality::CausalContext;
 
     fn object(versions: Vec<Version>) -> Object {
         Object::from_parts(CausalContext::new(), versions, Vec::new())
