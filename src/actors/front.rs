@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::Recipient;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::actors::admission::{Admission, Permit};
 use crate::actors::bucket_settings::{SetBucket, SettingsTable};
@@ -120,13 +121,7 @@ impl Front {
         timeout_us: u64,
         answer: impl Future<Output = Result<T, OperationError>> + Send + 'static,
     ) -> Later<Result<T, OperationError>> {
-        let (patience, counters) = (Duration::from_micros(timeout_us) + GRACE, self.parts.counters.clone());
-        Box::pin(async move {
-            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| {
-                counters.shards_silent.add();
-                Err(nothing_heard())
-            })
-        })
+        Box::pin(until(patience(timeout_us), self.parts.counters.clone(), answer))
     }
 
     /// An operation for the shard of its key, with its way back.
@@ -162,13 +157,29 @@ enum Awaited {
 }
 
 impl Awaited {
-    async fn reply(self) -> OperationReply {
+    async fn reply(self, patience: Instant, counters: Arc<NodeCounters>) -> OperationReply {
         match self {
-            Self::Read(answer) => OperationReply::Read(answer.read().await),
-            Self::Write(answer) => OperationReply::Write(answer.written().await),
+            Self::Read(answer) => OperationReply::Read(until(patience, counters, answer.read()).await),
+            Self::Write(answer) => OperationReply::Write(until(patience, counters, answer.written()).await),
             Self::Refused(reply) => reply,
         }
     }
+}
+
+/// When a shard is no longer waited for.
+fn patience(timeout_us: u64) -> Instant {
+    Instant::now() + Duration::from_micros(timeout_us) + GRACE
+}
+
+async fn until<T>(
+    patience: Instant,
+    counters: Arc<NodeCounters>,
+    answer: impl Future<Output = Result<T, OperationError>>,
+) -> Result<T, OperationError> {
+    tokio::time::timeout_at(patience, answer).await.unwrap_or_else(|_| {
+        counters.shards_silent.add();
+        Err(nothing_heard())
+    })
 }
 
 impl Backend for Front {
@@ -242,10 +253,12 @@ impl Backend for Front {
         for (number, operations) in of_shards {
             self.parts.shards.at(number).turnstile.enter_together(operations);
         }
-        self.within(timeout_us, async move {
+        // Each by itself: what one shard does not answer is no reason to lose what others have done.
+        let (patience, counters) = (patience(timeout_us), self.parts.counters.clone());
+        Box::pin(async move {
             let mut replies = Vec::with_capacity(awaited.len());
             for answer in awaited {
-                replies.push(answer.reply().await);
+                replies.push(answer.reply(patience, counters.clone()).await);
             }
             Ok(replies)
         })

@@ -111,6 +111,14 @@ fn every_request_ends_while_a_disk_hangs_and_the_others_go_on() {
         }
         let read = get(&nodes[0], "/v1/kv/b/k?timeout=300ms").await;
         assert!(matches!(read.status, 503 | 504), "{read:?}");
+        let batch = r#"{"operations": [{"op": "get", "bucket": "b", "key": "k"},
+            {"op": "put", "bucket": "b", "key": "k", "text": "v"}, {"op": "get", "bucket": "b", "key": "/"}]}"#;
+        let batch = call(&nodes[0], "POST", "/v1/batch?timeout=300ms", &[], batch.as_bytes()).await.unwrap();
+        assert_eq!(batch.status, 200, "each is answered by itself: {batch:?}");
+        let results = batch.json()["results"].as_array().cloned().unwrap();
+        let statuses: Vec<_> = results.iter().map(|result| result["status"].as_u64()).collect();
+        assert_eq!(statuses.len(), 3, "{results:?}");
+        assert!(statuses.iter().all(|status| matches!(status, Some(503 | 504))), "{results:?}");
         let counters = get(&nodes[0], "/healthz").await.json()["counters"].clone();
         assert!(counters["shards_silent"].as_u64() > Some(0), "{counters}");
         eventually("the others go on", async || put(&nodes[1], "/v1/kv/b/k", "w").await.status < 300).await;
