@@ -16,10 +16,19 @@ const CACHE_BYTES: u64 = 64 * MIB;
 /// One worker for flushes, so that a long compaction never holds them up, and one for compactions.
 const WORKERS: usize = 2;
 
-/// Bytes of recent writes that [`Table::Objects`] gathers in memory before it writes them out as a file. fjall
-/// stops writers when four are waiting for that, which bounds the memory. Each time it begins another it syncs the
-/// journal while writers wait, for tens of milliseconds: so that this is seldom.
+/// How much nicer the workers are than the threads that serve requests (`nice(2)`): what they do can wait a little,
+/// but under a load that never ends it must still get done, or fjall stops writers until it is.
+#[cfg(target_os = "linux")]
+const WORKERS_NICER_BY: i32 = 5;
+
+/// Bytes of recent writes that [`Table::Objects`] gathers in memory, at the most, before it writes them out as a
+/// file. fjall stops writers when four are waiting for that, which bounds the memory. Each time it begins another it
+/// syncs the journal while writers wait, for tens of milliseconds: so that this is seldom.
 const OBJECTS_MEMTABLE_BYTES: u64 = 96 * MIB;
+
+/// The least of them. The replicas of a key get the same writes: were this the same on all of them, they would write
+/// out at the same moment, and the slowest W-th of them could not be a quick one.
+const OBJECTS_MEMTABLE_BYTES_MIN: u64 = 64 * MIB;
 
 /// The same for [`Table::Meta`], whose entries are small.
 const META_MEMTABLE_BYTES: u64 = 4 * MIB;
@@ -74,18 +83,35 @@ pub struct OpenError {
     pub reason: String,
 }
 
+/// Lets a thread of its own open the database: the workers that fjall starts are as nice as the one that starts them.
+fn nicer<T: Send>(open: impl FnOnce() -> T + Send) -> Result<T, fjall::Error> {
+    std::thread::scope(|scope| {
+        let opening = std::thread::Builder::new().name("neap-open".to_owned()).spawn_scoped(scope, || {
+            // On Linux each thread has a niceness of its own, though POSIX gives one to the process.
+            #[cfg(target_os = "linux")]
+            if let Err(error) = rustix::process::nice(WORKERS_NICER_BY) {
+                tracing::warn!("what the store does in the background competes with requests: {error}");
+            }
+            open()
+        })?;
+        opening.join().map_err(|_| fjall::Error::Poisoned)
+    })
+}
+
 impl FjallStore {
     /// Opens the store in the directory `path`, or makes an empty one.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let memtable_bytes = rand::random_range(OBJECTS_MEMTABLE_BYTES_MIN..=OBJECTS_MEMTABLE_BYTES);
         let opened = || {
             let database = Database::builder(path).cache_size(CACHE_BYTES).worker_threads(WORKERS).open()?;
-            let objects = database.keyspace("objects", || keyspace_options(OBJECTS_MEMTABLE_BYTES))?;
+            let objects = database.keyspace("objects", || keyspace_options(memtable_bytes))?;
             let meta = database.keyspace("meta", || keyspace_options(META_MEMTABLE_BYTES))?;
             // A new keyspace is durable before anything can be in it.
             database.persist(PersistMode::SyncAll)?;
             Ok((database, objects, meta))
         };
-        let (database, objects, meta) = opened()
+        let (database, objects, meta) = nicer(opened)
+            .and_then(|opened| opened)
             .map_err(|error: fjall::Error| OpenError { path: path.to_owned(), reason: error.to_string() })?;
         Ok(Self {
             database: Handle(database),
@@ -282,6 +308,31 @@ mod tests {
         store.apply(vec![put("hurt", Bytes::from_static(b"healed"))]).unwrap();
         store.sync().unwrap();
         assert_eq!(store.get(Table::Objects, b"hurt").unwrap(), Some(Bytes::from_static(b"healed")));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn workers_are_nicer_than_those_who_wait_for_them() {
+        let niceness = |stat: &str| -> i32 {
+            // After the name, which may hold anything, `nice` is the 17th field.
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+        };
+        let of_thread = |path: &Path| niceness(&std::fs::read_to_string(path.join("stat")).unwrap());
+        let mine = of_thread(Path::new("/proc/thread-self"));
+        let directory = tempfile::tempdir().unwrap();
+        let _store = FjallStore::open(directory.path()).unwrap();
+        let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
+        let named = |path: &PathBuf| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "fjall:worker")
+        };
+        // Those of other tests come and go.
+        let workers: Vec<i32> = threads
+            .filter(named)
+            .filter_map(|path| std::fs::read_to_string(path.join("stat")).ok().map(|stat| niceness(&stat)))
+            .collect();
+        assert!(workers.len() >= WORKERS, "{workers:?}");
+        assert!(workers.iter().all(|nice| *nice == (mine + WORKERS_NICER_BY).min(19)), "{mine}: {workers:?}");
+        assert_eq!(of_thread(Path::new("/proc/thread-self")), mine);
     }
 
     #[test]

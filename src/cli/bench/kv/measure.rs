@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::{Own, Plan, Rate, Target};
 use super::row::{Row, Setting};
-use super::{document, render};
+use super::{document, render, rounded};
 use crate::cli::bench::ceiling::BareServer;
 use crate::cli::bench::cluster::{OwnCluster, ask_all, metric};
 use crate::cli::bench::generator::{BUCKET, Load, Operation, Pace, Run, Tally};
@@ -27,6 +27,8 @@ pub struct Bench<'a> {
     bare: Option<BareServer>,
     rows: Vec<Value>,
     ceilings: Vec<f64>,
+    /// The bare handler at half of its rate.
+    half: Option<Value>,
 }
 
 /// A cluster as it is now, and what is measured of it.
@@ -42,7 +44,7 @@ impl<'a> Bench<'a> {
     /// Of this plan; who wants JSON sees no progress.
     pub fn new(plan: &'a Plan, json: bool) -> Self {
         let progress = progress::steps(steps(plan), json);
-        Self { plan, progress, bare: None, rows: Vec::new(), ceilings: Vec::new() }
+        Self { plan, progress, bare: None, rows: Vec::new(), ceilings: Vec::new(), half: None }
     }
 
     /// Measures all of it.
@@ -56,7 +58,7 @@ impl<'a> Bench<'a> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self.ceilings.sort_by(f64::total_cmp);
         let ceiling = self.ceilings.get(self.ceilings.len() / 2).ok_or("nothing was measured")?;
-        Ok(document(&self.rows, *ceiling, cores))
+        Ok(document(&self.rows, (*ceiling, self.half), cores))
     }
 
     fn running(&mut self, nodes: &[Endpoint]) -> Result<(), String> {
@@ -133,6 +135,9 @@ impl<'a> Bench<'a> {
         if self.ceilings.is_empty() {
             self.ceiling()?;
         }
+        if self.half.is_none() && rows.iter().any(|row| row.pace != Pace::Closed) {
+            self.half = Some(self.ceiling_at_half()?);
+        }
         // Each operation's rows together.
         for operation in &scene.operations {
             let of_it = rows.iter().filter(|row| row.setting.operation == *operation);
@@ -187,22 +192,34 @@ impl<'a> Bench<'a> {
 
     /// The bare handler's rate now.
     fn ceiling(&mut self) -> Result<f64, String> {
-        let bare = self.bare.as_ref().ok_or("the bare handler has ended")?;
-        let load = self.load(vec![bare.endpoint()], vec![bare.pid()], 1);
-        let run = Run {
-            operation: Operation::Get { r: 1 },
-            pace: Pace::Closed,
-            warmup: CEILING_WARMUP.min(self.plan.warmup),
-            duration: CEILING_DURATION.min(self.plan.duration),
-            pause: Duration::ZERO,
-        };
-        self.progress.set_message("the bare handler");
-        let rate = load.run(run, |_| {}).map_err(|error| format!("the bare handler: {error}"))?.ops_per_s();
+        let rate = self.bare(Pace::Closed)?.ops_per_s();
         if rate <= 0.0 {
             return Err("the bare handler answered nothing".to_owned());
         }
         self.ceilings.push(rate);
         Ok(rate)
+    }
+
+    /// What this machine's scheduler and this client alone make of a steady rate.
+    fn ceiling_at_half(&self) -> Result<Value, String> {
+        let rate = self.ceilings.last().copied().unwrap_or_default() / 2.0;
+        let Tally { latencies, .. } = self.bare(Pace::Open(rate))?;
+        let ms = |quantile| latencies.quantile_ms(quantile).map(|ms| rounded(ms, 3));
+        Ok(json!({ "rate": rounded(rate, 0), "p50_ms": ms(0.5), "p99_ms": ms(0.99), "p999_ms": ms(0.999) }))
+    }
+
+    fn bare(&self, pace: Pace) -> Result<Tally, String> {
+        let bare = self.bare.as_ref().ok_or("the bare handler has ended")?;
+        let load = self.load(vec![bare.endpoint()], vec![bare.pid()], 1);
+        let run = Run {
+            operation: Operation::Get { r: 1 },
+            pace,
+            warmup: CEILING_WARMUP.min(self.plan.warmup),
+            duration: CEILING_DURATION.min(self.plan.duration),
+            pause: Duration::ZERO,
+        };
+        self.progress.set_message("the bare handler");
+        load.run(run, |_| {}).map_err(|error| format!("the bare handler: {error}"))
     }
 }
 

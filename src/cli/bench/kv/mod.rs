@@ -72,13 +72,13 @@ fn compare(document: &Value, baseline: &Value, args: &KvArgs, json: bool) -> Exi
 }
 
 /// The document of so many rows.
-fn document(rows: &[Value], ceiling: f64, cores: usize) -> Value {
+fn document(rows: &[Value], (ceiling, half): (f64, Option<Value>), cores: usize) -> Value {
     let best =
         rows.iter().filter(|row| row["operation"] == "get" && row["r"] == 1 && row["loop"] == "closed");
     let best = best.filter_map(|row| row["ops_per_s"].as_f64()).reduce(f64::max);
     json!({
         "rows": rows,
-        "ceiling": { "ops_per_s": rounded(ceiling, 0) },
+        "ceiling": { "ops_per_s": rounded(ceiling, 0), "half": half },
         "ratio_to_ceiling": best.map(|best| rounded(best / ceiling, 3)),
         "cores": cores,
     })

@@ -66,9 +66,18 @@ pub fn render(document: &Value) -> String {
     let ceiling = document.pointer("/ceiling/ops_per_s").and_then(Value::as_f64).map_or_else(none, grouped);
     let best = document["ratio_to_ceiling"].as_f64().map_or_else(none, figure);
     text.push_str(&format!(
-        "bare: a handler that does nothing, under the same client: {ceiling}/s; the best get R=1 is {best} of it\n\
-         loop: closed, each connection sends when it was answered; open, at a steady rate, latency from when it was due\n"
+        "bare: a handler that does nothing, under the same client: {ceiling}/s; the best get R=1 is {best} of it\n"
     ));
+    if let Some(half) = document.pointer("/ceiling/half").filter(|half| !half.is_null()) {
+        let ms = |name: &str| half[name].as_f64().map_or_else(none, figure);
+        text.push_str(&format!(
+            "bare at half of that: p50 {} ms, p99 {} ms, p99.9 {} ms: what this machine and the client take themselves\n",
+            ms("p50_ms"), ms("p99_ms"), ms("p999_ms"),
+        ));
+    }
+    text.push_str(
+        "loop: closed, each connection sends when it was answered; open, at a steady rate, latency from when it was due\n",
+    );
     text
 }
 
