@@ -169,6 +169,7 @@ async fn send(mut write: OwnedWriteHalf, outbox: &Outbox, counters: &TransportCo
                 break;
             }
             counters.bytes_sent.add_many(batch.len() as u64);
+            counters.batches_sent.add();
             if let Err(error) = write.write_all(&batch).await {
                 return format!("writing failed: {error}");
             }

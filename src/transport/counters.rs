@@ -11,6 +11,8 @@ counters! {
     frames_received,
     /// Bytes written after handshakes.
     bytes_sent,
+    /// Times that something was written, both sides: `frames_sent` over this is how many frames go together.
+    batches_sent,
     /// Bytes read after handshakes.
     bytes_received,
     /// Connections tried.

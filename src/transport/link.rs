@@ -336,6 +336,7 @@ impl Link {
                     break;
                 }
                 self.config.lane.counters.bytes_sent.add_many(batch.len() as u64);
+                self.config.lane.counters.batches_sent.add();
                 if let Err(error) = write.write_all(&batch).await {
                     return format!("writing failed: {error}");
                 }

@@ -71,6 +71,26 @@ fn every_operation_of_a_batch_is_carried_out_also_with_a_node_down() {
 }
 
 #[test]
+fn a_batch_goes_to_each_peer_together_not_one_operation_at_a_time() {
+    run(async {
+        let (cluster, _directory) = cluster(3, &[]).await;
+        let node = &cluster.endpoints()[0];
+        let sent = async || {
+            let counters = get(node, "/healthz").await.json()["counters"].clone();
+            ["transport_frames_sent", "transport_batches_sent"].map(|name| counters[name].as_u64().unwrap())
+        };
+        let before = sent().await;
+        assert_eq!(statuses(&batch(node, &puts("b", "v", 1_000)).await), [(201, 1_000)].into());
+        let [frames, batches] = [0, 1].map({
+            let after = sent().await;
+            move |which| after[which] - before[which]
+        });
+        assert!(frames >= 2_000, "each of two peers is asked to apply each write: {frames} frames");
+        assert!(batches * 20 <= frames, "{frames} frames went in {batches} batches");
+    });
+}
+
+#[test]
 fn a_batch_takes_a_permit_for_each_operation_and_gives_all_back() {
     run(async {
         let (cluster, _directory) = cluster(
