@@ -4,6 +4,7 @@
 # contract  schemathesis against a live cluster: many examples of each call of the published contract
 # bench   rates as ratios to a bare handler's, held against benches/baseline.json; two minutes
 # bench-record  writes that file anew
+# layers  where CPU time goes, by layer, on 1, 3 and 5 nodes; needs perf
 # microbench    what single functions cost
 # otel-test  of the tests, those with a real collector alone
 # soak    the simulator over fresh seeds with heavy faults, for SOAK (10m), JOBS (2) at once
@@ -24,7 +25,7 @@ JOBS ?= 2
 # Rows that are short enough to be run often; the median of the rounds is what is compared.
 BENCH := bench kv --keys 20000 --rate max --rounds 5 --duration 3s --warmup 500ms
 .DEFAULT_GOAL := test
-.PHONY: check fix test contract otel-test bench bench-record microbench soak fuzz demo toolchain lints
+.PHONY: check fix test contract otel-test bench bench-record layers microbench soak fuzz demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -72,6 +73,16 @@ bench: toolchain
 bench-record: toolchain
 	@echo "== benchmarks, recorded"
 	@env -u NEAP_URL $(CARGO) run --locked --release -- $(BENCH) --save benches/baseline.json
+
+# perf follows stacks by frame pointers, which compilers leave out.
+layers: toolchain
+	@command -v perf >/dev/null 2>&1 || { \
+	  echo "missing: perf; on Debian: apt-get install linux-perf" >&2; exit 1; }
+	@echo "== where CPU time goes"
+	@set -e; for nodes in 1 3 5; do \
+	  env -u NEAP_URL RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) run --locked --release --target-dir target/layers -- \
+	    bench kv --layers --nodes $$nodes --commit interval --duration 5s --warmup 1s; \
+	done
 
 microbench: toolchain
 	@echo "== what single functions cost"

@@ -7,8 +7,8 @@ pub(super) struct Table {
 
 impl Table {
     /// A table with these columns.
-    pub(super) fn new<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Self {
-        Self { rows: vec![header.map(str::to_owned).to_vec()] }
+    pub(super) fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { rows: vec![header.into_iter().map(str::to_owned).collect()] }
     }
 
     /// Adds a row.

@@ -83,6 +83,10 @@ pub struct KvArgs {
     /// The share of operations whose traces the self-made cluster exports, to a receiver that forgets them; 0: none
     #[arg(long, default_value = "0.01", value_parser = parse_share)]
     sample: f64,
+    /// Also show where the CPU time of the self-made cluster goes, by layer; needs perf(1), and a program that was built with
+    /// frame pointers (`make layers` does both)
+    #[arg(long)]
+    layers: bool,
     /// Also write the JSON document to this file
     #[arg(long, value_name = "FILE")]
     pub(super) save: Option<PathBuf>,
@@ -166,6 +170,8 @@ pub struct Plan {
     pub duration: Duration,
     /// How long each row runs before that.
     pub warmup: Duration,
+    /// Whether it is found out where CPU time goes.
+    pub layers: bool,
 }
 
 /// Where it is measured.
@@ -199,6 +205,9 @@ impl KvArgs {
             Some(urls) => Target::Running(parse_urls(urls).map_err(|error| error.to_string())?),
             None => Target::Own(self.own()),
         };
+        if self.layers && matches!(target, Target::Running(_)) {
+            return Err("--layers is for a self-made cluster: it needs --url and NEAP_URL unset".to_owned());
+        }
         let mut keys = if self.table { vec![100_000, 1_000_000] } else { self.keys.clone() };
         keys.sort_unstable();
         keys.dedup();
@@ -213,6 +222,7 @@ impl KvArgs {
             dist: self.dist,
             duration: self.duration,
             warmup: self.warmup,
+            layers: self.layers,
         })
     }
 

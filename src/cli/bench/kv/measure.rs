@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::args::{Own, Plan, Rate, Target};
+use super::layers::{Profiler, Split};
 use super::row::{Row, Setting};
 use super::{document, render, rounded};
 use crate::cli::bench::ceiling::BareServer;
@@ -167,7 +168,8 @@ impl<'a> Bench<'a> {
             Ok((metric(&load.nodes, DURABLE_WRITES)?, metric(&load.nodes, SYNCS)?))
         };
         let before = if syncs { Some(counts()?) } else { None };
-        let tally = self.measure(load, operation, pace, &render::setting(&setting, pace))?;
+        let what = render::setting(&setting, pace);
+        let (tally, layers) = self.profiled(load, || self.measure(load, operation, pace, &what))?;
         let writes_per_sync = match before {
             Some((writes, syncs)) => {
                 let now = counts()?;
@@ -175,10 +177,26 @@ impl<'a> Bench<'a> {
             }
             None => None,
         };
-        let row = Row { setting, pace, tally, writes_per_sync, ceiling: None };
+        let row = Row { setting, pace, tally, layers, writes_per_sync, ceiling: None };
         self.progress.println(render::remark(&row));
         self.progress.inc(1);
         Ok(row)
+    }
+
+    /// Measures, and finds out where CPU time goes meanwhile if that was asked for.
+    fn profiled(
+        &self,
+        load: &Load,
+        measure: impl FnOnce() -> Result<Tally, String>,
+    ) -> Result<(Tally, Option<Split>), String> {
+        if !self.plan.layers {
+            return Ok((measure()?, None));
+        }
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let file = directory.path().join("perf.data");
+        let profiler = Profiler::start(&load.pids, &file)?;
+        let tally = measure()?;
+        Ok((tally, Some(profiler.stop(&file)?)))
     }
 
     fn measure(&self, load: &Load, operation: Operation, pace: Pace, what: &str) -> Result<Tally, String> {

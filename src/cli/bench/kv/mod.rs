@@ -2,6 +2,7 @@
 
 mod args;
 mod baseline;
+mod layers;
 mod measure;
 mod render;
 mod row;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::layers::Layer;
 use super::row::{Row, Setting};
 use crate::cli::bench::generator::{Operation, Pace};
 use crate::cli::table::Table;
@@ -63,6 +64,7 @@ pub fn render(document: &Value) -> String {
         text.extend(table.render().lines().map(|line| format!("  {line}\n")));
         text.push('\n');
     }
+    text.push_str(&layers(rows));
     let ceiling = document.pointer("/ceiling/ops_per_s").and_then(Value::as_f64).map_or_else(none, grouped);
     let best = document["ratio_to_ceiling"].as_f64().map_or_else(none, figure);
     text.push_str(&format!(
@@ -79,6 +81,29 @@ pub fn render(document: &Value) -> String {
         "loop: closed, each connection sends when it was answered; open, at a steady rate, latency from when it was due\n",
     );
     text
+}
+
+/// Where CPU time went, of the rows of which that was found out.
+fn layers(rows: &[Value]) -> String {
+    let names = Layer::ALL.map(Layer::name);
+    let head = ["keys", "probe", "commit", "operation", "loop", "all"].into_iter().chain(names);
+    let mut table = Table::new(head);
+    let mut any = false;
+    for row in rows.iter().filter(|row| row["cpu_us_by_layer"].is_object()) {
+        any = true;
+        let number = |value: &Value| value.as_f64().map_or_else(none, figure);
+        let text = |value: &Value| value.as_str().map_or_else(none, ToOwned::to_owned);
+        let mut line = vec![whole(&row["keys"]), number(&row["probe"]), text(&row["commit"])];
+        line.extend(cells(row).into_iter().take(2));
+        line.push(number(&row["node_cpu_us_per_op"]));
+        line.extend(names.iter().map(|name| number(&row["cpu_us_by_layer"][name])));
+        table.row(line);
+    }
+    if !any {
+        return String::new();
+    }
+    let lines: String = table.render().lines().map(|line| format!("  {line}\n")).collect();
+    format!("CPU time of all nodes for one operation, in microseconds, by layer\n{lines}\n")
 }
 
 fn heading(row: &Value) -> String {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::layers::Split;
 use super::rounded;
 use crate::cli::bench::generator::{Failure, Load, Operation, Pace, Tally};
 
@@ -26,6 +27,8 @@ pub struct Row {
     pub pace: Pace,
     /// What came of them.
     pub tally: Tally,
+    /// Where the nodes' CPU time went, if it was found out.
+    pub layers: Option<Split>,
     /// How many writes each sync made durable, while every acknowledged write was synced first.
     pub writes_per_sync: Option<f64>,
     /// The bare handler's rate, measured beside it.
@@ -67,6 +70,7 @@ impl Row {
             "errors": tally.failed(), "error_kinds": errors,
             "writes_per_sync": self.writes_per_sync.map(|writes| rounded(writes, 1)),
             "node_cpu_us_per_op": self.node_cpu_us().map(|us| rounded(us, 1)),
+            "cpu_us_by_layer": self.layers.as_ref().zip(self.node_cpu_us()).map(|(split, us)| split.share_out(us)),
             "generator_cpu_share": tally.spent.generator_share().map(|share| rounded(share, 3)),
             "ratio_to_ceiling": self.ratio().map(|ratio| rounded(ratio, 4)),
         })
