@@ -1,8 +1,6 @@
 //! The states that the keys of a replica were in lately, in memory.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use xxhash_rust::xxh3::xxh3_64;
+use std::collections::{HashMap, VecDeque};
 
 use super::digest::{Digest, STATES_MAX, SeenState};
 use crate::protocol::causality::Object;
@@ -14,18 +12,15 @@ use crate::protocol::time::Moment;
 /// was before.
 pub const EVENTS_MAX: usize = 32_768;
 
-/// A key, ordered by its hash before all else: every change looks its key up, and keys that share a long beginning would
-/// be compared byte by byte.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
-    hash: u64,
     bucket: BucketName,
     key: Key,
 }
 
 impl Place {
     fn of(bucket: &BucketName, key: &Key) -> Self {
-        Self { hash: xxh3_64(key.as_bytes()), bucket: bucket.clone(), key: key.clone() }
+        Self { bucket: bucket.clone(), key: key.clone() }
     }
 }
 
@@ -53,7 +48,9 @@ pub struct History {
     clock: u64,
     /// Since when nothing is missing; none before the first look.
     complete_since: Option<Moment>,
-    keys: BTreeMap<Place, KeyHistory>,
+    /// Each write looks its key up several times. Nothing depends on their order, which differs from run to run, so that
+    /// no client can choose keys that share a place.
+    keys: HashMap<Place, KeyHistory>,
     changes: VecDeque<(Moment, Place)>,
 }
 
@@ -61,7 +58,7 @@ impl History {
     /// An empty one. `clock` names the clock of its moments.
     #[must_use]
     pub fn new(clock: u64) -> Self {
-        Self { clock, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
+        Self { clock, complete_since: None, keys: HashMap::new(), changes: VecDeque::new() }
     }
 
     /// The state that a key is in before it changes, for [`History::changed`]; none if it is known already.

@@ -96,7 +96,8 @@ fn layers(rows: &[Value]) -> String {
         let mut line = vec![whole(&row["keys"]), number(&row["probe"]), text(&row["commit"])];
         line.extend(cells(row).into_iter().take(2));
         line.push(number(&row["node_cpu_us_per_op"]));
-        line.extend(names.iter().map(|name| number(&row["cpu_us_by_layer"][name])));
+        let of_layer = |name: &&str| row["cpu_us_by_layer"].get(*name).map_or_else(none, number);
+        line.extend(names.iter().map(of_layer));
         table.row(line);
     }
     if !any {
