@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::cluster::{OwnCluster, ask_all};
-use super::generator::{Load, Operation, Pace, Run};
+use super::generator::{BUCKET, Load, Operation, Pace, Run};
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
 use crate::cli::remote::{complain, print, print_json, remark};
@@ -185,6 +185,7 @@ fn load(args: &CostArgs, cluster: &OwnCluster) -> Load {
     Load {
         nodes: cluster.endpoints(),
         pids: cluster.pids(),
+        bucket: BUCKET,
         connections: args.connections,
         keys: args.keys,
         value_bytes: 256,

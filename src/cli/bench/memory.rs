@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cluster::OwnCluster;
 use super::cpu::Resident;
-use super::generator::{KEYS_MAX, Load};
+use super::generator::{BUCKET, KEYS_MAX, Load};
 use super::progress;
 use super::target::{self, Target};
 use crate::cli::exit::Exit;
@@ -108,6 +108,7 @@ fn measure(args: &MemoryArgs, nodes: u16, progress: &ProgressBar) -> Result<Meas
     let load = Load {
         nodes: cluster.endpoints(),
         pids: cluster.pids(),
+        bucket: BUCKET,
         connections: CONNECTIONS,
         keys: args.keys,
         value_bytes: args.value_bytes,

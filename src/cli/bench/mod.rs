@@ -4,6 +4,7 @@ mod ceiling;
 mod cluster;
 mod cost;
 mod cpu;
+mod fairness;
 mod generator;
 mod kv;
 mod memory;
@@ -24,6 +25,7 @@ use super::exit::Exit;
                   neap bench kv --commit fsync --operations get:1,put:2 --duration 5s\n  \
                   neap bench memory --nodes 1\n  \
                   neap bench overload --duration 10s\n  \
+                  neap bench fairness --operations put:2\n  \
                   neap bench staleness --at 0ms,1ms,5ms,10ms,50ms"
 )]
 pub struct BenchArgs {
@@ -38,6 +40,7 @@ enum Bench {
     Staleness(staleness::StalenessArgs),
     Memory(memory::MemoryArgs),
     Overload(overload::OverloadArgs),
+    Fairness(fairness::FairnessArgs),
     /// A bare handler, as the ceiling of what any server could reach here
     #[command(hide = true)]
     CeilingServer(ceiling::CeilingArgs),
@@ -52,6 +55,7 @@ pub fn run(args: BenchArgs, json: bool) -> Exit {
         Bench::Staleness(args) => staleness::run(&args, json),
         Bench::Memory(args) => memory::run(&args, json),
         Bench::Overload(args) => overload::run(&args, json),
+        Bench::Fairness(args) => fairness::run(&args, json),
         Bench::CeilingServer(args) => ceiling::run(&args),
     }
 }

@@ -51,6 +51,8 @@ pub struct Load {
     pub nodes: Vec<Endpoint>,
     /// Their processes, where they are on this machine.
     pub pids: Vec<u32>,
+    /// The bucket of the keys.
+    pub bucket: &'static str,
     /// How many connections.
     pub connections: u16,
     /// How many keys.
@@ -88,7 +90,7 @@ pub enum Pace {
 impl Load {
     /// Sends requests and says what came of them. `progress` is told the share of the time that is over.
     pub fn run(&self, run: Run, mut progress: impl FnMut(f64)) -> io::Result<Tally> {
-        let requests = Requests::new(run.operation.r(), run.operation.w(), self.value_bytes);
+        let requests = Requests::new(self.bucket, (run.operation.r(), run.operation.w()), self.value_bytes);
         let keys = KeyChooser::new(rand::random(), self.keys, self.dist);
         let mut line = Line::open(self, requests)?;
         let began = Instant::now();
@@ -130,7 +132,7 @@ impl Load {
 
     /// Writes the keys from `from` on, each of them until a node takes it.
     pub fn fill(&self, from: u64, w: Option<u8>, mut progress: impl FnMut(u64)) -> io::Result<()> {
-        let mut line = Line::open(self, Requests::new(None, w, self.value_bytes))?;
+        let mut line = Line::open(self, Requests::new(self.bucket, (None, w), self.value_bytes))?;
         let (mut next, mut done) = (from, from);
         let mut refusals = 0;
         let mut again = VecDeque::new();

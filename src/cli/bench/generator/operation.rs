@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::cli::load::request;
 
-/// The bucket that benchmarks use.
+/// The bucket that benchmarks use as a rule.
 pub const BUCKET: &str = "bench";
 /// How many keys there can be: their numbers have eight digits.
 pub const KEYS_MAX: u64 = 100_000_000;
@@ -114,13 +114,13 @@ pub struct Requests {
 
 impl Requests {
     /// With values of so many bytes. What is left out goes by the bucket's settings.
-    pub fn new(r: Option<u8>, w: Option<u8>, value_bytes: u32) -> Self {
+    pub fn new(bucket: &str, (r, w): (Option<u8>, Option<u8>), value_bytes: u32) -> Self {
         let query = |name: &str, count: Option<u8>| {
             count.map_or_else(String::new, |count| format!("?{name}={count}"))
         };
         Self {
-            get: Template::new("GET", &query("r", r), &[]),
-            put: Template::new("PUT", &query("w", w), &value(value_bytes)),
+            get: Template::new("GET", bucket, &query("r", r), &[]),
+            put: Template::new("PUT", bucket, &query("w", w), &value(value_bytes)),
         }
     }
 
@@ -149,8 +149,8 @@ struct Template {
 }
 
 impl Template {
-    fn new(method: &str, query: &str, body: &[u8]) -> Self {
-        let before = format!("/v1/kv/{BUCKET}/key-");
+    fn new(method: &str, bucket: &str, query: &str, body: &[u8]) -> Self {
+        let before = format!("/v1/kv/{bucket}/key-");
         let target = format!("{before}{:0DIGITS$}{query}", 0);
         Self { bytes: request(method, &target, &[], body), digits: method.len() + 1 + before.len() }
     }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_request_is_that_of_its_key() {
-        let mut requests = Requests::new(Some(1), None, 3);
+        let mut requests = Requests::new(BUCKET, (Some(1), None), 3);
         for key in [0, 7, 12_345_678, KEYS_MAX - 1] {
             let target = format!("/v1/kv/{BUCKET}/{}", key_name(key));
             assert_eq!(requests.of(true, key), request("GET", &format!("{target}?r=1"), &[], &[]));

@@ -29,7 +29,7 @@ fn well(stream: &mut TcpStream) -> bool {
 
 fn load(node: Endpoint, connections: u16) -> Load {
     let (keys, value_bytes, dist) = (100, 8, Distribution::Uniform);
-    Load { nodes: vec![node], pids: vec![], connections, keys, value_bytes, dist }
+    Load { nodes: vec![node], pids: vec![], bucket: BUCKET, connections, keys, value_bytes, dist }
 }
 
 fn run(pace: Pace) -> Run {

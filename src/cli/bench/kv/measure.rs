@@ -106,7 +106,7 @@ impl<'a> Bench<'a> {
 
     fn load(&self, nodes: Vec<Endpoint>, pids: Vec<u32>, keys: u64) -> Load {
         let Plan { connections, value_bytes, dist, .. } = *self.plan;
-        Load { nodes, pids, connections, keys, value_bytes, dist }
+        Load { nodes, pids, bucket: BUCKET, connections, keys, value_bytes, dist }
     }
 
     fn fill(&self, load: &Load, from: u64, w: Option<u8>) -> Result<(), String> {

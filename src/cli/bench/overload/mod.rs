@@ -12,7 +12,7 @@ use report::Measured;
 
 use super::cluster::OwnCluster;
 use super::cpu::Resident;
-use super::generator::{KEYS_MAX, Load, Operation, Pace, Run, Tally};
+use super::generator::{BUCKET, KEYS_MAX, Load, Operation, Pace, Run, Tally};
 use super::progress;
 use super::target::Target;
 use crate::cli::exit::Exit;
@@ -111,6 +111,7 @@ fn measure(args: &OverloadArgs, connections: u16, progress: &ProgressBar) -> Res
     let calm_load = Load {
         nodes: cluster.endpoints(),
         pids: cluster.pids(),
+        bucket: BUCKET,
         connections: NODES,
         keys: args.keys,
         value_bytes: args.value_bytes,
