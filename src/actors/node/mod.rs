@@ -1,56 +1,53 @@
 //! A node, from its configuration to its clean stop.
 
+mod control_plane;
+mod data_plane;
+mod edge;
+mod ending;
+
 use std::cell::RefCell;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix::prelude::*;
-use actix_rt::signal::unix::{SignalKind, signal};
+use actix::{Addr, Arbiter, AsyncContext as _, Recipient};
+
+use control_plane::{run_control, run_recorder};
+use data_plane::{ShardNeighbours, accept, start_shards};
+use edge::serve_http;
+use ending::Stop;
 
 use crate::actors::admission::Admission;
-use crate::actors::backfill::{Backfill, BackfillParts};
-use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts, SettingsTable};
-use crate::actors::clock::{Ceiling, ShardClock, SteadyWall, SyncCeiling, moment, wait_for_wall};
+use crate::actors::backfill::Backfill;
+use crate::actors::bucket_settings::{BucketSettingsActor, SettingsTable};
+use crate::actors::clock::{Ceiling, ShardClock, SyncCeiling, moment, wait_for_wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
-use crate::actors::key_lister::{KeyLister, ListerParts};
+use crate::actors::key_lister::KeyLister;
 use crate::actors::late_applies::LateApplies;
-use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
 use crate::actors::observability::{Observability, instruments};
-use crate::actors::placement::{Placement, Shard, Shards};
-use crate::actors::ring_membership::{Attach, Party, PeerNews, RingMembership, RingTable, SharedGate};
+use crate::actors::placement::{Placement, Shards};
+use crate::actors::ring_membership::{Party, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
-use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::shell::{
-    self, ToMailbox, end_the_process_if_a_sync_failed, end_the_process_on_panic,
-    end_the_process_on_sync_error,
+    self, end_the_process_if_a_sync_failed, end_the_process_on_panic, end_the_process_on_sync_error,
 };
-use crate::actors::sli_recorder::{
-    self, AskCluster, BATCHES, KeepWindows, ObservationSink, Peers, RecorderParts, SliRecorder, SloView,
-};
-use crate::actors::sli_recorder::{Shown, Tap};
+use crate::actors::sli_recorder::{AskCluster, BATCHES, KeepWindows, ObservationSink, SliRecorder};
 use crate::actors::stalling_store::StallingStore;
 use crate::config::{CommitPolicy, Config, MemberConfig};
-use crate::http::{Edge, Limits, Listening, ServerOptions};
-use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{DirectoryId, NodeId};
-use crate::protocol::membership::{Backfill as BackfillCore, Holding, Presented, RunId, RunRecord};
+use crate::protocol::membership::{Backfill as BackfillCore, Presented, RunId, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
-use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{
-    Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, SloSnapshot, Store,
-    StoreError,
+    Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
 };
-use crate::telemetry::Tracing;
 use crate::transport::{
-    Acceptor, AcceptorConfig, Connection, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerService, Reconnects,
-    Secret, TransportCounters,
+    Gatekeeper, LaneConfig, LanePurpose, PeerService, Reconnects, Secret, TransportCounters,
 };
 
 /// Why a node did not start. Nothing was served.
@@ -109,46 +106,6 @@ pub fn run(
         node.stop(config.node.drain_timeout).await;
         Ok(())
     })
-}
-
-/// What ends a run.
-struct Stop {
-    term: actix_rt::signal::unix::Signal,
-    interrupt: actix_rt::signal::unix::Signal,
-    stdin_closed: Option<tokio::sync::oneshot::Receiver<()>>,
-}
-
-impl Stop {
-    fn new(options: &RunOptions) -> Result<Self, StartError> {
-        let (term, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let stdin_closed = if options.exit_on_stdin_close { Some(watch_stdin()?) } else { None };
-        Ok(Self { term, interrupt, stdin_closed })
-    }
-
-    async fn asked(&mut self) {
-        let closed = async {
-            match &mut self.stdin_closed {
-                Some(closed) => drop(closed.await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.term.recv() => tracing::info!("stopping: SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("stopping: SIGINT"),
-            () = closed => tracing::info!("stopping: standard input closed"),
-        }
-    }
-}
-
-fn watch_stdin() -> std::io::Result<tokio::sync::oneshot::Receiver<()>> {
-    let (closed, receiver) = tokio::sync::oneshot::channel();
-    let read = move || {
-        // Whatever is written there is thrown away; only the end counts.
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = closed.send(());
-    };
-    std::thread::Builder::new().name("neap-stdin".to_owned()).spawn(read)?;
-    Ok(receiver)
 }
 
 /// A running node.
@@ -455,259 +412,4 @@ fn commit_of(policy: CommitPolicy) -> Commit {
         CommitPolicy::Interval => Commit::Interval,
         CommitPolicy::Os => Commit::Os,
     }
-}
-
-/// The control plane, as the shards know it.
-struct ShardNeighbours {
-    fetch_settings: Recipient<FetchSettings>,
-    backfill: Recipient<Backfilled>,
-    damaged_pull: Recipient<Damaged>,
-    observations: Arc<ObservationSink>,
-    tracing: Tracing,
-    run: RunId,
-    gate: Arc<SharedGate>,
-}
-
-fn start_shards(
-    config: &Config,
-    common: &Common,
-    dots: &Arc<Dots>,
-    commit: &Arc<GroupCommit>,
-    placement: Placement,
-    around: &ShardNeighbours,
-) -> Result<(Vec<Arbiter>, Shards), StartError> {
-    let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
-    for shard in 0..placement.shards {
-        let parts = ShardParts {
-            me: common.me.clone(),
-            ring: common.ring.clone(),
-            settings: common.settings.clone(),
-            completeness: common.completeness.clone(),
-            store: common.store.clone(),
-            commit: commit.clone(),
-            dots: dots.clone(),
-            ceiling: common.ceiling.clone(),
-            found_ceiling: common.found_ceiling,
-            max_skew_us: common.max_skew_us,
-            gate: around.gate.clone(),
-            backfill: around.backfill.clone(),
-            damaged_pull: around.damaged_pull.clone(),
-            fetch_settings: around.fetch_settings.clone(),
-            timeout_us: micros(config.limits.timeout),
-            in_flight: config.limits.in_flight,
-            run: around.run,
-            probe: Sampling::of(config.staleness.probe),
-            observations: around.observations.clone(),
-            tracing: around.tracing.clone(),
-            age_objective_us: micros(config.slo.age_p95),
-            shard,
-            lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
-            counters: common.counters.clone(),
-        };
-        let arbiter = Arbiter::new();
-        let (started, shard) = mpsc::channel();
-        arbiter.spawn_fn(move || drop(started.send(start_shard(parts))));
-        arbiters.push(arbiter);
-        shards.push(shard.recv().map_err(|_| std::io::Error::other("a shard's thread ended at once"))?);
-    }
-    let mut shards = shards.into_iter();
-    let first = shards.next().ok_or_else(|| std::io::Error::other("there are no shards"))?;
-    Ok((arbiters, Shards::new(first, shards.collect::<Vec<Shard>>())))
-}
-
-/// Accepts peers on this thread; each connection then runs on the thread of its lane.
-fn accept(
-    common: &Common,
-    secret: Secret,
-    listener: TcpListener,
-    service: Arc<dyn PeerService>,
-    placement: Placement,
-    arbiters: &[Arbiter],
-) -> Result<actix_rt::task::JoinHandle<()>, StartError> {
-    let LaneConfig { cluster, gatekeeper, reconnects, counters, now, .. } = common.lanes.clone();
-    let acceptor = Acceptor::new(AcceptorConfig { cluster, secret, gatekeeper, reconnects, counters, now });
-    let handles: Vec<actix_rt::ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
-    let dispatch = move |connection: Connection| {
-        let service = service.clone();
-        let home = match connection.purpose() {
-            LanePurpose::Data { shard } => handles.get(usize::from(placement.shard_of_lane(shard))),
-            LanePurpose::Control => None,
-        };
-        match home {
-            Some(arbiter) => {
-                // A thread that has ended takes no more connections; the peer finds its one closed.
-                let _ = arbiter.spawn(connection.run(service));
-            }
-            None => drop(actix_rt::spawn(connection.run(service))),
-        }
-    };
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    Ok(actix_rt::spawn(acceptor.run(listener, dispatch)))
-}
-
-fn run_control(
-    common: &Common,
-    shards: &Arc<Shards>,
-    directory: &Arc<Directory>,
-    holding: Holding,
-    (membership, settings, backfill, lister): (
-        Context<RingMembership>,
-        Context<BucketSettingsActor>,
-        Context<Backfill>,
-        Context<KeyLister>,
-    ),
-    (subscribers, gate): (Vec<Recipient<PeerNews>>, Arc<SharedGate>),
-) {
-    let clock = common.clock();
-    let attach: Recipient<Attach> = membership.address().recipient();
-    membership.run(RingMembership::new(common.store.clone(), subscribers, common.counters.clone()));
-    attach.do_send(Attach(gate.clone()));
-
-    let sink = ToMailbox::new(settings.address().recipient(), common.counters.clone());
-    let lane = Rc::new(Lane::start(common.lanes.clone(), Rc::new(sink)));
-    let replicas = shards.iter().map(|shard| shard.replica.clone()).collect();
-    settings.run(BucketSettingsActor::new(SettingsParts {
-        me: common.me.clone(),
-        table: common.settings.clone(),
-        ring: common.ring.clone(),
-        store: common.store.clone(),
-        lane,
-        gate: gate.clone(),
-        clock: clock.clone(),
-        replicas,
-        counters: common.counters.clone(),
-        end_process: Rc::new(end_the_process_on_sync_error),
-    }));
-
-    let sink = ToMailbox::new(backfill.address().recipient(), common.counters.clone());
-    let lane = Lane::start(common.lanes.clone(), Rc::new(sink));
-    let marked = directory.clone();
-    backfill.run(Backfill::new(BackfillParts {
-        me: common.me.clone(),
-        holding,
-        gate: gate.clone(),
-        ring: common.ring.clone(),
-        settings: common.settings.clone(),
-        completeness: common.completeness.clone(),
-        lane,
-        clock: clock.clone(),
-        shards: shards.clone(),
-        mark: Rc::new(move |holding| {
-            if let Err(error) = marked.0.bookkeeping().mark_holding(holding) {
-                end_the_process_if_a_sync_failed(&error);
-                tracing::error!("it was not written down what the directory holds: {error}");
-            }
-        }),
-        counters: common.counters.clone(),
-    }));
-
-    let sink = ToMailbox::new(lister.address().recipient(), common.counters.clone());
-    lister.run(KeyLister::new(ListerParts {
-        me: common.me.clone(),
-        ring: common.ring.clone(),
-        settings: common.settings.clone(),
-        completeness: common.completeness.clone(),
-        gate: gate.clone(),
-        store: common.store.clone(),
-        shards: shards.clone(),
-        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
-        clock,
-        counters: common.counters.clone(),
-    }));
-    keep_ceiling_ahead(common.ceiling.clone(), gate);
-}
-
-/// Runs the recorder on this thread, going on from what the last run left.
-fn run_recorder(
-    config: &Config,
-    common: &Common,
-    clean: bool,
-    context: Context<SliRecorder>,
-    (tap, shown): (Tap, Shown),
-) -> (Addr<SliRecorder>, Arc<SloView>) {
-    let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(&config.node.data));
-    let mut slo = sli_recorder::resume(config.slo.plan(), wall, &snapshot, clean);
-    let view = Arc::new(SloView::new(slo.evaluate(wall.now())));
-    let sink = ToMailbox::new(context.address().recipient(), common.counters.clone());
-    let peers = Peers {
-        me: common.me.clone(),
-        ring: common.ring.clone(),
-        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
-        clock: common.clock(),
-    };
-    let recorder = context.run(SliRecorder::new(RecorderParts {
-        slo,
-        wall,
-        view: view.clone(),
-        snapshot,
-        peers,
-        time_scale: config.slo.time_scale,
-        tap: Some(tap),
-        shown: Some(shown),
-        counters: common.counters.clone(),
-    }));
-    (recorder, view)
-}
-
-/// Syncs the clocks' ceiling ahead of time, away from all actors.
-fn keep_ceiling_ahead(ceiling: Arc<Ceiling>, gate: Arc<SharedGate>) {
-    drop(actix_rt::spawn(async move {
-        let mut tick = tokio::time::interval(Duration::from_millis(250));
-        loop {
-            tick.tick().await;
-            let (ceiling, confirmed) = (ceiling.clone(), gate.is_confirmed());
-            let raised = tokio::task::spawn_blocking(move || ceiling.keep_ahead(confirmed)).await;
-            if let Ok(Err(error)) = raised {
-                tracing::warn!("the clock's ceiling could not be raised: {error}");
-            }
-        }
-    }));
-}
-
-/// How long the head of a client's request, and a whole body, may take to arrive.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle client's connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Connections of one REST worker; more wait in the listener's queue.
-const CONNECTIONS_PER_WORKER: usize = 10_000;
-/// Bytes of request bodies that are being received at once.
-const BODIES_MAX: usize = 256 << 20;
-/// Bytes of large replies that clients have not taken up yet.
-const ANSWERS_MAX: usize = 256 << 20;
-
-fn serve_http(
-    config: &Config,
-    front: Front,
-    tracing: &Tracing,
-    secret: &Secret,
-    placement: Placement,
-) -> Result<actix_web::dev::ServerHandle, StartError> {
-    let limits = Limits {
-        value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
-        key: usize::try_from(config.limits.key).unwrap_or(usize::MAX),
-        timeout_us: micros(config.limits.timeout),
-        body_timeout: REQUEST_TIMEOUT,
-        bodies: BODIES_MAX,
-        answers: ANSWERS_MAX,
-    };
-    let options = ServerOptions {
-        listen: config.http.listen.to_string(),
-        workers: usize::from(placement.http_workers),
-        max_connections: CONNECTIONS_PER_WORKER,
-        keep_alive: KEEP_ALIVE,
-        request_timeout: REQUEST_TIMEOUT,
-        shutdown_timeout: REQUEST_TIMEOUT,
-    };
-    let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
-    let address = config.http.listen;
-    let Listening { server, .. } =
-        crate::http::serve(Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone()), &options)
-            .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
-    let handle = server.handle();
-    drop(actix_rt::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!("the REST server ended: {error}");
-        }
-    }));
-    Ok(handle)
 }

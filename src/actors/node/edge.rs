@@ -1,0 +1,62 @@
+//! The REST edge of a node, with its bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{StartError, micros};
+use crate::actors::front::Front;
+use crate::actors::placement::Placement;
+use crate::config::Config;
+use crate::http::{Edge, Limits, Listening, ServerOptions};
+use crate::protocol::causality::TokenKey;
+use crate::telemetry::Tracing;
+use crate::transport::Secret;
+
+/// How long the head of a client's request, and a whole body, may take to arrive.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle client's connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections of one REST worker; more wait in the listener's queue.
+const CONNECTIONS_PER_WORKER: usize = 10_000;
+/// Bytes of request bodies that are being received at once.
+const BODIES_MAX: usize = 256 << 20;
+/// Bytes of large replies that clients have not taken up yet.
+const ANSWERS_MAX: usize = 256 << 20;
+
+/// Listens for clients, on threads of their own.
+pub(super) fn serve_http(
+    config: &Config,
+    front: Front,
+    tracing: &Tracing,
+    secret: &Secret,
+    placement: Placement,
+) -> Result<actix_web::dev::ServerHandle, StartError> {
+    let limits = Limits {
+        value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
+        key: usize::try_from(config.limits.key).unwrap_or(usize::MAX),
+        timeout_us: micros(config.limits.timeout),
+        body_timeout: REQUEST_TIMEOUT,
+        bodies: BODIES_MAX,
+        answers: ANSWERS_MAX,
+    };
+    let options = ServerOptions {
+        listen: config.http.listen.to_string(),
+        workers: usize::from(placement.http_workers),
+        max_connections: CONNECTIONS_PER_WORKER,
+        keep_alive: KEEP_ALIVE,
+        request_timeout: REQUEST_TIMEOUT,
+        shutdown_timeout: REQUEST_TIMEOUT,
+    };
+    let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
+    let address = config.http.listen;
+    let Listening { server, .. } =
+        crate::http::serve(Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone()), &options)
+            .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
+    let handle = server.handle();
+    drop(actix_rt::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!("the REST server ended: {error}");
+        }
+    }));
+    Ok(handle)
+}
