@@ -1,6 +1,9 @@
 //! The states that the keys of a replica were in lately, in memory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::digest::{Digest, STATES_MAX, SeenState};
 use crate::protocol::causality::Object;
@@ -12,15 +15,18 @@ use crate::protocol::time::Moment;
 /// was before.
 pub const EVENTS_MAX: usize = 32_768;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A key, ordered by its hash before all else: every change looks its key up, and keys that share a long beginning would
+/// be compared byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
+    hash: u64,
     bucket: BucketName,
     key: Key,
 }
 
 impl Place {
     fn of(bucket: &BucketName, key: &Key) -> Self {
-        Self { bucket: bucket.clone(), key: key.clone() }
+        Self { hash: xxh3_64(key.as_bytes()), bucket: bucket.clone(), key: key.clone() }
     }
 }
 
@@ -48,9 +54,7 @@ pub struct History {
     clock: u64,
     /// Since when nothing is missing; none before the first look.
     complete_since: Option<Moment>,
-    /// Each write looks its key up several times. Nothing depends on their order, which differs from run to run, so that
-    /// no client can choose keys that share a place.
-    keys: HashMap<Place, KeyHistory>,
+    keys: BTreeMap<Place, KeyHistory>,
     changes: VecDeque<(Moment, Place)>,
 }
 
@@ -58,7 +62,7 @@ impl History {
     /// An empty one. `clock` names the clock of its moments.
     #[must_use]
     pub fn new(clock: u64) -> Self {
-        Self { clock, complete_since: None, keys: HashMap::new(), changes: VecDeque::new() }
+        Self { clock, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
     }
 
     /// The state that a key is in before it changes, for [`History::changed`]; none if it is known already.
@@ -154,13 +158,14 @@ impl History {
         while self.changes.len() > EVENTS_MAX {
             let Some((at, place)) = self.changes.pop_front() else { return };
             self.complete_since = self.complete_since.max(Some(at));
-            let Some(history) = self.keys.get_mut(&place) else { continue };
+            let Entry::Occupied(mut known) = self.keys.entry(place) else { continue };
+            let history = known.get_mut();
             // Not if it is of a state that counts no more.
             while history.states.get(1).is_some_and(|next| next.applied_at.is_some_and(|then| then <= at)) {
                 history.states.pop_front();
             }
             if history.states.len() <= 1 {
-                self.keys.remove(&place);
+                known.remove();
             } else if let Some(oldest) = history.states.front_mut() {
                 oldest.applied_at = None;
             }
