@@ -26,11 +26,11 @@ const WORKERS_NICER_BY: i32 = 5;
 /// syncs the journal while writers wait, for tens of milliseconds: so that this is seldom.
 const OBJECTS_MEMTABLE_BYTES: u64 = 96 * MIB;
 
-/// The least of them. The replicas of a key get the same writes: were this the same on all of them, they would write
-/// out at the same moment, and the slowest W-th of them could not be a quick one.
+/// The least that the most may be; a store draws it when it is made, and fjall keeps it. The replicas of a key get the same
+/// writes: were it the same on all of them, they would write out at the same moment, and none of them would be quick.
 const OBJECTS_MEMTABLE_BYTES_MIN: u64 = 64 * MIB;
 
-/// The same for [`Table::Meta`], whose entries are small.
+/// The most for [`Table::Meta`], whose entries are small.
 const META_MEMTABLE_BYTES: u64 = 4 * MIB;
 
 /// Bytes of one file of a tree. A compaction that picks the least work, as fjall's does, rewrites about one

@@ -27,7 +27,7 @@ const TIMES: f64 = 2.0;
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long a client of the flood waits after it was refused.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Requests of client operations that had no permit.
+/// Requests that were refused for overload, whatever the reason.
 const REFUSED: &str = "neap_overload_refused_total";
 
 /// Arguments of `neap bench fairness`.
@@ -76,7 +76,7 @@ struct Row {
     within: Tally,
     /// The flood, while the quiet bucket was apart from it.
     flood: Tally,
-    /// Requests that had no permit meanwhile.
+    /// Requests that were refused meanwhile.
     refused: f64,
 }
 
@@ -209,7 +209,7 @@ fn render(args: &FairnessArgs, rows: &[Row], targets: &[Target]) -> String {
         }
     }
     format!(
-        "a quiet bucket of {} requests a second, a flood of {} connections; {:.0} requests had no permit\n\n{}\n{}",
+        "a quiet bucket of {} requests a second, a flood of {} connections; {:.0} requests were refused\n\n{}\n{}",
         args.rate,
         args.connections,
         rows.iter().map(|row| row.refused).sum::<f64>(),
