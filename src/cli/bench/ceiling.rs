@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use clap::Args;
+use futures_util::StreamExt as _;
 
 use crate::cli::exit::Exit;
 use crate::cli::remote::complain;
@@ -30,9 +31,13 @@ pub fn run(args: &CeilingArgs) -> Exit {
     let served = actix_web::rt::System::new().block_on(async move {
         let app = move || {
             let body = body.clone();
-            App::new().default_service(web::to(move || {
+            App::new().default_service(web::to(move |mut sent: web::Payload| {
                 let body = body.clone();
-                async move { HttpResponse::Ok().body(body) }
+                async move {
+                    // What is not read would cost its client the connection.
+                    while let Some(Ok(_)) = sent.next().await {}
+                    HttpResponse::Ok().body(body)
+                }
             }))
         };
         let server = HttpServer::new(app).workers(1).disable_signals().bind(listen)?.run();
