@@ -15,7 +15,8 @@ use neap::protocol::sli::{
     VerdictObserved, WriteObserved,
 };
 use neap::protocol::staleness::Verdict;
-use neap::telemetry::{Identity, Instruments, Sources, Span, SpanKind, SpanValue, Telemetry, TraceContext};
+use neap::telemetry::{Identity, Instruments, Sources, Span, SpanKind, Telemetry, TraceContext};
+use opentelemetry::KeyValue;
 
 fn node(name: &str) -> NodeId {
     let Ok(node) = NodeId::new(name) else { unreachable!("a valid name") };
@@ -129,12 +130,12 @@ fn spans(c: &mut Criterion) {
         began_ns: 1,
         ended_ns: 2,
         attributes: vec![
-            ("neap.read.stale", SpanValue::Bool(false)),
-            ("neap.read.verdict", SpanValue::Name("fresh")),
-            ("neap.staleness.age_ms", SpanValue::Int(0)),
-            ("neap.staleness.bucket", SpanValue::Name("0")),
-            ("neap.replicas.acked", SpanValue::Int(3)),
-            ("db.namespace", SpanValue::Text("users".to_owned())),
+            KeyValue::new("neap.read.stale", false),
+            KeyValue::new("neap.read.verdict", "fresh"),
+            KeyValue::new("neap.staleness.age_ms", 0_i64),
+            KeyValue::new("neap.staleness.bucket", "0"),
+            KeyValue::new("neap.replicas.acked", 3_i64),
+            KeyValue::new("db.namespace", "users".to_owned()),
         ],
         error: None,
         links: Vec::new(),
@@ -154,7 +155,7 @@ fn hand_over(span: &Span, times: u64) -> Duration {
         let telemetry = telemetry(Some("http://127.0.0.1:9"));
         let sink = telemetry.spans();
         let began = Instant::now();
-        batches.into_iter().for_each(|spans| sink.take(spans));
+        batches.into_iter().for_each(|spans| sink.take(Box::new(spans)));
         spent += began.elapsed();
         left -= now;
     }

@@ -30,7 +30,7 @@ use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::sli::{Observation, UnconvergedObserved};
 use crate::protocol::staleness::{Sampling, Verdict};
-use crate::protocol::time::Moment;
+use crate::protocol::time::{Moment, WallMicros};
 use crate::protocol::view::View;
 use crate::telemetry::Tracing;
 use crate::transport::{Lane, Outgoing};
@@ -77,6 +77,13 @@ pub struct CoordinatorParts {
 type Way = (Client, Permit, OperationId);
 type Effects = Vec<CoordinatorEffect<Way>>;
 
+/// What the clocks showed.
+#[derive(Clone, Copy)]
+struct Now {
+    moment: Moment,
+    wall: WallMicros,
+}
+
 /// Carries out the operations of one shard.
 pub struct Coordinator {
     parts: CoordinatorParts,
@@ -102,16 +109,33 @@ impl Coordinator {
         Self { parts, core, traces, told: Moment(0), effects: Vec::new() }
     }
 
+    /// Looks at the clocks.
+    fn look(&mut self) -> Now {
+        let now = Now { moment: moment(), wall: wall() };
+        self.traces.at(now.moment, now.wall);
+        now
+    }
+
     /// Lets the core take a step, and carries out what comes of it.
     fn step(&mut self, step: impl FnOnce(&mut core::Coordinator<Way>, Surroundings<'_>, &mut Effects)) {
+        let now = self.look();
+        self.step_at(now, step);
+    }
+
+    /// The same at a moment that was looked at already.
+    fn step_at(
+        &mut self,
+        now: Now,
+        step: impl FnOnce(&mut core::Coordinator<Way>, Surroundings<'_>, &mut Effects),
+    ) {
         let mut effects = std::mem::take(&mut self.effects);
         {
             let (ring, buckets) = (self.parts.ring.current(), self.parts.settings.current());
             let around = Surroundings {
                 view: View { me: &self.parts.me, ring: &ring, buckets: &buckets },
-                now: moment(),
+                now: now.moment,
                 clock: self.parts.clock.borrow().read(),
-                wall: wall(),
+                wall: now.wall,
                 settled: self.parts.settings.is_settled(),
                 is_up: &|peer| self.parts.lane.is_up(peer),
             };
@@ -292,11 +316,13 @@ impl Coordinator {
     fn begin(&mut self, operation: ClientOperation) {
         let ClientOperation { ask, client, deadline, permit, trace } = operation;
         permit.begins();
-        let id = self.core.next_id();
+        let (now, id) = (self.look(), self.core.next_id());
         if let Some(trace) = trace {
             self.traces.begin(id, trace, ask.bucket().clone());
         }
-        self.step(|core, around, effects| core.begin(around, ask, (client, permit, id), deadline, effects));
+        self.step_at(now, |core, around, effects| {
+            core.begin(around, ask, (client, permit, id), deadline, effects)
+        });
         if self.core.next_id() == id {
             // It was refused before it began.
             self.traces.over(id, false);
@@ -322,10 +348,11 @@ impl Handler<Answer> for Coordinator {
         }
         // What was stamped is not durable yet; the acknowledgement follows.
         let stamped = matches!(&answer, AnswerBody::Coordinated(reply) if matches!(**reply, CoordinateReply::Stamped { .. }));
+        let now = self.look();
         if !stamped {
             self.traces.answered(tag, &from, error_of(&answer));
         }
-        self.step(|core, around, effects| {
+        self.step_at(now, |core, around, effects| {
             if let Some(left) = left {
                 core.left(&from, tag, left);
             }

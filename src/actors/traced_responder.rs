@@ -1,17 +1,25 @@
 //! The span of what a peer asks of this node's replica, in the trace that the peer's operation belongs to.
 
+use opentelemetry::KeyValue;
+
 use crate::actors::clock::now_ns;
 use crate::protocol::ids::BucketName;
 use crate::protocol::message::{PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest, Via};
 use crate::protocol::time::Hlc;
 use crate::telemetry::names::{attribute, span};
-use crate::telemetry::{Span, SpanKind, SpanSink, SpanValue, TraceContext, Tracing, span_id};
+use crate::telemetry::{Finished, Span, SpanKind, SpanSink, TraceContext, Tracing, span_id};
 use crate::transport::Responder;
 
 /// Answers a peer, and tells of it.
 struct TracedResponder {
     responder: Box<dyn Responder>,
     spans: SpanSink,
+    asked: Asked,
+}
+
+/// What a peer asked.
+#[derive(Debug)]
+struct Asked {
     name: &'static str,
     context: TraceContext,
     parent: u64,
@@ -41,12 +49,14 @@ pub fn traced_responder(
     Box::new(TracedResponder {
         responder,
         spans: tracing.spans().clone(),
-        name,
-        context: trace.child(span_id()),
-        parent: trace.span,
-        bucket: target.bucket.clone(),
-        repair,
-        began_ns: now_ns(),
+        asked: Asked {
+            name,
+            context: trace.child(span_id()),
+            parent: trace.span,
+            bucket: target.bucket.clone(),
+            repair,
+            began_ns: now_ns(),
+        },
     })
 }
 
@@ -62,28 +72,50 @@ impl Responder for TracedResponder {
             PeerAnswer::Replica(ReplicaReply::Applied { siblings, .. }) => Some(*siblings),
             _ => None,
         };
-        let Self { responder, spans, name, context, parent, bucket, repair, began_ns } = *self;
+        let Self { responder, spans, asked } = *self;
         responder.respond(answer, clock);
+        let ended_ns = now_ns().max(asked.began_ns);
+        spans.take(Box::new(Answered { asked, siblings, refusal, ended_ns }));
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+struct Answered {
+    asked: Asked,
+    siblings: Option<u16>,
+    refusal: Option<&'static str>,
+    ended_ns: u64,
+}
+
+impl Finished for Answered {
+    fn spans(&self) -> usize {
+        1
+    }
+
+    fn make(self: Box<Self>, made: &mut Vec<Span>) {
+        let Self { asked, siblings, refusal, ended_ns } = *self;
+        let Asked { name, context, parent, bucket, repair, began_ns } = asked;
         let mut attributes = vec![
-            (attribute::DB_SYSTEM, SpanValue::Name("neap")),
-            (attribute::DB_NAMESPACE, SpanValue::Text(bucket.as_str().to_owned())),
+            KeyValue::new(attribute::DB_SYSTEM, "neap"),
+            KeyValue::new(attribute::DB_NAMESPACE, bucket.as_str().to_owned()),
         ];
         if repair {
-            attributes.push((attribute::REPAIR, SpanValue::Bool(true)));
+            attributes.push(KeyValue::new(attribute::REPAIR, true));
         }
-        attributes.extend(siblings.map(|siblings| (attribute::SIBLINGS, SpanValue::Int(siblings.into()))));
-        attributes.extend(refusal.map(|refusal| (attribute::ERROR_TYPE, SpanValue::Name(refusal))));
-        spans.take(vec![Span {
+        attributes.extend(siblings.map(|siblings| KeyValue::new(attribute::SIBLINGS, i64::from(siblings))));
+        attributes.extend(refusal.map(|refusal| KeyValue::new(attribute::ERROR_TYPE, refusal)));
+        made.push(Span {
             name: name.into(),
             kind: SpanKind::Server,
             context,
             parent: Some(parent),
             parent_is_remote: true,
             began_ns,
-            ended_ns: now_ns().max(began_ns),
+            ended_ns,
             attributes,
             error: refusal.map(ToOwned::to_owned),
             links: Vec::new(),
-        }]);
+        });
     }
 }

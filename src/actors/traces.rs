@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry::KeyValue;
+
 use crate::actors::clock::{moment, wall};
 use crate::protocol::coordinator::{AnswerBody, ConvergedWrite, JudgedRead, Kind, untag};
 use crate::protocol::ids::{BucketName, NodeId, OperationId};
@@ -12,9 +14,9 @@ use crate::protocol::message::{CoordinateReply, PeerAnswer, ReplicaReply};
 use crate::protocol::operation::{OperationError, Participation, ReadReply, WriteReply};
 use crate::protocol::sli::OperationOutcome;
 use crate::protocol::staleness::{Judgement, Verdict};
-use crate::protocol::time::Moment;
+use crate::protocol::time::{Moment, WallMicros};
 use crate::telemetry::names::{attribute, span};
-use crate::telemetry::{Call, RequestTrace, Span, SpanKind, SpanSink, SpanValue, TraceContext, span_id};
+use crate::telemetry::{Call, Finished, RequestTrace, Span, SpanKind, SpanSink, TraceContext, span_id};
 
 /// A write that some home still lacks so long after its commit is told of, in microseconds.
 const LAGGING_US: u64 = 100_000;
@@ -22,10 +24,15 @@ const LAGGING_US: u64 = 100_000;
 const LATE_US: u64 = 500_000;
 /// What becomes of an operation later than this after the answer is a trace of its own, in microseconds.
 const OWN_TRACE_US: u64 = 5_000_000;
+/// How many attributes a verdict has, and how many of an operation come beside them.
+const VERDICT: usize = 6;
+const OF_OPERATION: usize = 10;
 /// How many attributes of a verdict come before those that follow from its age.
 const VERDICT_AND_AGE: usize = 3;
 /// How many questions an operation has as a rule.
 const QUESTIONS_USUAL: usize = 3;
+/// Traces that are kept to be used again.
+const SPARE_MAX: usize = 256;
 /// Questions of one operation that are told of at the most.
 const QUESTIONS_MAX: usize = 32;
 
@@ -82,6 +89,10 @@ struct Trace {
     converged: Option<(Moment, ConvergedWrite)>,
     /// Whether the write was over with some home not known to have it.
     unfollowed: bool,
+    /// The objective on the staleness age, in microseconds.
+    age_objective_us: u64,
+    /// When it was over.
+    over: Clock,
 }
 
 /// The traces of one shard; no more of them than its coordinator has operations.
@@ -91,6 +102,11 @@ pub struct Traces {
     /// The objective on the staleness age, in microseconds.
     age_objective_us: u64,
     open: BTreeMap<OperationId, Box<Trace>>,
+    /// Of operations that were not told of, to be used again: most are not, and each would cost two allocations.
+    #[expect(clippy::vec_box, reason = "they go in and out as boxes")]
+    spare: Vec<Box<Trace>>,
+    /// When the step began that is under way.
+    now: Clock,
     /// Writes that are still followed: the span of each, and when its client was answered.
     followed: BTreeMap<OperationId, (TraceContext, Moment)>,
 }
@@ -99,23 +115,42 @@ impl Traces {
     /// None yet.
     #[must_use]
     pub fn new(spans: SpanSink, age_objective_us: u64) -> Self {
-        Self { spans, age_objective_us, open: BTreeMap::new(), followed: BTreeMap::new() }
+        let (open, followed, spare) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { spans, age_objective_us, open, spare, now: Clock::now(), followed }
+    }
+
+    /// A step begins: what is noted down until the next one is of this moment. A clock is looked at once a step, as
+    /// operations have ten such moments and more.
+    pub fn at(&mut self, moment: Moment, wall: WallMicros) {
+        self.now = Clock { wall_us: wall.0, moment };
     }
 
     /// An operation begins.
     pub fn begin(&mut self, id: OperationId, request: RequestTrace, bucket: BucketName) {
+        let spare = self.spare.pop();
+        let questions = Vec::new();
         let trace = Trace {
             request,
             span: span_id(),
             bucket,
-            began: moment(),
-            questions: Vec::with_capacity(QUESTIONS_USUAL),
+            began: self.now.moment,
+            questions,
             answered: None,
             judged: None,
             converged: None,
             unfollowed: false,
+            age_objective_us: self.age_objective_us,
+            over: self.now,
         };
-        self.open.insert(id, Box::new(trace));
+        let trace = match spare {
+            None => Box::new(Trace { questions: Vec::with_capacity(QUESTIONS_USUAL), ..trace }),
+            Some(mut spare) => {
+                let questions = std::mem::take(&mut spare.questions);
+                *spare = Trace { questions, ..trace };
+                spare
+            }
+        };
+        self.open.insert(id, trace);
     }
 
     /// A home is asked. What it is to be told of the trace, if anything.
@@ -135,7 +170,7 @@ impl Traces {
             kind,
             repair,
             told,
-            asked: moment(),
+            asked: self.now.moment,
             answered: None,
             error: None,
         });
@@ -151,7 +186,7 @@ impl Traces {
             .iter_mut()
             .find(|question| question.kind == kind && question.answered.is_none() && question.to == *from);
         if let Some(question) = open {
-            question.answered = Some(moment());
+            question.answered = Some(self.now.moment);
             question.error = error;
         }
     }
@@ -177,7 +212,7 @@ impl Traces {
     ) {
         let Some(trace) = self.open.get_mut(&id) else { return };
         trace.answered = Some(Answered {
-            at: moment(),
+            at: self.now.moment,
             outcome: OperationOutcome::of(result),
             error: result.as_ref().err().map(ToString::to_string),
             participation: result.as_ref().ok().map(|reply| Homes::from(participation(reply))),
@@ -188,14 +223,14 @@ impl Traces {
     /// There is a verdict on a read.
     pub fn judged(&mut self, read: &JudgedRead) {
         if let Some(trace) = self.open.get_mut(&read.id) {
-            trace.judged = Some((moment(), read.judgement.clone()));
+            trace.judged = Some((self.now.moment, read.judgement.clone()));
         }
     }
 
     /// All homes have a write.
     pub fn converged(&mut self, write: &ConvergedWrite) {
         if let Some(trace) = self.open.get_mut(&write.id) {
-            trace.converged = Some((moment(), write.clone()));
+            trace.converged = Some((self.now.moment, write.clone()));
         } else if let Some((context, answered)) = self.followed.remove(&write.id) {
             self.converged_late(context, answered, write);
         }
@@ -214,7 +249,11 @@ impl Traces {
             self.followed.insert(id, (context, trace.answered.as_ref().map_or(trace.began, |told| told.at)));
         }
         if self.is_told(&trace) {
-            self.spans.take(Maker::of(&trace, self.age_objective_us).spans());
+            trace.over = self.now;
+            self.spans.take(trace);
+        } else if self.spare.len() < SPARE_MAX {
+            trace.questions.clear();
+            self.spare.push(trace);
         }
     }
 
@@ -229,14 +268,14 @@ impl Traces {
 
     /// A write that was followed has converged: a span of its trace, or, long after the answer, of a linked one.
     fn converged_late(&self, context: TraceContext, answered: Moment, write: &ConvergedWrite) {
-        let (clock, now) = (Clock::now(), moment());
+        let (clock, now) = (self.now, self.now.moment);
         let linked = now.micros_since(answered) > OWN_TRACE_US;
         let own = TraceContext::fresh(rand::random::<u128>().max(1), span_id(), 1.0);
         let links = if linked { vec![context] } else { Vec::new() };
         let (context, parent) =
             if linked { (own, None) } else { (context.child(span_id()), Some(context.span)) };
         let began_ns = if linked { clock.ns(now) } else { clock.ns(answered) };
-        self.spans.take(vec![Span {
+        self.spans.take(Box::new(vec![Span {
             name: span::CONVERGE.into(),
             kind: SpanKind::Internal,
             context,
@@ -247,7 +286,7 @@ impl Traces {
             attributes: convergence(write),
             error: None,
             links,
-        }]);
+        }]));
     }
 }
 
@@ -287,50 +326,50 @@ impl Clock {
     }
 }
 
-/// Makes the spans of one trace.
-struct Maker<'a> {
-    trace: &'a Trace,
-    age_objective_us: u64,
-    clock: Clock,
-}
-
-impl<'a> Maker<'a> {
-    fn of(trace: &'a Trace, age_objective_us: u64) -> Self {
-        Self { trace, age_objective_us, clock: Clock::now() }
+impl Finished for Trace {
+    fn spans(&self) -> usize {
+        2 + self.told_questions().count()
+            + usize::from(self.judged.is_some())
+            + usize::from(self.converged.is_some())
     }
 
-    fn spans(&self) -> Vec<Span> {
-        let trace = self.trace;
-        let mut spans = vec![self.request(), self.operation()];
-        // Homes that had nothing newer are of interest only where some had, or may have had.
-        let fresh =
-            matches!(&trace.judged, Some((_, judged)) if matches!(judged.verdict, Verdict::Fresh { .. }));
-        let questions = trace.questions.iter().filter(|question| question.kind != Kind::Probe || !fresh);
-        spans.extend(questions.map(|question| self.question(question)));
-        let told = trace.answered.as_ref().map_or(trace.began, |told| told.at);
-        if let Some((at, judgement)) = &trace.judged {
-            let mut attributes = self.verdict(judgement);
+    fn make(self: Box<Self>, made: &mut Vec<Span>) {
+        made.extend([self.request(), self.operation()]);
+        made.extend(self.told_questions().map(|question| self.question(question)));
+        let told = self.answered.as_ref().map_or(self.began, |told| told.at);
+        if let Some((at, judgement)) = &self.judged {
+            let mut attributes = Vec::with_capacity(VERDICT);
+            self.verdict(judgement, &mut attributes);
             // The rest is said of the read itself.
             attributes.truncate(VERDICT_AND_AGE);
-            spans.push(self.child(span::VERIFY, (told, *at), attributes));
+            made.push(self.child(span::VERIFY, (told, *at), attributes));
         }
-        if let Some((at, write)) = &trace.converged {
-            spans.push(self.child(span::CONVERGE, (told, *at), convergence(write)));
+        if let Some((at, write)) = &self.converged {
+            made.push(self.child(span::CONVERGE, (told, *at), convergence(write)));
         }
-        spans
+    }
+}
+
+/// The spans of one trace.
+impl Trace {
+    /// Homes that had nothing newer are of interest only where some had, or may have had.
+    fn told_questions(&self) -> impl Iterator<Item = &Question> {
+        let fresh =
+            matches!(&self.judged, Some((_, judged)) if matches!(judged.verdict, Verdict::Fresh { .. }));
+        self.questions.iter().filter(move |question| question.kind != Kind::Probe || !fresh)
     }
 
     fn ended(&self) -> Moment {
-        self.trace.answered.as_ref().map_or(self.clock.moment, |told| told.at)
+        self.answered.as_ref().map_or(self.over.moment, |told| told.at)
     }
 
     fn error(&self) -> Option<String> {
-        self.trace.answered.as_ref().and_then(|told| told.error.clone())
+        self.answered.as_ref().and_then(|told| told.error.clone())
     }
 
     /// What this node was asked.
     fn request(&self) -> Span {
-        let request = &self.trace.request;
+        let request = &self.request;
         let (name, method) = match request.call {
             Call::Get => ("GET /v1/kv/{bucket}/{key}", "GET"),
             Call::Put => ("PUT /v1/kv/{bucket}/{key}", "PUT"),
@@ -339,8 +378,8 @@ impl<'a> Maker<'a> {
         };
         let mut attributes = Vec::new();
         if request.call != Call::Forwarded {
-            attributes.push((attribute::HTTP_METHOD, SpanValue::Name(method)));
-            attributes.push((attribute::HTTP_ROUTE, SpanValue::Name("/v1/kv/{bucket}/{key}")));
+            attributes.push(KeyValue::new(attribute::HTTP_METHOD, method));
+            attributes.push(KeyValue::new(attribute::HTTP_ROUTE, "/v1/kv/{bucket}/{key}"));
         }
         attributes.extend(self.error_type());
         Span {
@@ -350,7 +389,7 @@ impl<'a> Maker<'a> {
             parent: request.parent,
             parent_is_remote: request.parent.is_some(),
             began_ns: request.began_ns,
-            ended_ns: self.clock.ns(self.ended()).max(request.began_ns),
+            ended_ns: self.over.ns(self.ended()).max(request.began_ns),
             attributes,
             error: self.error(),
             links: Vec::new(),
@@ -359,46 +398,48 @@ impl<'a> Maker<'a> {
 
     /// The operation itself, with all that is known of it in one place.
     fn operation(&self) -> Span {
-        let trace = self.trace;
+        let trace = self;
         let (name, operation) = match trace.request.call {
             Call::Get => (span::READ, "get"),
             Call::Put => (span::WRITE, "put"),
             Call::Delete => (span::WRITE, "delete"),
             Call::Forwarded => (span::WRITE, "write"),
         };
-        let mut attributes = vec![
-            (attribute::DB_SYSTEM, SpanValue::Name("neap")),
-            (attribute::DB_OPERATION, SpanValue::Name(operation)),
-            (attribute::DB_NAMESPACE, SpanValue::Text(trace.bucket.as_str().to_owned())),
-        ];
+        let mut attributes = Vec::with_capacity(OF_OPERATION + VERDICT);
+        attributes.extend([
+            KeyValue::new(attribute::DB_SYSTEM, "neap"),
+            KeyValue::new(attribute::DB_OPERATION, operation),
+            KeyValue::new(attribute::DB_NAMESPACE, trace.bucket.as_str().to_owned()),
+        ]);
         let told = trace.answered.as_ref();
         if let Some(homes) = told.and_then(|told| told.participation) {
             let acked = i64::try_from(homes.acked).unwrap_or(i64::MAX);
-            attributes.push((attribute::ACKED, SpanValue::Int(acked)));
-            attributes.push((attribute::REQUIRED, SpanValue::Int(homes.required.into())));
-            attributes.push((attribute::TOTAL, SpanValue::Int(homes.total.into())));
-            attributes.push((attribute::LAGGING, SpanValue::Int(homes.lagging.into())));
+            attributes.push(KeyValue::new(attribute::ACKED, acked));
+            attributes.push(KeyValue::new(attribute::REQUIRED, i64::from(homes.required)));
+            attributes.push(KeyValue::new(attribute::TOTAL, i64::from(homes.total)));
+            attributes.push(KeyValue::new(attribute::LAGGING, i64::from(homes.lagging)));
         } else if trace.request.call != Call::Get {
             let lagging = trace.questions.iter().filter(|question| {
                 question.kind == Kind::Apply && (question.answered.is_none() || question.error.is_some())
             });
             let lagging = i64::try_from(lagging.count()).unwrap_or(i64::MAX);
-            attributes.push((attribute::LAGGING, SpanValue::Int(lagging)));
+            attributes.push(KeyValue::new(attribute::LAGGING, lagging));
         }
         if let Some(siblings) = told.and_then(|told| told.siblings) {
             let siblings = i64::try_from(siblings).unwrap_or(i64::MAX);
-            attributes.push((attribute::SIBLINGS, SpanValue::Int(siblings)));
+            attributes.push(KeyValue::new(attribute::SIBLINGS, siblings));
         }
         match trace.request.call {
             Call::Get => {
-                let judged = trace.judged.iter().flat_map(|(_, judgement)| self.verdict(judgement));
-                attributes.extend(judged);
+                if let Some((_, judgement)) = &self.judged {
+                    self.verdict(judgement, &mut attributes);
+                }
                 if trace.questions.iter().any(|question| question.repair) {
-                    attributes.push((attribute::REPAIR, SpanValue::Bool(true)));
+                    attributes.push(KeyValue::new(attribute::REPAIR, true));
                 }
             }
             Call::Put | Call::Delete | Call::Forwarded => {
-                attributes.push((attribute::WRITE_LAGGING, SpanValue::Bool(trace.lags())));
+                attributes.push(KeyValue::new(attribute::WRITE_LAGGING, trace.lags()));
             }
         }
         attributes.extend(self.error_type());
@@ -412,29 +453,24 @@ impl<'a> Maker<'a> {
             Kind::Forward => span::REPLICA_FORWARD,
             Kind::Probe => span::REPLICA_PROBE,
         };
-        let mut attributes = vec![(attribute::PEER, SpanValue::Text(question.to.as_str().to_owned()))];
+        let mut attributes = vec![KeyValue::new(attribute::PEER, question.to.as_str().to_owned())];
         if question.repair {
-            attributes.push((attribute::REPAIR, SpanValue::Bool(true)));
+            attributes.push(KeyValue::new(attribute::REPAIR, true));
         }
         let error = if question.answered.is_none() { Some("no_answer") } else { question.error };
-        attributes.extend(error.map(|error| (attribute::ERROR_TYPE, SpanValue::Name(error))));
-        let ended = question.answered.unwrap_or(self.clock.moment);
+        attributes.extend(error.map(|error| KeyValue::new(attribute::ERROR_TYPE, error)));
+        let ended = question.answered.unwrap_or(self.over.moment);
         Span {
             kind: SpanKind::Client,
-            parent: Some(self.trace.span),
+            parent: Some(self.span),
             // A home that says nothing to a probe fails nobody's operation.
             error: error.filter(|_| question.kind != Kind::Probe).map(ToOwned::to_owned),
             ..self.span(name, question.told.unwrap_or_else(span_id), (question.asked, ended), attributes)
         }
     }
 
-    fn child(
-        &self,
-        name: &'static str,
-        times: (Moment, Moment),
-        attributes: Vec<(&'static str, SpanValue)>,
-    ) -> Span {
-        Span { parent: Some(self.trace.span), ..self.span(name, span_id(), times, attributes) }
+    fn child(&self, name: &'static str, times: (Moment, Moment), attributes: Vec<KeyValue>) -> Span {
+        Span { parent: Some(self.span), ..self.span(name, span_id(), times, attributes) }
     }
 
     fn span(
@@ -442,48 +478,45 @@ impl<'a> Maker<'a> {
         name: &'static str,
         id: u64,
         (began, ended): (Moment, Moment),
-        attributes: Vec<(&'static str, SpanValue)>,
+        attributes: Vec<KeyValue>,
     ) -> Span {
         Span {
             name: name.into(),
             kind: SpanKind::Internal,
-            context: TraceContext { span: id, ..self.trace.request.context },
-            parent: Some(self.trace.request.context.span),
+            context: TraceContext { span: id, ..self.request.context },
+            parent: Some(self.request.context.span),
             parent_is_remote: false,
-            began_ns: self.clock.ns(began),
-            ended_ns: self.clock.ns(ended),
+            began_ns: self.over.ns(began),
+            ended_ns: self.over.ns(ended),
             attributes,
             error: None,
             links: Vec::new(),
         }
     }
 
-    fn error_type(&self) -> Option<(&'static str, SpanValue)> {
-        let told = self.trace.answered.as_ref()?;
+    fn error_type(&self) -> Option<KeyValue> {
+        let told = self.answered.as_ref()?;
         (told.outcome != OperationOutcome::Ok)
-            .then(|| (attribute::ERROR_TYPE, SpanValue::Name(told.outcome.name())))
+            .then(|| KeyValue::new(attribute::ERROR_TYPE, told.outcome.name()))
     }
 
-    fn verdict(&self, judgement: &Judgement) -> Vec<(&'static str, SpanValue)> {
+    fn verdict(&self, judgement: &Judgement, attributes: &mut Vec<KeyValue>) {
         let Judgement { verdict, exposure_us, age_us, .. } = *judgement;
-        let mut attributes = vec![
-            (attribute::VERDICT, SpanValue::Name(verdict.name())),
-            (attribute::STALE, SpanValue::Bool(verdict == Verdict::Stale)),
-        ];
+        attributes.push(KeyValue::new(attribute::VERDICT, verdict.name()));
+        attributes.push(KeyValue::new(attribute::STALE, verdict == Verdict::Stale));
         // Of what is not known to be stale or fresh no age is told: 0 would count as fresh.
         if matches!(verdict, Verdict::Stale | Verdict::Behind | Verdict::Fresh { .. }) {
-            attributes.push((attribute::AGE_MS, ms(age_us)));
-            attributes.push((attribute::EXPOSURE_MS, ms(exposure_us)));
-            attributes.push((attribute::AGE_BUCKET, SpanValue::Name(age_bucket(age_us))));
-            attributes.push((attribute::SLO_BREACH, SpanValue::Bool(age_us > self.age_objective_us)));
+            attributes.push(KeyValue::new(attribute::AGE_MS, ms(age_us)));
+            attributes.push(KeyValue::new(attribute::EXPOSURE_MS, ms(exposure_us)));
+            attributes.push(KeyValue::new(attribute::AGE_BUCKET, age_bucket(age_us)));
+            attributes.push(KeyValue::new(attribute::SLO_BREACH, age_us > self.age_objective_us));
         }
-        attributes
     }
 }
 
 /// In whole milliseconds, rounded up: what is stale is never said to be 0 ms old.
-fn ms(us: u64) -> SpanValue {
-    SpanValue::Int(i64::try_from(us.div_ceil(1_000)).unwrap_or(i64::MAX))
+fn ms(us: u64) -> i64 {
+    i64::try_from(us.div_ceil(1_000)).unwrap_or(i64::MAX)
 }
 
 fn age_bucket(us: u64) -> &'static str {
@@ -496,11 +529,11 @@ fn age_bucket(us: u64) -> &'static str {
     }
 }
 
-fn convergence(write: &ConvergedWrite) -> Vec<(&'static str, SpanValue)> {
+fn convergence(write: &ConvergedWrite) -> Vec<KeyValue> {
     vec![
-        (attribute::CONVERGENCE_MS, ms(write.convergence.us)),
-        (attribute::CONVERGENCE_PATH, SpanValue::Name(write.convergence.path.name())),
-        (attribute::WRITE_LAGGING, SpanValue::Bool(write.convergence.us > LAGGING_US)),
+        KeyValue::new(attribute::CONVERGENCE_MS, ms(write.convergence.us)),
+        KeyValue::new(attribute::CONVERGENCE_PATH, write.convergence.path.name()),
+        KeyValue::new(attribute::WRITE_LAGGING, write.convergence.us > LAGGING_US),
     ]
 }
 

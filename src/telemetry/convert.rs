@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind as SdkKind, Status, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::{Span, SpanKind, SpanValue, TraceContext};
+use super::{Span, SpanKind, TraceContext};
 
 /// Converts. Whoever hands a span over has decided that it is kept, whatever was decided at its trace's start, so it
 /// is marked as sampled: the SDK drops others.
@@ -27,7 +27,7 @@ pub(super) fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         name: span.name,
         start_time: time(span.began_ns),
         end_time: time(span.ended_ns),
-        attributes: span.attributes.into_iter().map(attribute).collect(),
+        attributes: span.attributes,
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links,
@@ -43,14 +43,4 @@ fn context(of: TraceContext) -> SpanContext {
 
 fn time(ns: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(ns)
-}
-
-fn attribute((key, value): (&'static str, SpanValue)) -> KeyValue {
-    let value = match value {
-        SpanValue::Bool(value) => Value::Bool(value),
-        SpanValue::Int(value) => Value::I64(value),
-        SpanValue::Name(value) => Value::from(value),
-        SpanValue::Text(value) => Value::from(value),
-    };
-    KeyValue::new(key, value)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Counter;
 use super::names::value;
 
-/// Spans that may wait, or be on their way, at once. The SDK's queue is as long, so it never drops one of itself.
+/// Spans that may wait, or be on their way, at once.
 pub(super) const SPANS_MAX: usize = 16_384;
 
 /// The counts, and whether the end has come.

@@ -3,13 +3,16 @@
 //! ```text
 //! Observation ──> Instruments ──> Metrics ──┬──> /metrics (prometheus)
 //!                                           └──> push, every 10 s ──┐
-//! Span ──> SpanSink ──> the SDK's batches ──────────────────────────┴──> outlet ──> OTLP collector
+//! Finished ──> SpanSink ──> batches of spans ───────────────────────┴──> outlet ──> OTLP collector
 //! ```
 //!
 //! No SLI is ever computed from spans. What reaches no collector is counted, to the span.
 
+mod batches;
+mod body;
 mod collection;
 mod convert;
+mod encoding;
 mod instruments;
 mod ledger;
 pub mod names;
@@ -30,7 +33,7 @@ pub use instruments::{Instruments, Sources};
 pub use outlet::TelemetryError;
 pub use request::{Call, RequestTrace, Tracing, span_id};
 pub use sink::SpanSink;
-pub use span::{Span, SpanKind, SpanValue, TraceContext};
+pub use span::{Finished, Span, SpanKind, TraceContext};
 pub use standing::{ClockStanding, Count, SloStanding, Source, SourceByName, Standing};
 pub use start::{Identity, ShutdownReport, Telemetry};
 pub use traceparent::TRACEPARENT;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{
     ExporterBuildError, MetricExporter, OTEL_EXPORTER_OTLP_METRICS_TIMEOUT, OTEL_EXPORTER_OTLP_TIMEOUT,
@@ -19,11 +20,15 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use opentelemetry_sdk::trace::SpanExporter as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Runtime;
 
+use super::body::{Body, WithBody};
+use super::convert::span_data;
+use super::encoding::Encoder;
 use super::ledger::Ledger;
+use super::{Span, names};
 use crate::config::OtlpProtocol;
 
 /// Why nothing can be sent to a collector. Nothing was started.
@@ -86,10 +91,12 @@ fn open_here(
     resource: &Resource,
     ledger: &Arc<Ledger>,
 ) -> Result<Outlets, TelemetryError> {
-    let (runtime, mut spans, metrics) = match protocol {
+    let scope = names::scope();
+    let (runtime, spans, metrics) = match protocol {
         OtlpProtocol::HttpProtobuf => {
-            let (spans, metrics) = http(url)?;
-            (None, spans, metrics)
+            let body = Body::default();
+            let (exporter, metrics) = http(url, &body)?;
+            (None, SpanWay::Http { exporter, body, encoder: Encoder::new(resource, &scope) }, metrics)
         }
         OtlpProtocol::Grpc => {
             let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -97,26 +104,26 @@ fn open_here(
                 .thread_name("neap-otlp-grpc")
                 .enable_all()
                 .build()?;
-            let (spans, metrics) = {
+            let (mut exporter, metrics) = {
                 let _entered = runtime.enter();
                 grpc(url).map_err(|cause| TelemetryError::Unusable { url: url.to_owned(), cause })?
             };
-            (Some(Arc::new(runtime)), spans, metrics)
+            exporter.set_resource(resource);
+            (Some(Arc::new(runtime)), SpanWay::Grpc { exporter, scope }, metrics)
         }
     };
-    spans.set_resource(resource);
     let link = |what| Link {
         runtime: runtime.clone(),
         ledger: Arc::clone(ledger),
         outage: Outage { what, url: url.to_owned(), failing: AtomicBool::new(false) },
     };
     Ok(Outlets {
-        spans: SpanOutlet { exporter: spans, link: link("spans") },
+        spans: SpanOutlet { way: spans, link: link("spans") },
         metrics: MetricOutlet { exporter: metrics, link: link("metrics") },
     })
 }
 
-fn http(url: &str) -> Result<(SpanExporter, MetricExporter), TelemetryError> {
+fn http(url: &str, body: &Body) -> Result<(SpanExporter, MetricExporter), TelemetryError> {
     let unusable = |cause| TelemetryError::Unusable { url: url.to_owned(), cause };
     let of_signal = |path: &str| format!("{}{path}", url.trim_end_matches('/'));
     let tls = tls(url)?;
@@ -131,7 +138,10 @@ fn http(url: &str) -> Result<(SpanExporter, MetricExporter), TelemetryError> {
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(of_signal("/v1/traces"))
-        .with_http_client(client(timeout(OTEL_EXPORTER_OTLP_TRACES_TIMEOUT))?)
+        .with_http_client(WithBody {
+            client: client(timeout(OTEL_EXPORTER_OTLP_TRACES_TIMEOUT))?,
+            body: body.clone(),
+        })
         .build()
         .map_err(unusable)?;
     let metrics = MetricExporter::builder()
@@ -199,31 +209,46 @@ impl Link {
     fn in_time(&self) -> OTelSdkResult {
         if self.ledger.is_too_late() { Err(OTelSdkError::AlreadyShutdown) } else { Ok(()) }
     }
+
+    fn wait_for<T>(&self, export: impl Future<Output = T>) -> T {
+        match &self.runtime {
+            None => futures_executor::block_on(export),
+            Some(runtime) => runtime.block_on(export),
+        }
+    }
 }
 
 /// Sends spans, and counts what became of them.
 #[derive(Debug)]
 pub(super) struct SpanOutlet {
-    exporter: SpanExporter,
+    way: SpanWay,
     link: Link,
 }
 
-impl opentelemetry_sdk::trace::SpanExporter for SpanOutlet {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let many = batch.len();
-        let result = match (self.link.in_time(), &self.link.runtime) {
-            (Err(late), _) => Err(late),
-            (Ok(()), None) => self.exporter.export(batch).await,
-            // The processor polls this on a thread of its own, so that waiting here holds up nobody.
-            (Ok(()), Some(runtime)) => runtime.block_on(self.exporter.export(batch)),
-        };
+#[derive(Debug)]
+enum SpanWay {
+    /// The exporter is given no spans: what it sends is the body.
+    Http { exporter: SpanExporter, body: Body, encoder: Encoder },
+    /// What gRPC sends can only be made by the exporter.
+    Grpc { exporter: SpanExporter, scope: InstrumentationScope },
+}
+
+impl SpanOutlet {
+    /// Sends them; waits for it. Not on a thread of an async runtime.
+    pub(super) fn export(&mut self, spans: Vec<Span>) {
+        let many = spans.len();
+        let result = self.link.in_time().and_then(|()| match &mut self.way {
+            SpanWay::Http { exporter, body, encoder } => {
+                body.set(encoder.request(&spans));
+                self.link.wait_for(exporter.export(Vec::new()))
+            }
+            SpanWay::Grpc { exporter, scope } => {
+                let spans = spans.into_iter().map(|span| span_data(span, scope)).collect();
+                self.link.wait_for(exporter.export(spans))
+            }
+        });
         self.link.ledger.spans_sent(many, result.is_ok());
         self.link.outage.tell(&result);
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
     }
 }
 
@@ -236,10 +261,7 @@ pub(super) struct MetricOutlet {
 impl MetricOutlet {
     /// Sends them; waits for it. Not on a thread of an async runtime.
     pub(super) fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let result = self.link.in_time().and_then(|()| match &self.link.runtime {
-            None => futures_executor::block_on(self.exporter.export(metrics)),
-            Some(runtime) => runtime.block_on(self.exporter.export(metrics)),
-        });
+        let result = self.link.in_time().and_then(|()| self.link.wait_for(self.exporter.export(metrics)));
         if result.is_err() {
             self.link.ledger.points_lost(super::push::points(metrics));
         }

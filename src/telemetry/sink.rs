@@ -2,27 +2,23 @@
 
 use std::sync::Arc;
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor as _};
-
-use super::convert::span_data;
+use super::batches::Queue;
 use super::ledger::Ledger;
-use super::{Span, names};
+use super::{Finished, names};
 
-/// Takes finished spans. Cheap to clone; any thread may hand over, and none ever waits.
+/// Takes what is over. Cheap to clone; any thread may hand over, and none ever waits.
 #[derive(Debug, Clone, Default)]
 pub struct SpanSink(Option<Arc<On>>);
 
 #[derive(Debug)]
 struct On {
-    processor: Arc<BatchSpanProcessor>,
+    queue: Arc<Queue>,
     ledger: Arc<Ledger>,
-    scope: InstrumentationScope,
 }
 
 impl SpanSink {
-    pub(super) fn on(processor: Arc<BatchSpanProcessor>, ledger: Arc<Ledger>) -> Self {
-        Self(Some(Arc::new(On { processor, ledger, scope: names::scope() })))
+    pub(super) fn on(queue: Arc<Queue>, ledger: Arc<Ledger>) -> Self {
+        Self(Some(Arc::new(On { queue, ledger })))
     }
 
     /// One that forgets what it is given, as where nothing is sent.
@@ -46,13 +42,11 @@ impl SpanSink {
         (on.ledger.spans_delivered(), dropped.map(|(_, count)| count).sum())
     }
 
-    /// Takes spans that are to be kept, whether or not their trace was sampled at its start. What does not fit into the
-    /// queue is dropped and counted: the last first, as its trace has what came before.
-    pub fn take(&self, spans: Vec<Span>) {
-        let Some(on) = &self.0 else { return };
-        let admitted = on.ledger.admit(spans.len());
-        for span in spans.into_iter().take(admitted) {
-            on.processor.on_end(span_data(span, &on.scope));
+    /// Takes what is to be told of, whether or not its trace was sampled at its start. Of its spans those that do not fit
+    /// into the queue are dropped and counted: the last first, as their trace has what came before.
+    pub fn take(&self, finished: Box<dyn Finished>) {
+        if let Some(on) = &self.0 {
+            on.queue.take(finished);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A span is told of after the fact, with its times: so that an operation that is neither sampled nor worth keeping
 //! costs a few moments noted down, and no span is ever begun and thrown away.
 
+use opentelemetry::KeyValue;
+
 /// Which trace an operation belongs to, and under which span its children hang (W3C Trace Context, level 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
@@ -25,17 +27,24 @@ pub enum SpanKind {
     Internal,
 }
 
-/// What an attribute holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SpanValue {
-    /// A truth value; a string `true` is none to a collector.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// A name that is known when the program is compiled.
-    Name(&'static str),
-    /// Any text.
-    Text(String),
+/// What is over, and will be told of in spans. They are made of it only where they are sent from, so that whoever hands it
+/// over does not wait for that.
+pub trait Finished: std::fmt::Debug + Send {
+    /// How many spans it will be.
+    fn spans(&self) -> usize;
+
+    /// Makes them, and adds them to `made`.
+    fn make(self: Box<Self>, made: &mut Vec<Span>);
+}
+
+impl Finished for Vec<Span> {
+    fn spans(&self) -> usize {
+        self.len()
+    }
+
+    fn make(mut self: Box<Self>, made: &mut Vec<Span>) {
+        made.append(&mut self);
+    }
 }
 
 /// A span that is over.
@@ -56,7 +65,7 @@ pub struct Span {
     /// When it ended, in nanoseconds since 1970.
     pub ended_ns: u64,
     /// What is known of it.
-    pub attributes: Vec<(&'static str, SpanValue)>,
+    pub attributes: Vec<KeyValue>,
     /// What failed, in a sentence; none if nothing did.
     pub error: Option<String>,
     /// What it belongs to beside its own trace.

@@ -7,10 +7,10 @@ use opentelemetry::metrics::Meter;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector as _};
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanProcessor as _};
 
+use super::batches::Batches;
 use super::collection::Metrics;
-use super::ledger::{Ledger, SPANS_MAX};
+use super::ledger::Ledger;
 use super::names::resource;
 use super::outlet::{Outlets, TelemetryError, open};
 use super::push::Push;
@@ -57,7 +57,7 @@ pub struct Telemetry {
 }
 
 struct Sending {
-    processor: Arc<BatchSpanProcessor>,
+    batches: Batches,
     push: Push,
 }
 
@@ -75,13 +75,10 @@ impl Telemetry {
             return Ok(Self { metrics, ledger, sending: None, spans: SpanSink::off() });
         };
         let Outlets { spans, metrics: pushed } = open(url, config.protocol, &resource, &ledger)?;
-        // The push comes first: it is the one that may fail, and what it is given is dropped with its thread.
         let push = Push::start(metrics.clone(), pushed)?;
-        // How large batches are, and how long they wait, is left to the standard variables.
-        let batches = BatchConfigBuilder::default().with_max_queue_size(SPANS_MAX).build();
-        let processor = Arc::new(BatchSpanProcessor::builder(spans).with_batch_config(batches).build());
-        let spans = SpanSink::on(Arc::clone(&processor), Arc::clone(&ledger));
-        Ok(Self { metrics, ledger, sending: Some(Sending { processor, push }), spans })
+        let batches = Batches::start(spans, Arc::clone(&ledger))?;
+        let spans = SpanSink::on(batches.queue(), Arc::clone(&ledger));
+        Ok(Self { metrics, ledger, sending: Some(Sending { batches, push }), spans })
     }
 
     /// What [`super::Instruments`] are made of.
@@ -130,8 +127,7 @@ impl Sending {
         let left = || end.saturating_duration_since(Instant::now());
         // Both at once, so that a slow collector of spans does not keep the metrics waiting.
         let last = self.push.begin_last();
-        // What it says is counted span by span.
-        let _ = self.processor.shutdown_with_timeout(left());
+        self.batches.end(left());
         last.recv_timeout(left()).unwrap_or(false)
     }
 }

@@ -16,6 +16,8 @@ const LATE: &str = "2s";
 const GAP: Duration = Duration::from_millis(300);
 /// What times that a client measures may differ by from those of the nodes, in milliseconds.
 const SLACK_MS: i64 = 150;
+/// What lies between two looks at the clock of one machine may seem to be negative by so much.
+const SLACK_NS: u64 = 1_000_000;
 /// Reads of no interest.
 const ORDINARY: usize = 300;
 
@@ -215,7 +217,18 @@ fn first<T>(spans: &[Span], of: impl Fn(&Span) -> Option<T>) -> Option<T> {
     spans.iter().find_map(of)
 }
 
+/// What a span is part of began before it. All clocks are this machine's.
+fn judge_times(spans: &[Span]) {
+    for span in spans {
+        assert!(span.began_ns > 0 && span.began_ns <= span.ended_ns, "{span:?}");
+        let parent = spans.iter().find(|parent| parent.span == span.parent);
+        let early = parent.filter(|parent| span.began_ns + SLACK_NS < parent.began_ns);
+        assert!(early.is_none(), "{span:?} began before {early:?}");
+    }
+}
+
 fn judge_read(provoked: &Provoked, spans: &[Span]) {
+    judge_times(spans);
     let server = request(spans, &provoked.read, "GET");
     assert_eq!(server.node, "n1");
     let read = one(spans, "neap.read", INTERNAL);
@@ -252,6 +265,7 @@ fn judge_read(provoked: &Provoked, spans: &[Span]) {
 }
 
 fn judge_write(provoked: &Provoked, spans: &[Span]) {
+    judge_times(spans);
     let server = request(spans, &provoked.write, "PUT");
     let write = one(spans, "neap.write", INTERNAL);
     assert_eq!(write.parent, server.span);

@@ -19,6 +19,7 @@ pub struct Span {
     pub parent: String,
     pub name: String,
     pub kind: u64,
+    pub began_ns: u64,
     pub ended_ns: u64,
     attributes: BTreeMap<String, Value>,
 }
@@ -63,6 +64,7 @@ fn of_resource(resource: Value) -> Vec<Span> {
                 parent: text("parentSpanId"),
                 name: text("name"),
                 kind: span["kind"].as_u64().unwrap_or(0),
+                began_ns: text("startTimeUnixNano").parse().unwrap_or(0),
                 ended_ns: text("endTimeUnixNano").parse().unwrap_or(0),
                 attributes: attributes(&span),
             }

@@ -38,6 +38,8 @@ pub struct Kept {
     pub resources: Vec<Resource>,
     pub scopes: Vec<String>,
     pub spans: Vec<Span>,
+    /// The spans as they came, with what they are of.
+    pub requests: Vec<ExportTraceServiceRequest>,
     /// Of the last export.
     pub metrics: Vec<Metric>,
     pub pushes: usize,
@@ -100,6 +102,7 @@ pub fn nobody() -> SocketAddr {
 
 impl Kept {
     fn take_spans(&mut self, request: ExportTraceServiceRequest) {
+        self.requests.push(request.clone());
         for of_resource in request.resource_spans {
             self.resources.extend(of_resource.resource);
             for of_scope in of_resource.scope_spans {
@@ -150,13 +153,15 @@ fn serve(stream: TcpStream, manner: Manner, kept: &Mutex<Kept>) -> std::io::Resu
             Manner::Keep => {}
         }
         {
+            if lines.iter().any(|line| line == "content-encoding: gzip") {
+                let zipped = std::mem::take(&mut body);
+                flate2::read::GzDecoder::new(&*zipped).read_to_end(&mut body).unwrap();
+            }
             let mut kept = kept.lock().unwrap();
-            if !lines.iter().any(|line| line == "content-encoding: gzip") {
-                match lines[0].as_str() {
-                    "post /v1/traces http/1.1" => kept.take_spans(Message::decode(&*body).unwrap()),
-                    "post /v1/metrics http/1.1" => kept.take_metrics(Message::decode(&*body).unwrap()),
-                    other => panic!("{other}"),
-                }
+            match lines[0].as_str() {
+                "post /v1/traces http/1.1" => kept.take_spans(Message::decode(&*body).unwrap()),
+                "post /v1/metrics http/1.1" => kept.take_metrics(Message::decode(&*body).unwrap()),
+                other => panic!("{other}"),
             }
             kept.headers.extend(lines);
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use neap::config::OtlpProtocol;
 use neap::protocol::sli::{Observation, OperationOutcome};
-use neap::telemetry::{ShutdownReport, SpanKind, SpanValue, Telemetry, TraceContext};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use neap::telemetry::{ShutdownReport, SpanKind, Telemetry, TraceContext};
+use opentelemetry::KeyValue;
+use opentelemetry_proto::tonic::common::v1::KeyValue as Sent;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{AggregationTemporality, metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind as Kind, status::StatusCode};
@@ -16,7 +17,7 @@ use super::{BOTH, collector, config, identity, instruments, read, span, spans, s
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn attribute(attributes: &[KeyValue], key: &str) -> Option<Value> {
+fn attribute(attributes: &[Sent], key: &str) -> Option<Value> {
     attributes.iter().find(|of| of.key == key)?.value.clone()?.value
 }
 
@@ -42,14 +43,14 @@ fn a_span_arrives_as_it_was_handed_over() {
         child.error = Some("no answer in time".to_owned());
         child.links = vec![TraceContext { trace: 0xdef, span: 9, sampled: true }];
         child.attributes = vec![
-            ("neap.read.stale", SpanValue::Bool(true)),
-            ("neap.staleness.age_ms", SpanValue::Int(-7)),
-            ("db.system.name", SpanValue::Name("neap")),
-            ("db.namespace", SpanValue::Text("users".to_owned())),
+            KeyValue::new("neap.read.stale", true),
+            KeyValue::new("neap.staleness.age_ms", -7_i64),
+            KeyValue::new("db.system.name", "neap"),
+            KeyValue::new("db.namespace", "users".to_owned()),
         ];
         let mut root = span(0xabc, 1);
         root.kind = SpanKind::Server;
-        telemetry.spans().take(vec![root, child]);
+        telemetry.spans().take(Box::new(vec![root, child]));
         delivered(telemetry.shutdown(PATIENCE), 2);
 
         let kept = collector.kept();
@@ -77,13 +78,62 @@ fn a_span_arrives_as_it_was_handed_over() {
     }
 }
 
+/// What is sent over HTTP is encoded here; over gRPC by the exporter.
+#[test]
+fn over_http_arrives_what_the_exporter_sends_over_grpc() {
+    let mut sent = spans(3);
+    sent[0].parent = Some(u64::MAX);
+    sent[0].parent_is_remote = true;
+    sent[0].kind = SpanKind::Client;
+    sent[0].error = Some(String::new());
+    sent[1].kind = SpanKind::Server;
+    sent[1].error = Some("é".repeat(100));
+    sent[1].links = vec![
+        TraceContext { trace: u128::MAX, span: 1, sampled: false },
+        TraceContext { trace: 1, span: u64::MAX, sampled: true },
+    ];
+    sent[2].name = "".into();
+    (sent[2].began_ns, sent[2].ended_ns) = (0, u64::MAX / 4);
+    for (key, value) in
+        [("small", 1_i64), ("0", 0), ("negative", -1), ("least", i64::MIN), ("most", i64::MAX)]
+    {
+        sent[1].attributes.push(KeyValue::new(key, value));
+    }
+    for length in [0, 1, 116, 117, 118, 127, 128, 16_383, 16_384] {
+        sent[2].attributes.push(KeyValue::new("text", "x".repeat(length)));
+        sent[2].attributes.push(KeyValue::new("k".repeat(length), "text"));
+    }
+    sent[2].attributes.extend([
+        KeyValue::new("no", false),
+        KeyValue::new("yes", true),
+        KeyValue::new("half", 0.5),
+    ]);
+    let arrived = BOTH.map(|protocol| {
+        let collector = collector(protocol, Manner::Keep);
+        let telemetry = start(&collector.url, protocol);
+        telemetry.spans().take(Box::new(sent.clone()));
+        delivered(telemetry.shutdown(PATIENCE), 3);
+        let mut requests = collector.kept().requests.clone();
+        let of_node = &mut requests[0].resource_spans[0];
+        // In no order.
+        of_node.resource.as_mut().unwrap().attributes.sort_by(|a, b| a.key.cmp(&b.key));
+        // One that is not set, and none at all, are the same.
+        for span in &mut of_node.scope_spans[0].spans {
+            span.status = span.status.take().filter(|status| status.code != 0);
+        }
+        requests
+    });
+    assert_eq!(arrived[0][0].resource_spans[0].scope_spans[0].spans.len(), 3);
+    assert_eq!(arrived[0], arrived[1]);
+}
+
 #[test]
 fn a_span_that_is_kept_for_its_outcome_arrives_though_its_trace_was_not_sampled() {
     let collector = Collector::http(Manner::Keep);
     let telemetry = start(&collector.url, OtlpProtocol::HttpProtobuf);
     let mut stale = span(5, 6);
     stale.context.sampled = false;
-    telemetry.spans().take(vec![stale]);
+    telemetry.spans().take(Box::new(vec![stale]));
     delivered(telemetry.shutdown(PATIENCE), 1);
     assert_eq!(collector.kept().spans[0].flags & 1, 1);
 }
@@ -144,7 +194,7 @@ fn every_span_handed_over_before_the_shutdown_arrives_once() {
         std::thread::scope(|scope| {
             for piece in all.chunks(2_500) {
                 let sink = sink.clone();
-                scope.spawn(move || piece.chunks(7).for_each(|few| sink.take(few.to_vec())));
+                scope.spawn(move || piece.chunks(7).for_each(|few| sink.take(Box::new(few.to_vec()))));
             }
         });
         delivered(telemetry.shutdown(PATIENCE), 10_000);
@@ -162,7 +212,7 @@ fn inside_an_actix_system_all_is_delivered() {
         let report = actix_rt::System::new().block_on(async move {
             let telemetry = start(&url, protocol);
             let _instruments = instruments(&telemetry);
-            telemetry.spans().take(spans(1_000));
+            telemetry.spans().take(Box::new(spans(1_000)));
             actix_rt::task::yield_now().await;
             telemetry.shutdown(PATIENCE)
         });
@@ -190,7 +240,7 @@ fn without_a_collector_nothing_is_sent_and_metrics_can_still_be_read() {
     let mut instruments = instruments(&telemetry);
     instruments.take(&read(1, false));
     assert!(!telemetry.spans().is_on());
-    telemetry.spans().take(spans(3));
+    telemetry.spans().take(Box::new(spans(3)));
     let metrics = telemetry.metrics();
     delivered(telemetry.shutdown(Duration::ZERO), 0);
     let text = metrics.prometheus();

@@ -1,10 +1,11 @@
 //! The standard variables, in processes of their own: variables of this one are every test's.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap::config::OtlpProtocol;
 use neap::telemetry::Telemetry;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::collector::{Collector, Manner};
@@ -24,8 +25,15 @@ fn a_node_in_a_process_of_its_own() {
     }
     let telemetry = Telemetry::start(&config, &identity()).unwrap();
     let _instruments = instruments(&telemetry);
-    telemetry.spans().take(spans(5));
+    telemetry.spans().take(Box::new(spans(5)));
     std::thread::sleep(Duration::from_millis(300));
+    if std::env::var("NEAP_TEST_EARLY").is_ok() {
+        let began = Instant::now();
+        while telemetry.spans().counts().0 < 5 {
+            assert!(began.elapsed() < Duration::from_secs(4), "{:?}", telemetry.spans().counts());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
     let report = telemetry.shutdown(Duration::from_secs(20));
     assert_eq!((report.spans_delivered, report.metrics_delivered), (5, true));
 }
@@ -78,10 +86,34 @@ fn standard_variables_set_headers_compression_and_the_interval() {
     assert!(collector.kept().pushes > 2, "{} pushes in 300 ms", collector.kept().pushes);
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=seven");
     let gzip = ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip");
+    collector.kept().spans.clear();
     run(&collector, OtlpProtocol::HttpProtobuf, &[headers, gzip]);
+    assert_eq!(collector.kept().spans.len(), 5);
     for expected in ["x-tenant: seven", "content-encoding: gzip"] {
         assert!(collector.kept().headers.iter().any(|line| line == expected), "{expected}");
     }
+}
+
+#[test]
+fn standard_variables_set_how_large_batches_of_spans_are_and_how_long_they_wait() {
+    for protocol in BOTH {
+        let collector = collector(protocol, Manner::Keep);
+        run(&collector, protocol, &[("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")]);
+        let of_request = |request: &ExportTraceServiceRequest| {
+            request
+                .resource_spans
+                .iter()
+                .flat_map(|of| &of.scope_spans)
+                .map(|of| of.spans.len())
+                .sum::<usize>()
+        };
+        let sizes: Vec<usize> = collector.kept().requests.iter().map(of_request).collect();
+        assert_eq!(sizes, [2, 2, 1], "{protocol:?}");
+    }
+    // Else they would wait for five seconds, longer than the node gives them.
+    let collector = Collector::http(Manner::Keep);
+    let early = [("OTEL_BSP_SCHEDULE_DELAY", "20"), ("NEAP_TEST_EARLY", "yes")];
+    run(&collector, OtlpProtocol::HttpProtobuf, &early);
 }
 
 #[test]
