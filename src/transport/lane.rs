@@ -12,7 +12,7 @@ use crate::protocol::ids::NodeId;
 use crate::protocol::message::Refusal;
 
 /// How often deadlines and silence are looked at, and patient requests leave.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
 
 /// What a lane needs.
 #[derive(Clone)]
