@@ -93,6 +93,15 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     }
 }
 
+/// Has the kernel back memory by small pages alone. The allocator asks for huge ones, and whoever first touches one of those
+/// waits until two megabytes are zeroed, and first found by moving others if need be: for milliseconds, on a shard's thread.
+#[cfg(target_os = "linux")]
+fn take_small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::warn!("memory may come in huge pages, which makes some requests slow: {error}");
+    }
+}
+
 /// How long the collector has to take what was told last.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
@@ -127,6 +136,8 @@ fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
     if let Some(file) = &options.test_stall_disk {
         tracing::warn!("--test-stall-disk: the disk hangs while {} is there, on purpose", file.display());
     }
+    #[cfg(target_os = "linux")]
+    take_small_pages();
     let secret = Secret::new(secret.as_bytes());
     let telemetry =
         Telemetry::start(&config.telemetry, &identity(&config)).map_err(|error| refuse(&error))?;

@@ -150,3 +150,17 @@ fn bench_memory_fills_a_node_kills_it_and_stops_it() {
     assert!(figure("ready_after_kill_s") > 0.0 && figure("ready_after_stop_s") > 0.0, "{row}");
     assert_eq!(document["targets"].as_array().unwrap().len(), 4);
 }
+
+/// In one a shard may wait for milliseconds until it is zeroed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_node_takes_no_huge_pages() {
+    super::run(async {
+        let (cluster, _directory) =
+            super::cluster(1, &["defaults.n=1", "defaults.r=1", "defaults.w=1"]).await;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.pids()[0])).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("THP_enabled:"));
+        // Kernels before 5.0 do not tell.
+        assert!(line.is_none_or(|line| line.trim() == "0"), "{line:?}");
+    });
+}
