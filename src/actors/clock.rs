@@ -33,6 +33,29 @@ pub fn now_ns() -> u64 {
     wall().0.saturating_mul(1_000)
 }
 
+/// Both clocks, looked at together.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// The monotonic one.
+    pub moment: Moment,
+    /// The wall clock.
+    pub wall: WallMicros,
+}
+
+impl Now {
+    /// Looks.
+    #[must_use]
+    pub fn look() -> Self {
+        Self { moment: moment(), wall: wall() }
+    }
+
+    /// What the wall clock showed at an earlier moment, had it not been set since, in nanoseconds since 1970.
+    #[must_use]
+    pub fn ns(self, at: Moment) -> u64 {
+        self.wall.0.saturating_sub(self.moment.micros_since(at)).saturating_mul(1_000)
+    }
+}
+
 /// The wall clock as it was when this was made, and from then on by the monotonic clock: it neither jumps nor goes back.
 #[derive(Debug, Clone, Copy)]
 pub struct SteadyWall {

@@ -8,7 +8,7 @@ use actix::prelude::*;
 
 use crate::actors::admission::Permit;
 use crate::actors::bucket_settings::SettingsTable;
-use crate::actors::clock::{moment, wall};
+use crate::actors::clock::{Now, moment};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{
     Answer, Client, ClientOperation, ClientOperations, Damaged, FetchSettings, ReplicaCommand, ReplyTo,
@@ -30,7 +30,7 @@ use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::sli::{Observation, UnconvergedObserved};
 use crate::protocol::staleness::{Sampling, Verdict};
-use crate::protocol::time::{Moment, WallMicros};
+use crate::protocol::time::Moment;
 use crate::protocol::view::View;
 use crate::telemetry::Tracing;
 use crate::transport::{Lane, Outgoing};
@@ -77,13 +77,6 @@ pub struct CoordinatorParts {
 type Way = (Client, Permit, OperationId);
 type Effects = Vec<CoordinatorEffect<Way>>;
 
-/// What the clocks showed.
-#[derive(Clone, Copy)]
-struct Now {
-    moment: Moment,
-    wall: WallMicros,
-}
-
 /// Carries out the operations of one shard.
 pub struct Coordinator {
     parts: CoordinatorParts,
@@ -109,10 +102,10 @@ impl Coordinator {
         Self { parts, core, traces, told: Moment(0), effects: Vec::new() }
     }
 
-    /// Looks at the clocks.
+    /// A step begins now.
     fn look(&mut self) -> Now {
-        let now = Now { moment: moment(), wall: wall() };
-        self.traces.at(now.moment, now.wall);
+        let now = Now::look();
+        self.traces.at(now);
         now
     }
 

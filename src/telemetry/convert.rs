@@ -1,4 +1,4 @@
-//! A span as the SDK wants it.
+//! A span as the exporter wants it, where it encodes spans itself: over gRPC.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

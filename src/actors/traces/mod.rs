@@ -8,14 +8,14 @@ mod telling;
 use std::collections::BTreeMap;
 
 use self::telling::convergence;
-use crate::actors::clock::{moment, wall};
+use crate::actors::clock::Now;
 use crate::protocol::coordinator::{AnswerBody, ConvergedWrite, JudgedRead, Kind, untag};
 use crate::protocol::ids::{BucketName, NodeId, OperationId};
 use crate::protocol::message::{CoordinateReply, PeerAnswer, ReplicaReply};
 use crate::protocol::operation::{OperationError, Participation, ReadReply, WriteReply};
 use crate::protocol::sli::OperationOutcome;
 use crate::protocol::staleness::{Judgement, Verdict};
-use crate::protocol::time::{Moment, WallMicros};
+use crate::protocol::time::Moment;
 use crate::telemetry::names::span;
 use crate::telemetry::{RequestTrace, Span, SpanKind, SpanSink, TraceContext, span_id};
 
@@ -88,7 +88,7 @@ struct Trace {
     /// The objective on the staleness age, in microseconds.
     age_objective_us: u64,
     /// When it was over.
-    over: Clock,
+    over: Now,
 }
 
 /// The traces of one shard; no more of them than its coordinator has operations.
@@ -102,7 +102,7 @@ pub struct Traces {
     #[expect(clippy::vec_box, reason = "they go in and out as boxes")]
     spare: Vec<Box<Trace>>,
     /// When the step began that is under way.
-    now: Clock,
+    now: Now,
     /// Writes that are still followed: the span of each, and when its client was answered.
     followed: BTreeMap<OperationId, (TraceContext, Moment)>,
 }
@@ -112,13 +112,13 @@ impl Traces {
     #[must_use]
     pub fn new(spans: SpanSink, age_objective_us: u64) -> Self {
         let (open, followed, spare) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { spans, age_objective_us, open, spare, now: Clock::now(), followed }
+        Self { spans, age_objective_us, open, spare, now: Now::look(), followed }
     }
 
     /// A step begins: what is noted down until the next one is of this moment. A clock is looked at once a step, as
     /// operations have ten such moments and more.
-    pub fn at(&mut self, moment: Moment, wall: WallMicros) {
-        self.now = Clock { wall_us: wall.0, moment };
+    pub fn at(&mut self, now: Now) {
+        self.now = now;
     }
 
     /// An operation begins.
@@ -302,23 +302,6 @@ impl Trace {
     fn lags(&self) -> bool {
         let late = self.converged.as_ref().is_some_and(|(_, write)| write.convergence.us > LAGGING_US);
         late || self.unfollowed
-    }
-}
-
-/// Relates moments to the wall clock.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    wall_us: u64,
-    moment: Moment,
-}
-
-impl Clock {
-    fn now() -> Self {
-        Self { wall_us: wall().0, moment: moment() }
-    }
-
-    fn ns(self, at: Moment) -> u64 {
-        self.wall_us.saturating_sub(self.moment.micros_since(at)).saturating_mul(1_000)
     }
 }
 
