@@ -12,7 +12,7 @@ use crate::actors::clock::moment;
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Client, ClientOperation, ClientOperations};
 use crate::actors::shell::hand_over;
-use crate::protocol::admission::{Pace, Turns, Waits};
+use crate::protocol::admission::{Pace, Slot, Turns, Waits};
 use crate::protocol::message::{PeerAnswer, Refusal};
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::time::{Hlc, Moment};
@@ -21,6 +21,7 @@ use crate::protocol::time::{Hlc, Moment};
 #[derive(Debug)]
 pub struct Turn {
     turnstile: Arc<Turnstile>,
+    slot: Slot,
     handed_over: Moment,
     answered: Answered,
     /// Whether it was used: one that was not is given back by whoever gave it.
@@ -39,7 +40,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if self.used {
             self.answered.0.store(moment().0, Ordering::Relaxed);
-            self.turnstile.leave();
+            self.turnstile.leave(self.slot);
             self.turnstile.go_on();
         }
     }
@@ -141,8 +142,8 @@ impl Turnstile {
         }
     }
 
-    fn leave(&self) {
-        self.state().turns.leave();
+    fn leave(&self, slot: Slot) {
+        self.state().turns.leave(slot);
     }
 
     /// Hands over what may run now.
@@ -158,7 +159,7 @@ impl Turnstile {
             match is_wanted(&operation) {
                 Ok(()) => drop(self.hand_over(operation)),
                 Err(why) => {
-                    self.leave();
+                    self.leave(operation.permit.slot());
                     self.shed(operation, why);
                 }
             }
@@ -170,8 +171,12 @@ impl Turnstile {
         if state.pace.is_due(now) {
             let begun = self.begun.swap(0, Ordering::Relaxed);
             let total_us = self.waited_us.swap(0, Ordering::Relaxed);
-            state.pace.look(now, Waits { begun, total_us }, state.turns.running());
+            let held_down = state.pace.holds_down();
+            state.pace.look(now, Waits { begun, total_us }, state.turns.demand());
             state.turns.set_most(state.pace.most());
+            if state.pace.holds_down() && !held_down {
+                self.counters.floods_held_down.add();
+            }
         }
     }
 
@@ -184,7 +189,8 @@ impl Turnstile {
 
     fn with_turn(self: &Arc<Self>, mut operation: ClientOperation) -> ClientOperation {
         let answered = operation.permit.answered().clone();
-        let turn = Turn { turnstile: self.clone(), handed_over: moment(), answered, used: true };
+        let slot = operation.permit.slot();
+        let turn = Turn { turnstile: self.clone(), slot, handed_over: moment(), answered, used: true };
         operation.permit.turn = Some(turn);
         operation
     }
@@ -195,7 +201,7 @@ impl Turnstile {
         if let Some(turn) = &mut operation.permit.turn {
             turn.used = false;
         }
-        self.leave();
+        self.leave(operation.permit.slot());
         refuse(operation.client, OperationError::Overloaded);
     }
 

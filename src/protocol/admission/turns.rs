@@ -2,21 +2,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Slot;
+use super::pace::Demand;
+use super::{SLOTS, Slot};
 use crate::protocol::time::Moment;
 
 /// For how long a bucket counts after it asked for something, in microseconds.
 const REMEMBERED_US: u64 = 1_000_000;
 
+/// So many more turns there are for buckets of which nothing runs: they need not wait until something of a flood ends,
+/// which may take as long as a slow home.
+const BESIDE: u32 = 16;
+
 /// What runs, and what waits for its turn. Bounded by the permits of what waits.
 #[derive(Debug)]
 pub struct Turns<T> {
     running: u32,
+    /// How many of each bucket.
+    running_of: Box<[u32]>,
+    waiting: u32,
+    /// How many ran and waited at the most since it was last asked.
+    peak: u32,
     /// How many run at the most while several buckets ask.
     most: u32,
     /// The bucket that asked last, and the last one that was another.
     asked: (Slot, Option<(Slot, Moment)>),
     now: Moment,
+    /// When each bucket asked last; those that never did have a moment long ago.
+    last_asked: Box<[Moment]>,
     /// Of each bucket that has any, what waits, oldest first.
     queues: BTreeMap<Slot, VecDeque<T>>,
     /// Whose turn it was last.
@@ -28,7 +40,20 @@ impl<T> Turns<T> {
     #[must_use]
     pub fn new(most: u32) -> Self {
         let (queues, last) = (BTreeMap::new(), Slot(0));
-        Self { running: 0, most, asked: (last, None), now: Moment(0), queues, last }
+        let last_asked = vec![Moment(0); SLOTS].into();
+        let running_of = vec![0; SLOTS].into();
+        Self {
+            running: 0,
+            running_of,
+            waiting: 0,
+            peak: 0,
+            most,
+            asked: (last, None),
+            now: Moment(0),
+            last_asked,
+            queues,
+            last,
+        }
     }
 
     /// Whether several buckets have asked for something lately. A bucket that is alone has all the turns that it wants.
@@ -42,18 +67,42 @@ impl<T> Turns<T> {
         self.running < self.most || !self.is_contended()
     }
 
+    /// Whether nothing of a bucket runs or waits, and there is a turn for such a one.
+    fn is_free_beside(&self, slot: Slot) -> bool {
+        self.running < self.most.saturating_add(BESIDE)
+            && self.running_of.get(slot.index()) == Some(&0)
+            && !self.queues.contains_key(&slot)
+    }
+
+    fn begins(&mut self, slot: Slot) {
+        self.running += 1;
+        if let Some(of_bucket) = self.running_of.get_mut(slot.index()) {
+            *of_bucket += 1;
+        }
+    }
+
     /// Notes that a bucket asks now.
     fn asks(&mut self, now: Moment, slot: Slot) {
         if slot != self.asked.0 {
             self.asked = (slot, Some((self.asked.0, self.now)));
         }
         self.now = now;
+        if let Some(last) = self.last_asked.get_mut(slot.index()) {
+            *last = now;
+        }
     }
 
-    /// How many run.
-    #[must_use]
-    pub fn running(&self) -> u32 {
-        self.running
+    /// What is asked for, and was since the last call. Looks at all slots: for now and then.
+    pub fn demand(&mut self) -> Demand {
+        let peak = std::mem::replace(&mut self.peak, self.running.saturating_add(self.waiting));
+        let lately = |at: &&Moment| at.0 > 0 && self.now.micros_since(**at) < REMEMBERED_US;
+        let asked_lately = self.last_asked.iter().filter(lately).count();
+        Demand {
+            running: self.running,
+            waiting: self.waiting,
+            peak,
+            quiet_beside: self.is_contended() && asked_lately > self.queues.len(),
+        }
     }
 
     /// From now on there are so many turns. Those that run beyond that come to their end.
@@ -64,17 +113,22 @@ impl<T> Turns<T> {
     /// What a bucket asks for: it comes back if it is to run now, else it waits.
     pub fn enter(&mut self, now: Moment, slot: Slot, asked: T) -> Option<T> {
         self.asks(now, slot);
-        if self.is_free() && self.queues.is_empty() {
-            self.running += 1;
+        if self.is_free() && self.queues.is_empty() || self.is_free_beside(slot) {
+            self.begins(slot);
             return Some(asked);
         }
         self.queues.entry(slot).or_default().push_back(asked);
+        self.waiting += 1;
+        self.peak = self.peak.max(self.running.saturating_add(self.waiting));
         None
     }
 
-    /// Something that ran has ended.
-    pub fn leave(&mut self) {
+    /// Something of a bucket that ran has ended.
+    pub fn leave(&mut self, slot: Slot) {
         self.running = self.running.saturating_sub(1);
+        if let Some(of_bucket) = self.running_of.get_mut(slot.index()) {
+            *of_bucket = of_bucket.saturating_sub(1);
+        }
     }
 
     /// What runs next, if there is a turn for it: of the bucket after the one whose turn it was last.
@@ -91,7 +145,10 @@ impl<T> Turns<T> {
             self.queues.remove(&slot);
         }
         self.last = slot;
-        self.running += u32::from(next.is_some());
+        if next.is_some() {
+            self.waiting -= 1;
+            self.begins(slot);
+        }
         next
     }
 }
@@ -101,30 +158,36 @@ mod tests {
     use super::*;
 
     const NOW: Moment = Moment(10_000_000);
+    const FLOOD: Slot = Slot(7);
+    const QUIET: Slot = Slot(3);
 
     /// With `most` turns that two buckets want: one of them has asked, and is done.
     fn contended(most: u32) -> Turns<&'static str> {
         let mut turns = Turns::new(most);
-        for slot in [800, 900] {
-            assert!(turns.enter(NOW, Slot(slot), "done").is_some());
-            turns.leave();
+        for slot in [Slot(800), Slot(900)] {
+            assert!(turns.enter(NOW, slot, "done").is_some());
+            turns.leave(slot);
         }
         turns
     }
 
-    fn names(turns: &mut Turns<&'static str>) -> Vec<&'static str> {
-        std::iter::from_fn(|| {
-            turns.leave();
-            turns.admit_next()
-        })
-        .collect()
+    /// As many turns as there are taken, and something waiting.
+    fn flooded(most: u32) -> Turns<&'static str> {
+        let mut turns = contended(most);
+        for _ in 0..most {
+            assert_eq!(turns.enter(NOW, FLOOD, "flood"), Some("flood"));
+        }
+        for _ in 0..100 {
+            assert_eq!(turns.enter(NOW, FLOOD, "flood"), None);
+        }
+        turns
     }
 
     #[test]
     fn a_bucket_that_is_alone_has_all_the_turns_it_wants() {
         let mut turns = Turns::new(1);
         assert!((0..1_000).all(|_| turns.enter(NOW, Slot(7), "runs").is_some()));
-        assert_eq!(turns.enter(NOW, Slot(8), "waits"), None);
+        assert_eq!(turns.enter(NOW, Slot(8), "runs beside"), None, "there is an end to those, too");
         assert_eq!(turns.enter(NOW, Slot(7), "waits"), None);
     }
 
@@ -145,41 +208,69 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_of_which_nothing_runs_waits_for_nobody() {
+        let mut turns = flooded(2);
+        assert_eq!(turns.enter(NOW, QUIET, "quiet"), Some("quiet"));
+        assert_eq!(turns.enter(NOW, QUIET, "its second"), None);
+        turns.leave(QUIET);
+        assert_eq!(turns.enter(NOW, QUIET, "its third"), None, "behind the second");
+        // What was beyond the turns is no turn for others when it ends.
+        assert_eq!(turns.admit_next(), None);
+    }
+
+    #[test]
+    fn so_many_buckets_and_no_more_have_something_run_beyond_the_turns() {
+        let mut turns = flooded(2);
+        let ran = (100..200).filter(|&slot| turns.enter(NOW, Slot(slot), "first").is_some());
+        assert_eq!(ran.count(), BESIDE as usize);
+        assert_eq!(turns.demand().running, 2 + BESIDE);
+    }
+
+    #[test]
     fn a_quiet_bucket_is_next_however_much_another_has_waiting() {
-        let mut turns = contended(2);
-        for _ in 0..2 {
-            assert_eq!(turns.enter(NOW, Slot(7), "flood"), Some("flood"));
-        }
-        for _ in 0..100 {
-            assert_eq!(turns.enter(NOW, Slot(7), "flood"), None);
-        }
-        assert_eq!(turns.enter(NOW, Slot(3), "quiet"), None);
-        turns.leave();
-        let first = turns.admit_next();
-        turns.leave();
-        assert!([first, turns.admit_next()].contains(&Some("quiet")));
+        let mut turns = flooded(2);
+        assert!(turns.enter(NOW, QUIET, "quiet").is_some());
+        assert_eq!(turns.enter(NOW, QUIET, "quiet"), None);
+        let mut next = || {
+            turns.leave(FLOOD);
+            turns.admit_next()
+        };
+        assert_eq!(next(), None);
+        assert!([next(), next()].contains(&Some("quiet")));
     }
 
     #[test]
     fn buckets_are_served_in_turn_and_each_in_order() {
         let mut turns = contended(1);
-        assert_eq!(turns.enter(NOW, Slot(0), "runs"), Some("runs"));
+        let slots = [5, 9, 2];
+        for slot in slots {
+            assert_eq!(turns.enter(NOW, Slot(slot), "runs"), Some("runs"));
+        }
         for (slot, asked) in [(5, "a1"), (5, "a2"), (5, "a3"), (9, "b1"), (2, "c1"), (9, "b2")] {
             assert_eq!(turns.enter(NOW, Slot(slot), asked), None);
         }
-        assert_eq!(names(&mut turns), ["c1", "a1", "b1", "a2", "b2", "a3"]);
-        assert_eq!(turns.running(), 0);
+        for slot in slots {
+            turns.leave(Slot(slot));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| {
+            let next = turns.admit_next();
+            turns.leave(turns.last);
+            next
+        })
+        .collect();
+        assert_eq!(order, ["c1", "a1", "b1", "a2", "b2", "a3"]);
+        assert_eq!(turns.demand().running, 0);
     }
 
     #[test]
-    fn nobody_overtakes_what_waits_and_no_turn_is_left_unused() {
+    fn nobody_overtakes_what_its_bucket_waits_for_and_no_turn_is_left_unused() {
         let mut turns = contended(1);
         assert_eq!(turns.enter(NOW, Slot(1), "first"), Some("first"));
         assert_eq!(turns.enter(NOW, Slot(1), "second"), None);
         turns.set_most(3);
-        assert_eq!(turns.enter(NOW, Slot(2), "third"), None, "it would overtake the second");
-        assert_eq!([turns.admit_next(), turns.admit_next(), turns.admit_next()].iter().flatten().count(), 2);
-        assert_eq!(turns.running(), 3);
+        assert_eq!(turns.enter(NOW, Slot(1), "third"), None, "it would overtake the second");
+        assert_eq!([turns.admit_next(), turns.admit_next()], [Some("second"), Some("third")]);
+        assert_eq!(turns.demand().running, 3);
     }
 
     #[test]
@@ -187,12 +278,34 @@ mod tests {
         let mut turns = contended(4);
         (0..4).for_each(|_| assert!(turns.enter(NOW, Slot(1), "runs").is_some()));
         turns.set_most(1);
-        assert_eq!(turns.enter(NOW, Slot(2), "waits"), None);
+        assert_eq!(turns.enter(NOW, Slot(1), "waits"), None);
         for left in [3, 2, 1] {
-            turns.leave();
-            assert_eq!((turns.running(), turns.admit_next()), (left, None));
+            turns.leave(Slot(1));
+            assert_eq!((turns.demand().running, turns.admit_next()), (left, None));
         }
-        turns.leave();
+        turns.leave(Slot(1));
         assert_eq!(turns.admit_next(), Some("waits"));
+    }
+
+    #[test]
+    fn demand_tells_what_runs_and_waits_and_did_at_the_most_and_whether_somebody_is_quiet() {
+        let mut turns = flooded(2);
+        let demand = turns.demand();
+        assert_eq!(demand, Demand { running: 2, waiting: 100, peak: 102, quiet_beside: true });
+        for _ in 0..40 {
+            turns.leave(FLOOD);
+            assert!(turns.admit_next().is_some());
+        }
+        assert_eq!(turns.demand().peak, 102, "at the window's beginning");
+        assert_eq!(turns.demand(), Demand { running: 2, waiting: 60, peak: 62, quiet_beside: true });
+        // All others asked long ago.
+        let later = NOW.plus_micros(REMEMBERED_US + 1);
+        assert_eq!(turns.enter(later, FLOOD, "flood"), None);
+        assert!(!turns.demand().quiet_beside);
+        // Another comes, and floods too.
+        assert!(turns.enter(later, QUIET, "quiet").is_some());
+        assert!(turns.demand().quiet_beside);
+        assert_eq!(turns.enter(later, QUIET, "no more"), None);
+        assert!(!turns.demand().quiet_beside);
     }
 }
