@@ -1,6 +1,7 @@
 //! Whose turn it is.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use super::pace::Demand;
 use super::{SLOTS, Slot};
@@ -67,11 +68,9 @@ impl<T> Turns<T> {
         self.running < self.most || !self.is_contended()
     }
 
-    /// Whether nothing of a bucket runs or waits, and there is a turn for such a one.
+    /// Whether nothing of a bucket runs, and there is a turn for such a one.
     fn is_free_beside(&self, slot: Slot) -> bool {
-        self.running < self.most.saturating_add(BESIDE)
-            && self.running_of.get(slot.index()) == Some(&0)
-            && !self.queues.contains_key(&slot)
+        self.running < self.most.saturating_add(BESIDE) && self.running_of.get(slot.index()) == Some(&0)
     }
 
     fn begins(&mut self, slot: Slot) {
@@ -113,7 +112,8 @@ impl<T> Turns<T> {
     /// What a bucket asks for: it comes back if it is to run now, else it waits.
     pub fn enter(&mut self, now: Moment, slot: Slot, asked: T) -> Option<T> {
         self.asks(now, slot);
-        if self.is_free() && self.queues.is_empty() || self.is_free_beside(slot) {
+        let is_first = !self.queues.contains_key(&slot);
+        if self.is_free() && self.queues.is_empty() || is_first && self.is_free_beside(slot) {
             self.begins(slot);
             return Some(asked);
         }
@@ -133,12 +133,16 @@ impl<T> Turns<T> {
 
     /// What runs next, if there is a turn for it: of the bucket after the one whose turn it was last.
     pub fn admit_next(&mut self) -> Option<T> {
-        if !self.is_free() {
+        let is_free = self.is_free();
+        if !is_free && self.running >= self.most.saturating_add(BESIDE) {
             return None;
         }
-        let after = (std::ops::Bound::Excluded(self.last), std::ops::Bound::Unbounded);
-        let slot =
-            self.queues.range(after).next().or_else(|| self.queues.iter().next()).map(|(slot, _)| *slot)?;
+        let after = (Bound::Excluded(self.last), Bound::Unbounded);
+        let mut in_turn =
+            self.queues.range(after).chain(self.queues.range(..=self.last)).map(|(slot, _)| *slot);
+        // Passed over are no more than run. A flood of which nothing runs has its turn so, too: others would keep it waiting
+        // for ever.
+        let slot = in_turn.find(|slot| is_free || self.is_free_beside(*slot))?;
         let queue = self.queues.get_mut(&slot)?;
         let next = queue.pop_front();
         if queue.is_empty() {
@@ -214,8 +218,37 @@ mod tests {
         assert_eq!(turns.enter(NOW, QUIET, "its second"), None);
         turns.leave(QUIET);
         assert_eq!(turns.enter(NOW, QUIET, "its third"), None, "behind the second");
-        // What was beyond the turns is no turn for others when it ends.
-        assert_eq!(turns.admit_next(), None);
+        // What was beyond the turns is no turn for the flood when it ends.
+        assert_eq!([turns.admit_next(), turns.admit_next()], [Some("its second"), None]);
+    }
+
+    #[test]
+    fn a_flood_is_not_starved_by_buckets_of_which_something_runs_all_the_time() {
+        for quiet in [2, BESIDE as u16 + 8] {
+            let mut turns = flooded(1);
+            let slots = (100..100 + quiet).map(Slot);
+            for slot in slots.clone() {
+                turns.enter(NOW, slot, "quiet");
+            }
+            let mut floods = 0;
+            turns.leave(FLOOD);
+            for slot in slots.clone().cycle().take(500) {
+                // Whoever runs ends, what waits goes on, and then the same client asks again.
+                let ran = turns.running_of[slot.index()] > 0;
+                if ran {
+                    turns.leave(slot);
+                }
+                let begun: Vec<_> = std::iter::from_fn(|| turns.admit_next()).collect();
+                for _ in begun.iter().filter(|name| **name == "flood") {
+                    floods += 1;
+                    turns.leave(FLOOD);
+                }
+                if ran {
+                    turns.enter(NOW, slot, "quiet");
+                }
+            }
+            assert!(floods > 10, "{floods} beside {quiet}");
+        }
     }
 
     #[test]
