@@ -14,11 +14,12 @@
 //! * [`Pace`] finds how many turns there are to be while several buckets ask: so many that the shard is not idle, and so
 //!   few that what it was handed is begun, and answered, soon. It goes by how long operations lie in queues of the node
 //!   (after Nichols and Jacobson, "Controlling Queue Delay", 2012), not by what they take, which slow homes and disks
-//!   have a part in. A flood beside a quiet bucket it holds down further, so that the machine is not busy all the time.
+//!   have a part in. A flood beside a quiet bucket is held down further, so that the machine is not busy all the time.
 //!
 //! Buckets are told apart by a hash of their names (McKenney, "Stochastic Fairness Queueing", 1990): [`SLOTS`] is all
 //! that there is to keep, however many buckets there are, and two that fall together share one share.
 
+mod flood;
 mod pace;
 mod permits;
 mod turns;

@@ -112,8 +112,8 @@ impl<T> Turns<T> {
     /// What a bucket asks for: it comes back if it is to run now, else it waits.
     pub fn enter(&mut self, now: Moment, slot: Slot, asked: T) -> Option<T> {
         self.asks(now, slot);
-        let is_first = !self.queues.contains_key(&slot);
-        if self.is_free() && self.queues.is_empty() || is_first && self.is_free_beside(slot) {
+        let waits_for_others = !self.is_free() || !self.queues.is_empty();
+        if !waits_for_others || self.is_free_beside(slot) && !self.queues.contains_key(&slot) {
             self.begins(slot);
             return Some(asked);
         }
