@@ -1,6 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use super::waiter::Waiter;
 use super::*;
 
 /// A server of connections of which each does `answer` for each request, being told its number, until that says no.
@@ -82,4 +83,17 @@ fn keys_that_are_refused_are_written_again() {
     let mut told = 0;
     load(node, 3).fill(0, None, |done| told = done).unwrap();
     assert!(told <= 100);
+}
+
+#[test]
+fn a_wait_is_not_rounded_to_milliseconds() {
+    let mut waiter = Waiter::new().unwrap();
+    let mut shortest = Duration::MAX;
+    // However busy the machine is, some of them end in time.
+    for _ in 0..200 {
+        let began = Instant::now();
+        waiter.wait(Duration::from_micros(100), &mut Vec::new()).unwrap();
+        shortest = shortest.min(began.elapsed());
+    }
+    assert!((100..700).contains(&shortest.as_micros()), "{shortest:?}");
 }

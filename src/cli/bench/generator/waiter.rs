@@ -1,5 +1,6 @@
 //! Waiting until a connection can go on, or a time has come, to the microsecond: an open loop whose requests begin a
-//! millisecond late, as with the timers of most runtimes, measures its own clock.
+//! millisecond late, as with the timers of most runtimes, measures its own clock. It takes `epoll_pwait2(2)`, of
+//! Linux 5.11: `epoll_wait(2)` knows milliseconds only.
 
 #[cfg(target_os = "linux")]
 pub use epoll::Waiter;
@@ -51,6 +52,12 @@ mod epoll {
             };
             match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::NOSYS) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::Unsupported,
+                        "the load generator needs epoll_pwait2, of Linux 5.11 or newer",
+                    ));
+                }
                 Err(error) => return Err(error.into()),
             }
             ready.extend(self.events.iter().map(|event| {
