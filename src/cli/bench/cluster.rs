@@ -89,17 +89,22 @@ impl OwnCluster {
         self.cluster.pids()
     }
 
-    /// Waits until the nodes have nothing left to do, such as compactions, or that takes too long.
+    /// Waits until the nodes have nothing left to do.
     pub fn calm(&self) {
-        let (pids, started) = (self.pids(), Instant::now());
-        while started.elapsed() < CALM_TIMEOUT {
-            let (before, from) = (Spent::so_far(&pids), Instant::now());
-            std::thread::sleep(CALM_LOOK);
-            let spent = Spent::so_far(&pids).since(before).nodes;
-            let share = spent.map(|spent| spent.as_secs_f64() / from.elapsed().as_secs_f64());
-            if share.is_none_or(|share| share < CALM_SHARE) {
-                return;
-            }
+        calm(&self.pids());
+    }
+}
+
+/// Waits until these processes have nothing left to do, such as compactions, or that takes too long.
+pub fn calm(pids: &[u32]) {
+    let started = Instant::now();
+    while started.elapsed() < CALM_TIMEOUT {
+        let (before, from) = (Spent::so_far(pids), Instant::now());
+        std::thread::sleep(CALM_LOOK);
+        let spent = Spent::so_far(pids).since(before).nodes;
+        let share = spent.map(|spent| spent.as_secs_f64() / from.elapsed().as_secs_f64());
+        if share.is_none_or(|share| share < CALM_SHARE) {
+            return;
         }
     }
 }

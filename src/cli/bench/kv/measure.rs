@@ -10,7 +10,7 @@ use super::layers::{Profiler, Split};
 use super::row::{Row, Setting};
 use super::{document, render, rounded};
 use crate::cli::bench::ceiling::BareServer;
-use crate::cli::bench::cluster::{OwnCluster, ask_all, metric};
+use crate::cli::bench::cluster::{OwnCluster, ask_all, calm, metric};
 use crate::cli::bench::generator::{BUCKET, Load, Operation, Pace, Run, Tally};
 use crate::cli::bench::progress;
 use crate::client::Endpoint;
@@ -27,6 +27,8 @@ pub struct Bench<'a> {
     progress: ProgressBar,
     bare: Option<BareServer>,
     rows: Vec<Value>,
+    /// Whether the last row was one of writes.
+    wrote: bool,
     ceilings: Vec<f64>,
     /// The bare handler at half of its rate.
     half: Option<Value>,
@@ -45,7 +47,7 @@ impl<'a> Bench<'a> {
     /// Of this plan; who wants JSON sees no progress.
     pub fn new(plan: &'a Plan, json: bool) -> Self {
         let progress = progress::steps(steps(plan), json);
-        Self { plan, progress, bare: None, rows: Vec::new(), ceilings: Vec::new(), half: None }
+        Self { plan, progress, bare: None, rows: Vec::new(), wrote: false, ceilings: Vec::new(), half: None }
     }
 
     /// Measures all of it.
@@ -92,10 +94,10 @@ impl<'a> Bench<'a> {
                 if operations.is_empty() {
                     continue;
                 }
-                self.progress.set_message("waiting until the nodes are ready, and have nothing left to do");
+                self.progress.set_message("waiting until the nodes are ready");
                 cluster.go_on_with(&own.set((commit, probe)))?;
-                cluster.calm();
                 let load = self.load(cluster.endpoints(), cluster.pids(), keys);
+                self.calm(&load);
                 let (commit, probe) = (Some(commit), Some(probe));
                 self.scene(&Scene { load, operations, n: own.n, commit, probe })?;
                 cluster.check()?;
@@ -160,6 +162,14 @@ impl<'a> Bench<'a> {
         Ok(rounds.into_iter().filter_map(median).collect())
     }
 
+    /// Waits until the nodes, where they are on this machine, have nothing left to do.
+    fn calm(&self, load: &Load) {
+        if !load.pids.is_empty() {
+            self.progress.set_message("waiting until the nodes have nothing left to do");
+            calm(&load.pids);
+        }
+    }
+
     fn row(&mut self, scene: &Scene<'_>, operation: Operation, pace: Pace) -> Result<Row, String> {
         let Scene { load, n, commit, probe, .. } = scene;
         let setting = Setting { operation, n: *n, commit: commit.map(ToOwned::to_owned), probe: *probe };
@@ -169,6 +179,10 @@ impl<'a> Bench<'a> {
         };
         let before = if syncs { Some(counts()?) } else { None };
         let what = render::setting(&setting, pace);
+        // Else what the last row has left to flush and to compact would be measured with this one.
+        if std::mem::replace(&mut self.wrote, operation.w().is_some()) {
+            self.calm(load);
+        }
         let (tally, layers) = self.profiled(load, || self.measure(load, operation, pace, &what))?;
         let writes_per_sync = match before {
             Some((writes, syncs)) => {
