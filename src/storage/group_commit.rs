@@ -2,8 +2,10 @@
 //!
 //! A caller applies its write to the store and then hands in a *ticket*. The commit thread takes all tickets
 //! that wait, syncs once, and gives each back to the sink that it came from. While it syncs, the next tickets
-//! gather, so the group is as large as the disk is slow, and nothing is ever delayed to make it larger.
+//! gather, so the group is as large as the disk is slow. Where the disk is fast, and many ask, syncs would take most of
+//! the CPU time: so after a group of several the next one waits until it is as large, but not for long.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,6 +14,11 @@ use super::{Store, StoreError};
 
 /// How often the store is synced under [`Commit::Interval`]: what a power failure can undo at most.
 pub const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a sync is put off at the most, for as many tickets as the last one made durable.
+pub const GATHER: Duration = Duration::from_millis(1);
+/// So many were made durable by a sync after which the next one is put off. With fewer, nobody else may come.
+const GATHER_FROM: u64 = 3;
 
 /// When a write counts as durable (`storage.commit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +74,7 @@ pub struct GroupCommit {
 
 struct Shared {
     store: Arc<dyn Store>,
+    gather: Duration,
     on_sync_error: OnSyncError,
     state: Mutex<State>,
     work: Condvar,
@@ -79,6 +87,8 @@ struct State {
     /// Whether anything was handed in since the last sync began.
     dirty: bool,
     phase: Phase,
+    /// Tickets that the last sync made durable.
+    last_group: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,12 +113,19 @@ struct Group {
 
 impl GroupCommit {
     /// Starts committing to `store`. An error means that no thread could be started, and nothing was.
-    pub fn start(
+    pub fn start(store: Arc<dyn Store>, commit: Commit, on_sync_error: OnSyncError) -> io::Result<Self> {
+        Self::gathering(store, commit, GATHER, on_sync_error)
+    }
+
+    /// The same, with something else than [`GATHER`].
+    pub fn gathering(
         store: Arc<dyn Store>,
         commit: Commit,
+        gather: Duration,
         on_sync_error: OnSyncError,
-    ) -> Result<Self, std::io::Error> {
-        let shared = Arc::new(Shared { store, on_sync_error, state: Mutex::default(), work: Condvar::new() });
+    ) -> io::Result<Self> {
+        let (state, work) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { store, gather, on_sync_error, state, work });
         let thread = match commit {
             Commit::Os => None,
             Commit::Fsync | Commit::Interval => {
@@ -135,7 +152,7 @@ impl GroupCommit {
     /// this very thread. After a sync error or a shutdown it never comes back.
     pub fn when_durable(&self, SinkId(sink): SinkId, ticket: u64) {
         let mut state = self.shared.state();
-        let State { sinks, stats, dirty, phase } = &mut *state;
+        let State { sinks, stats, dirty, phase, last_group } = &mut *state;
         let Some(sink) = sinks.get_mut(sink).filter(|_| *phase == Phase::Running) else {
             stats.abandoned += 1;
             return;
@@ -144,8 +161,9 @@ impl GroupCommit {
         if self.commit == Commit::Fsync {
             sink.waiting.push(ticket);
             stats.waiting += 1;
+            let gathered = stats.waiting == *last_group;
             drop(state);
-            if idle {
+            if idle || gathered {
                 self.shared.work.notify_one();
             }
         } else {
@@ -217,12 +235,22 @@ impl Shared {
         loop {
             let waiting = |state: &mut State| state.phase == Phase::Running && !state.dirty;
             let state = self.work.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+            let state = self.gather(state);
             if state.phase != Phase::Running {
                 return;
             }
             drop(state);
             self.sync_once();
         }
+    }
+
+    /// Waits until as many tickets have come as the last sync made durable, if that were several, or for long enough.
+    fn gather<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.last_group < GATHER_FROM {
+            return state;
+        }
+        let few = |state: &mut State| state.phase == Phase::Running && state.stats.waiting < state.last_group;
+        self.work.wait_timeout_while(state, self.gather, few).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn sync_at_intervals(&self) {
@@ -264,7 +292,9 @@ impl Shared {
             return;
         }
         {
-            let stats = &mut self.state().stats;
+            let mut state = self.state();
+            state.last_group = tickets;
+            let stats = &mut state.stats;
             stats.syncs += 1;
             stats.durable += tickets;
             stats.largest_group = stats.largest_group.max(tickets);

@@ -23,7 +23,9 @@ mod space;
 pub use bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, Opened, new_directory_id};
 pub use fjall_store::{FjallStore, OpenError};
-pub use group_commit::{Commit, CommitStats, DurableSink, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId};
+pub use group_commit::{
+    Commit, CommitStats, DurableSink, GATHER, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId,
+};
 pub use memory::MemoryStore;
 pub use recent::RecentRecords;
 pub use sealed::{RecordDamaged, seal, unseal};

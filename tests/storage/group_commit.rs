@@ -1,10 +1,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use neap::storage::{
-    Change, Commit, DurableSink, FjallStore, GroupCommit, MemoryStore, SinkId, Store, StoreError, Table,
+    Change, Commit, DurableSink, FjallStore, GATHER, GroupCommit, MemoryStore, SinkId, Store, StoreError,
+    Table,
 };
 
 use super::{put, wait_until};
@@ -77,8 +79,16 @@ impl Calls {
 }
 
 fn start(store: Arc<dyn Store>, commit: Commit) -> (GroupCommit, Arc<Calls>, SinkId) {
+    start_gathering(store, commit, GATHER)
+}
+
+fn start_gathering(
+    store: Arc<dyn Store>,
+    commit: Commit,
+    gather: Duration,
+) -> (GroupCommit, Arc<Calls>, SinkId) {
     let unexpected = Box::new(|error| panic!("{error}"));
-    let group_commit = GroupCommit::start(store, commit, unexpected).unwrap();
+    let group_commit = GroupCommit::gathering(store, commit, gather, unexpected).unwrap();
     let calls = Arc::new(Calls::default());
     let sink = group_commit.register(Arc::clone(&calls) as Arc<dyn DurableSink>);
     (group_commit, calls, sink)
@@ -111,6 +121,67 @@ fn a_ticket_comes_back_only_after_a_sync_that_began_after_it_was_handed_in() {
     assert_eq!(calls.so_far(), [vec![1], vec![2, 3, 4]]);
     let stats = group_commit.stats();
     assert_eq!((stats.syncs, stats.durable, stats.largest_group, stats.abandoned), (2, 4, 3, 0));
+}
+
+/// Lets one ticket be synced, and `several`, which gather meanwhile, after it.
+fn sync_one_and_then(
+    several: u64,
+    store: &Gated,
+    open: &Sender<()>,
+    group_commit: &GroupCommit,
+    sink: SinkId,
+) {
+    group_commit.when_durable(sink, 0);
+    store.wait_for_sync(1);
+    (1..=several).for_each(|ticket| group_commit.when_durable(sink, ticket));
+    open.send(()).unwrap();
+    store.wait_for_sync(2);
+    open.send(()).unwrap();
+    wait_until("the first groups", || group_commit.stats().durable == several + 1);
+}
+
+#[test]
+fn after_a_group_of_several_a_sync_waits_for_as_many() {
+    let (store, open) = Gated::new();
+    let (group_commit, calls, sink) = start_gathering(store.clone(), Commit::Fsync, Duration::from_secs(600));
+    let open = open;
+    sync_one_and_then(3, &store, &open, &group_commit, sink);
+
+    group_commit.when_durable(sink, 4);
+    group_commit.when_durable(sink, 5);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(store.begun.load(Ordering::SeqCst), 2, "two are fewer than three");
+    group_commit.when_durable(sink, 6);
+    store.wait_for_sync(3);
+    open.send(()).unwrap();
+    wait_until("the group", || calls.so_far().last() == Some(&vec![4, 5, 6]));
+    // A shutdown waits for nobody.
+    group_commit.when_durable(sink, 7);
+    drop(open);
+    group_commit.shutdown();
+    assert_eq!(calls.so_far().last(), Some(&vec![7]));
+}
+
+#[test]
+fn after_a_group_of_two_a_sync_waits_for_nobody() {
+    let (store, open) = Gated::new();
+    let (group_commit, _, sink) = start_gathering(store.clone(), Commit::Fsync, Duration::from_secs(600));
+    let open = open;
+    sync_one_and_then(2, &store, &open, &group_commit, sink);
+    group_commit.when_durable(sink, 3);
+    store.wait_for_sync(3);
+    drop(open);
+}
+
+#[test]
+fn one_that_is_left_alone_after_a_group_of_several_is_synced_before_long() {
+    let (store, open) = Gated::new();
+    let (group_commit, _, sink) = start(store.clone(), Commit::Fsync);
+    let open = open;
+    sync_one_and_then(3, &store, &open, &group_commit, sink);
+    group_commit.when_durable(sink, 4);
+    store.wait_for_sync(3);
+    drop(open);
 }
 
 #[test]
