@@ -28,6 +28,9 @@ pub const OUTSTANDING_MAX: usize = 8_192;
 /// Bytes of requests that may wait to be written to one peer.
 pub const BUFFERED_MAX: usize = 32 * 1024 * 1024;
 
+/// So many patient requests leave at once: each has a small part in the peer's wake-up then, and more of them would be in
+/// the way of whatever comes to it after them.
+const PATIENT_MAX: usize = 32;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
@@ -130,7 +133,7 @@ impl Link {
     pub fn send(&self, outgoing: Outgoing) {
         let now = (self.config.lane.now)();
         let Err(refusal) = self.queue(now, &outgoing) else {
-            if !outgoing.patient {
+            if !outgoing.patient || self.state.borrow().patient.len() >= PATIENT_MAX {
                 self.written.notify_one();
             }
             return;

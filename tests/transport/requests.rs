@@ -157,3 +157,26 @@ fn what_is_patient_leaves_by_itself_or_with_others_and_tells_when() {
         assert_eq!(answers.left(3), None, "it left when it was asked");
     });
 }
+
+#[test]
+fn several_that_are_patient_leave_at_once() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, _) = lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        let mut waited_us = Vec::new();
+        for round in 0..40 {
+            let asked = now();
+            for tag in 0..32 {
+                lane.send(&node("b"), Outgoing { patient: true, ..ask("yes", round * 32 + tag, PATIENCE) });
+            }
+            answers.wait_for((round as usize + 1) * 32).await;
+            waited_us.push(answers.left(round * 32).unwrap().micros_since(asked));
+            // The rounds fall anywhere between two of those moments at which patient requests leave anyway.
+            tokio::time::sleep(std::time::Duration::from_millis(round % 7)).await;
+        }
+        waited_us.sort_unstable();
+        // However busy the machine is: if they waited for such a moment, half of them would for longer than this.
+        assert!(waited_us[20] < 2_500, "{waited_us:?}");
+    });
+}
