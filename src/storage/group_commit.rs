@@ -2,8 +2,8 @@
 //!
 //! A caller applies its write to the store and then hands in a *ticket*. The commit thread takes all tickets
 //! that wait, syncs once, and gives each back to the sink that it came from. While it syncs, the next tickets
-//! gather, so the group is as large as the disk is slow. Where the disk is fast, and many ask, syncs would take most of
-//! the CPU time: so after a group of several the next one waits until it is as large, but not for long.
+//! gather, so the group is as large as the disk is slow. Where the disk is fast, and many ask, small groups would cost
+//! much CPU time: so after a group of several the next one waits until it is as large, but not for long.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -172,6 +172,10 @@ impl<'a> Bench<'a> {
 
     fn row(&mut self, scene: &Scene<'_>, operation: Operation, pace: Pace) -> Result<Row, String> {
         let Scene { load, n, commit, probe, .. } = scene;
+        // Else what the last row has left to flush and to compact would be measured with this one.
+        if std::mem::replace(&mut self.wrote, operation.w().is_some()) {
+            self.calm(load);
+        }
         let setting = Setting { operation, n: *n, commit: commit.map(ToOwned::to_owned), probe: *probe };
         let syncs = *commit == Some("fsync") && operation.w().is_some();
         let counts = || -> Result<(f64, f64), String> {
@@ -179,10 +183,6 @@ impl<'a> Bench<'a> {
         };
         let before = if syncs { Some(counts()?) } else { None };
         let what = render::setting(&setting, pace);
-        // Else what the last row has left to flush and to compact would be measured with this one.
-        if std::mem::replace(&mut self.wrote, operation.w().is_some()) {
-            self.calm(load);
-        }
         let (tally, layers) = self.profiled(load, || self.measure(load, operation, pace, &what))?;
         let writes_per_sync = match before {
             Some((writes, syncs)) => {
