@@ -19,6 +19,7 @@ use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
 use crate::actors::turnstile::Turnstile;
+use crate::protocol::admission::Pace;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
@@ -61,6 +62,8 @@ pub struct ShardParts {
     pub timeout_us: u64,
     /// `limits.in_flight`.
     pub in_flight: u32,
+    /// `limits.hold_floods`.
+    pub hold_floods: bool,
     /// This run.
     pub run: RunId,
     /// `staleness.probe`: which reads get a verdict.
@@ -133,6 +136,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         counters: parts.counters,
     }));
     let (one, several) = (coordinator.clone().recipient(), coordinator.recipient());
-    let turnstile = Turnstile::new(one, several, parts.in_flight, counters);
+    let pace = Pace::new(parts.in_flight, parts.hold_floods);
+    let turnstile = Turnstile::new(one, several, parts.in_flight, pace, counters);
     Shard { turnstile, replica: replica.recipient(), damaged: heals }
 }

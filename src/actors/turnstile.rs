@@ -74,15 +74,17 @@ impl std::fmt::Debug for Turnstile {
 }
 
 impl Turnstile {
-    /// Before `shard`, which works at `in_flight` operations at the most.
+    /// Before `shard`, which works at `in_flight` operations at the most, and at fewer while several buckets ask: at how
+    /// many, `pace` finds.
     #[must_use]
     pub fn new(
         shard: Recipient<ClientOperation>,
         batches: Recipient<ClientOperations>,
         in_flight: u32,
+        pace: Pace,
         counters: Arc<NodeCounters>,
     ) -> Arc<Self> {
-        let state = State { turns: Turns::new(in_flight), pace: Pace::new(in_flight) };
+        let state = State { turns: Turns::new(in_flight), pace };
         Arc::new(Self {
             shard,
             batches,

@@ -265,6 +265,8 @@ pub struct LimitsConfig {
     pub key: u32,
     /// Client requests served at once.
     pub in_flight: u32,
+    /// Whether a bucket that floods is held down while others are quiet.
+    pub hold_floods: bool,
     /// The longest that a request may take.
     pub timeout: Duration,
 }
@@ -275,6 +277,7 @@ impl LimitsConfig {
             value: r.size("limits.value", MIB, 1..=64 * MIB),
             key: r.integer("limits.key", 1_024_u32, 1..=1_024),
             in_flight: r.integer("limits.in_flight", 4_096_u32, 1..=1_000_000),
+            hold_floods: r.boolean("limits.hold_floods", true),
             timeout: r.duration("limits.timeout", ms(2_000), ms(1)..=ms(600_000)),
         }
     }

@@ -44,6 +44,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("limits.value=1GiB", &["out of range", "1B to 64MiB"]),
     ("limits.key=0", &["out of range", "1 to 1024"]),
     ("limits.in_flight=0", &["out of range", "1 to 1000000"]),
+    ("limits.hold_floods=1", &["not a truth value", "true or false"]),
     ("limits.timeout=2", &["not a duration", "1ms to 10m"]),
     ("limits.timeout=0s", &["out of range", "1ms to 10m"]),
     ("clock.max_skew=1d", &["out of range", "1ms to 1h"]),

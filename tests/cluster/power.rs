@@ -119,6 +119,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         observations: Arc::new(ObservationSink::new(nobody.recipient(), false, counters.clone())),
         timeout_us: 2_000_000,
         in_flight: 4_096,
+        hold_floods: true,
         run: RunId(1),
         probe: Sampling::ALL,
         tracing: Tracing::default(),

@@ -58,6 +58,7 @@ pub(super) fn start_shards(
             fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
             in_flight: config.limits.in_flight,
+            hold_floods: config.limits.hold_floods,
             run: around.run,
             probe: Sampling::of(config.staleness.probe),
             observations: around.observations.clone(),

@@ -54,6 +54,9 @@ pub struct FairnessArgs {
     /// Requests that a node takes at once (limits.in_flight); its usual number unless it is given
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: Option<u32>,
+    /// Do not have the flood held down (limits.hold_floods = false)
+    #[arg(long)]
+    no_hold: bool,
     /// Keys of each bucket
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
     keys: u64,
@@ -97,7 +100,7 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
         let targets: Vec<Value> = targets.iter().map(Target::json).collect();
         print_json(&json!({
             "rows": rows, "connections": args.connections, "rate": args.rate, "in_flight": args.in_flight,
-            "nodes": NODES, "targets": targets,
+            "hold_floods": !args.no_hold, "nodes": NODES, "targets": targets,
         }));
     } else {
         print(render(args, &rows, &targets).as_bytes());
@@ -108,6 +111,7 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
 fn measure(args: &FairnessArgs, progress: &ProgressBar) -> Result<Vec<Row>, String> {
     let mut settings = vec!["staleness.probe=0.05".to_owned(), "log.level=error".to_owned()];
     settings.extend(args.in_flight.map(|many| format!("limits.in_flight={many}")));
+    settings.push(format!("limits.hold_floods={}", !args.no_hold));
     let mut cluster = OwnCluster::start(NODES, &settings)?;
     let flood = Load {
         nodes: cluster.endpoints(),

@@ -171,7 +171,7 @@ mod tests {
 
     impl World {
         fn new() -> Self {
-            Self { pace: Pace::new(4_096), window: 1, asked: 0, quiet_beside: true, held: 0 }
+            Self { pace: Pace::new(4_096, true), window: 1, asked: 0, quiet_beside: true, held: 0 }
         }
 
         fn capacity(&self) -> u32 {
@@ -241,6 +241,13 @@ mod tests {
         world.go_on(Clients::Flood(170), 60 * SECOND, 300);
         world.quiet_beside = true;
         world.go_on(Clients::Flood(FLOOD_ASKED), 60 * SECOND, 300);
+        assert_eq!(world.held, 0);
+    }
+
+    #[test]
+    fn where_floods_are_not_to_be_held_down_none_is() {
+        let mut world = World { pace: Pace::new(4_096, false), ..World::new() };
+        world.go_on(Clients::Flood(170), 60 * SECOND, 300);
         assert_eq!(world.held, 0);
     }
 

@@ -51,16 +51,18 @@ pub struct Pace {
     most: u32,
     limit: u32,
     window_ends: Moment,
-    suspicion: Suspicion,
+    /// None if floods are not held down.
+    suspicion: Option<Suspicion>,
     held: Option<Hold>,
 }
 
 impl Pace {
-    /// `limit` at first, and at the most.
+    /// `limit` at first, and at the most; `hold_floods` says whether there are to be fewer for a flood.
     #[must_use]
-    pub fn new(limit: u32) -> Self {
+    pub fn new(limit: u32, hold_floods: bool) -> Self {
         let limit = limit.max(1);
-        Self { most: limit, limit, window_ends: Moment(0), suspicion: Suspicion::default(), held: None }
+        let suspicion = hold_floods.then(Suspicion::default);
+        Self { most: limit, limit, window_ends: Moment(0), suspicion, held: None }
     }
 
     /// How many it is to work at now.
@@ -94,9 +96,8 @@ impl Pace {
         } else {
             self.most.saturating_add((self.most / 4).max(1)).min(self.limit)
         };
-        if let Some(asked) = self.suspicion.confirmed_by(waits, demand) {
-            self.held = Some(Hold::new(asked, self.limit));
-        }
+        let flood = self.suspicion.as_mut().and_then(|suspicion| suspicion.confirmed_by(waits, demand));
+        self.held = flood.map(|asked| Hold::new(asked, self.limit));
     }
 }
 
@@ -111,7 +112,7 @@ mod tests {
 
     /// A shard that takes `cost_us` for each operation: with `most` in its mailbox each lies there for all others.
     fn settled(cost_us: u64, asked_for: u32) -> u32 {
-        let mut pace = Pace::new(4_096);
+        let mut pace = Pace::new(4_096, true);
         let mut now = Moment(1);
         for _ in 0..200 {
             let running = pace.most().min(asked_for);
@@ -131,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_waits_for_others_works_at_all_that_is_asked_for() {
-        let mut pace = Pace::new(4_096);
+        let mut pace = Pace::new(4_096, true);
         // Slow homes: much is in flight, and the mailbox is empty.
         let demand = Demand { running: 4_000, waiting: 96, peak: 4_096, quiet_beside: true };
         for window in 1..200 {
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn after_a_rush_it_is_back_within_two_seconds() {
-        let mut pace = Pace::new(4_096);
+        let mut pace = Pace::new(4_096, true);
         let mut now = Moment(1);
         let mut look = |waits| {
             pace.look(now, waits, Demand { running: 512, ..Demand::default() });
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn it_never_falls_below_what_keeps_a_shard_busy_nor_above_the_limit() {
         for limit in [1, 5, 100] {
-            let mut pace = Pace::new(limit);
+            let mut pace = Pace::new(limit, true);
             for _ in 0..100 {
                 let demand = Demand { running: limit, ..Demand::default() };
                 pace.look(Moment(1), Waits { begun: 1, total_us: 1_000_000 }, demand);
