@@ -220,17 +220,24 @@ impl Backend for Front {
         operations: Vec<(Operation, Option<RequestTrace>)>,
         timeout_us: u64,
     ) -> Later<Result<Vec<OperationReply>, OperationError>> {
-        // All of them, or none: those that have one return it.
+        // Each by itself, as it would be alone: a batch of more than there are permits must get somewhere, too.
         let permits = operations.iter().map(|(operation, _)| self.admit(operation.bucket()));
-        let permits: Vec<Permit> = match permits.collect() {
-            Ok(permits) => permits,
-            Err(error) => return Self::ready(Err(error)),
-        };
+        let permits: Vec<Result<Permit, OperationError>> = permits.collect();
+        if !permits.is_empty() && permits.iter().all(Result::is_err) {
+            let none = permits.into_iter().find_map(Result::err).unwrap_or(OperationError::Overloaded);
+            return Self::ready(Err(none));
+        }
         let deadline = moment().plus_micros(timeout_us);
         let mut of_shards: BTreeMap<usize, Vec<ClientOperation>> = BTreeMap::new();
         let mut awaited = Vec::with_capacity(operations.len());
         for ((operation, trace), permit) in operations.into_iter().zip(permits) {
-            let with = (permit, deadline, trace);
+            let with = match permit {
+                Ok(permit) => (permit, deadline, trace),
+                Err(error) => {
+                    awaited.push(Awaited::Refused(operation.refused(error)));
+                    continue;
+                }
+            };
             let (shard, operation, waits) = match operation {
                 Operation::Read(read) => {
                     let (shard, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);

@@ -108,6 +108,15 @@ impl Operation {
             Self::Write(write) => &write.bucket,
         }
     }
+
+    /// Its reply where it was not begun.
+    #[must_use]
+    pub fn refused(&self, error: OperationError) -> OperationReply {
+        match self {
+            Self::Read(_) => OperationReply::Read(Err(error)),
+            Self::Write(_) => OperationReply::Write(Err(error)),
+        }
+    }
 }
 
 /// What came of one.

@@ -38,8 +38,8 @@ struct Document<'a> {
 /// Carries out up to 1,000 gets, puts and deletes
 ///
 /// Each is answered as its single call would have been, by itself: a bad one has a 4xx result and spoils no other. They
-/// are carried out at once, in no order, and are no transaction. A batch takes a permit of `limits.in_flight` for each
-/// operation, or is refused whole. Its document has at most 32 MiB; where the values read exceed 32 MiB, what finds no
+/// are carried out at once, in no order, and are no transaction. Each takes a permit of `limits.in_flight`: those for which
+/// there is none have a 503 result, and where there is none for any the batch is a 503. Its document has at most 32 MiB; where the values read exceed 32 MiB, what finds no
 /// place any more has a 413 result.
 #[utoipa::path(
     post,
