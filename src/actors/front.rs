@@ -38,6 +38,9 @@ use crate::transport::TransportCounters;
 /// How much later than at its deadline an operation is answered here, whatever its shard does.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// How long the cluster has to say how its objectives stand, in microseconds: twice what its members have.
+const SLO_TIMEOUT_US: u64 = 2_000_000;
+
 /// Set once the node takes no new work.
 #[derive(Debug, Default)]
 pub struct Draining(AtomicBool);
@@ -115,13 +118,14 @@ impl Front {
         })
     }
 
-    /// Ends what is answered by shards that do not: they may hang in the disk.
+    /// Ends what is answered by threads that do not, with what is said then: they may hang in the disk.
     fn within<T: Send + 'static>(
         &self,
         timeout_us: u64,
-        answer: impl Future<Output = Result<T, OperationError>> + Send + 'static,
-    ) -> Later<Result<T, OperationError>> {
-        Box::pin(until(patience(timeout_us), self.parts.counters.clone(), answer))
+        answer: impl Future<Output = T> + Send + 'static,
+        late: impl FnOnce() -> T + Send + 'static,
+    ) -> Later<T> {
+        Box::pin(until(patience(timeout_us), self.parts.counters.clone(), answer, late))
     }
 
     /// An operation for the shard of its key, with its way back.
@@ -159,8 +163,14 @@ enum Awaited {
 impl Awaited {
     async fn reply(self, patience: Instant, counters: Arc<NodeCounters>) -> OperationReply {
         match self {
-            Self::Read(answer) => OperationReply::Read(until(patience, counters, answer.read()).await),
-            Self::Write(answer) => OperationReply::Write(until(patience, counters, answer.written()).await),
+            Self::Read(answer) => {
+                let late = || Err(nothing_heard());
+                OperationReply::Read(until(patience, counters, answer.read(), late).await)
+            }
+            Self::Write(answer) => {
+                let late = || Err(nothing_heard());
+                OperationReply::Write(until(patience, counters, answer.written(), late).await)
+            }
             Self::Refused(reply) => reply,
         }
     }
@@ -174,11 +184,12 @@ fn patience(timeout_us: u64) -> Instant {
 async fn until<T>(
     patience: Instant,
     counters: Arc<NodeCounters>,
-    answer: impl Future<Output = Result<T, OperationError>>,
-) -> Result<T, OperationError> {
+    answer: impl Future<Output = T>,
+    late: impl FnOnce() -> T,
+) -> T {
     tokio::time::timeout_at(patience, answer).await.unwrap_or_else(|_| {
         counters.shards_silent.add();
-        Err(nothing_heard())
+        late()
     })
 }
 
@@ -196,7 +207,7 @@ impl Backend for Front {
         let with = (permit, moment().plus_micros(timeout_us), trace);
         let (_, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
         underway.turnstile.enter(operation);
-        self.within(timeout_us, underway.read())
+        self.within(timeout_us, underway.read(), || Err(nothing_heard()))
     }
 
     fn write(
@@ -212,7 +223,7 @@ impl Backend for Front {
         let with = (permit, moment().plus_micros(timeout_us), trace);
         let (_, operation, underway) = self.prepare(ask, Client::Write, with);
         underway.turnstile.enter(operation);
-        self.within(timeout_us, underway.written())
+        self.within(timeout_us, underway.written(), || Err(nothing_heard()))
     }
 
     fn batch(
@@ -284,12 +295,16 @@ impl Backend for Front {
             }
             Err(_) => return Self::ready(Err(ListError::Overloaded)),
         };
+        let partitions = self.parts.ring.current().partitions();
+        let needed = self.parts.settings.current().settings(&range.bucket).quorum.r;
+        let late = move || Err(ListError::Deadline { lacking: partitions, partitions, needed });
         let (reply, answer) = oneshot::channel();
         let asked = ListKeys { range, limit, deadline: moment().plus_micros(timeout_us), permit, reply };
         if hand_over(&self.parts.list_keys, asked, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(ListError::Overloaded));
         }
-        Box::pin(async move { answer.await.unwrap_or(Err(ListError::NotServing(Refusal::Draining))) })
+        let answer = async { answer.await.unwrap_or(Err(ListError::NotServing(Refusal::Draining))) };
+        self.within(timeout_us, answer, late)
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {
@@ -317,7 +332,10 @@ impl Backend for Front {
         if hand_over(&self.parts.set_bucket, request, &self.parts.counters.mailbox_refused).is_err() {
             return Self::ready(Err(SetBucketError::Refused(Refusal::Overloaded)));
         }
-        Box::pin(async move { answer.await.unwrap_or(Err(SetBucketError::Refused(Refusal::Draining))) })
+        let answer = async { answer.await.unwrap_or(Err(SetBucketError::Refused(Refusal::Draining))) };
+        let members = u16::try_from(self.parts.ring.current().members().len()).unwrap_or(u16::MAX);
+        let late = move || Err(SetBucketError::NotReached { stored: 0, needed: members / 2 + 1, members });
+        self.within(timeout_us, answer, late)
     }
 
     fn ring(&self) -> RingView {
@@ -369,7 +387,8 @@ impl Backend for Front {
         if handed.is_err() {
             return Self::ready(Err(OperationError::Overloaded));
         }
-        Box::pin(async move { answer.await.map_err(|_| OperationError::Overloaded) })
+        let answer = async { answer.await.map_err(|_| OperationError::Overloaded) };
+        self.within(SLO_TIMEOUT_US, answer, || Err(nothing_heard()))
     }
 
     fn not_ready(&self) -> Option<String> {

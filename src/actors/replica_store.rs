@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,7 +15,7 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
 use crate::actors::messages::{Answer, Backfilled, Damaged, FetchSettings, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::{RingTable, SharedGate};
-use crate::actors::shell::hand_over;
+use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
 use crate::actors::sli_recorder::ObservationBuffer;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
@@ -120,6 +120,7 @@ impl ReplicaHost for Host<'_> {
 
     fn write(&mut self, slot: &Bytes, object: &Object) -> Result<(), Refusal> {
         self.recent.write(&*self.parts.store, slot, object).map_err(|error| {
+            end_the_process_if_a_sync_failed(&error);
             if matches!(error, StoreError::Full { .. }) {
                 self.parts.counters.disk_full_refused.add();
             } else {
@@ -261,14 +262,27 @@ impl ReplicaStore {
 /// Carries word of a sync from the commit thread to the shard.
 struct ShardSink {
     to: Recipient<ReplicaCommand>,
-    /// Tickets that the mailbox had no room for, to go with the next sync's.
+    /// Tickets that the mailbox had no room for.
     kept: Mutex<Vec<u64>>,
     counters: Arc<NodeCounters>,
 }
 
+impl ShardSink {
+    fn kept(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over what there was no room for, though no other sync may come.
+    fn once_more(&self) {
+        if !self.kept().is_empty() {
+            self.durable(&mut Vec::new());
+        }
+    }
+}
+
 impl DurableSink for ShardSink {
     fn durable(&self, tickets: &mut Vec<u64>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         kept.append(tickets);
         let all = std::mem::take(&mut *kept);
         if let Err(ReplicaCommand::Durable(all)) =
@@ -285,8 +299,11 @@ impl Actor for ReplicaStore {
     fn started(&mut self, ctx: &mut Self::Context) {
         let to = ctx.address().recipient();
         let sink = ShardSink { to, kept: Mutex::new(Vec::new()), counters: self.parts.counters.clone() };
-        self.sink = Some(self.parts.commit.register(Arc::new(sink)));
-        ctx.run_interval(Duration::from_millis(20), |store, _| {
+        let sink = Arc::new(sink);
+        let again = sink.clone();
+        self.sink = Some(self.parts.commit.register(sink));
+        ctx.run_interval(Duration::from_millis(20), move |store, _| {
+            again.once_more();
             store.unpark();
             store.parts.observations.borrow_mut().flush();
         });

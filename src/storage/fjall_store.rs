@@ -179,8 +179,13 @@ fn size_of_change(change: &Change) -> u64 {
     u64::try_from(len + OVERHEAD).unwrap_or(u64::MAX)
 }
 
+/// A poisoned database takes no writes any more: one of its workers failed to write a file or to sync a journal, and nobody
+/// is left to flush. Only a restart helps, as after a sync that failed here.
 fn failed(error: fjall::Error) -> StoreError {
-    StoreError::Failed(error.to_string())
+    match error {
+        fjall::Error::Poisoned => StoreError::Sync("a worker of the store failed".to_owned()),
+        _ => StoreError::Failed(error.to_string()),
+    }
 }
 
 /// Damage of what was read is that key's trouble alone; anything else is the store's.
@@ -308,6 +313,20 @@ mod tests {
         store.apply(vec![put("hurt", Bytes::from_static(b"healed"))]).unwrap();
         store.sync().unwrap();
         assert_eq!(store.get(Table::Objects, b"hurt").unwrap(), Some(Bytes::from_static(b"healed")));
+    }
+
+    #[test]
+    fn once_nothing_can_be_flushed_any_more_each_write_says_that_the_process_must_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(directory.path()).unwrap();
+        store.apply(vec![put("a", Bytes::from_static(b"1"))]).unwrap();
+        std::fs::remove_dir_all(directory.path().join("keyspaces")).unwrap();
+        let _ = store.objects.0.rotate_memtable();
+        let error = (0..1_000).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            store.apply(vec![put("a", Bytes::from_static(b"2"))]).err()
+        });
+        assert!(matches!(error, Some(StoreError::Sync(_))), "{error:?}");
     }
 
     #[cfg(target_os = "linux")]

@@ -46,7 +46,12 @@ impl JournalSync {
         let newest = self.newest()?;
         let journal = match open.take() {
             Some(journal) if journal.number == newest => journal,
-            _ => self.open_newest(newest)?,
+            before => {
+                let journal = self.open_newest(newest)?;
+                // Where fjall fails while it begins a journal, that file is there already and the last one still in use.
+                before.map_or(Ok(()), |before| before.file.sync_data())?;
+                journal
+            }
         };
         journal.file.sync_data()?;
         *open = Some(journal);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::connection::Connection;
+use super::connection::{Connection, SILENCE_MAX};
 use super::counters::TransportCounters;
 use super::handshake::{HandshakeError, Party, accept};
 use super::{Gatekeeper, MonotonicClock, Reconnects, Secret};
@@ -100,5 +100,5 @@ async fn shake(
     config.reconnects.seen(&identity.node);
     let (counters, now, gatekeeper) = (config.counters.clone(), config.now, config.gatekeeper.clone());
     let (stream, from) = (stream.into_std()?, identity.node);
-    Ok(Connection { stream, from, purpose, counters, now, gatekeeper, _slot: slot })
+    Ok(Connection { stream, from, purpose, counters, now, gatekeeper, silence_max: SILENCE_MAX, _slot: slot })
 }

@@ -1,7 +1,8 @@
 //! The accepting side of a connection: requests in, answers out in whatever order they are ready.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +25,10 @@ pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Bytes of answers that may wait for a peer to read them; beyond, its connection is closed.
 pub const OUTBOX_MAX: usize = 64 * 1024 * 1024;
 
+/// A dialler pings every second. Where nothing comes for so long, twice in a row (once may be this node's own pause), it is
+/// gone without a word, as a machine that lost its power is.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(5);
+
 const READ_BYTES: usize = 64 * 1024;
 
 /// A connection whose handshake is done. It can be sent to the thread that is to run it.
@@ -34,6 +39,7 @@ pub struct Connection {
     pub(super) counters: Arc<TransportCounters>,
     pub(super) now: MonotonicClock,
     pub(super) gatekeeper: Arc<dyn Gatekeeper>,
+    pub(super) silence_max: Duration,
     pub(super) _slot: tokio::sync::OwnedSemaphorePermit,
 }
 
@@ -48,6 +54,7 @@ impl std::fmt::Debug for Connection {
 struct Outbox {
     state: Mutex<OutboxState>,
     filled: Notify,
+    over_bound: Notify,
     in_flight: AtomicUsize,
 }
 
@@ -55,7 +62,6 @@ struct Outbox {
 struct OutboxState {
     bytes: Vec<u8>,
     closed: bool,
-    over_bound: bool,
 }
 
 impl Outbox {
@@ -80,9 +86,14 @@ impl Outbox {
             // So short a message always fits.
             let _ = frame::encode(header, None, &refused, &mut state.bytes);
         }
-        state.over_bound |= state.bytes.len() > OUTBOX_MAX;
-        drop(state);
         counters.frames_sent.add();
+        if state.bytes.len() > OUTBOX_MAX {
+            // Whoever writes may be waiting for the peer, so it is not left to that.
+            *state = OutboxState { bytes: Vec::new(), closed: true };
+            self.over_bound.notify_one();
+            return true;
+        }
+        drop(state);
         self.filled.notify_one();
         true
     }
@@ -135,18 +146,36 @@ impl Connection {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
                 let outbox = Arc::new(Outbox::default());
-                let Self { from, counters, now, gatekeeper, .. } = self;
+                let Self { from, counters, now, gatekeeper, silence_max, .. } = self;
                 let reader = Reader { from, counters, now, gatekeeper, service };
+                let heard = AtomicBool::new(true);
                 let why = tokio::select! {
-                    why = reader.run(read, &outbox) => why,
+                    why = reader.run(read, &outbox, &heard) => why,
                     why = send(write, &outbox, &reader.counters) => why,
+                    () = outbox.over_bound.notified() => {
+                        reader.counters.outbox_over_bound.add();
+                        "the peer reads too slowly".to_owned()
+                    }
+                    () = silence(&heard, silence_max) => {
+                        reader.counters.silent_connections.add();
+                        "nothing was heard for too long".to_owned()
+                    }
                 };
-                outbox.state().closed = true;
+                *outbox.state() = OutboxState { bytes: Vec::new(), closed: true };
                 why
             }
             Err(error) => error.to_string(),
         };
         tracing::debug!(peer = %from, "inbound connection ended: {why}");
+    }
+}
+
+/// Ends once nothing was heard for twice so long in a row.
+async fn silence(heard: &AtomicBool, max: Duration) {
+    let mut silent = 0;
+    while silent < 2 {
+        tokio::time::sleep(max).await;
+        silent = if heard.swap(false, Ordering::Relaxed) { 0 } else { silent + 1 };
     }
 }
 
@@ -156,15 +185,7 @@ async fn send(mut write: OwnedWriteHalf, outbox: &Outbox, counters: &TransportCo
         outbox.filled.notified().await;
         loop {
             reuse(&mut batch);
-            let over_bound = {
-                let mut state = outbox.state();
-                std::mem::swap(&mut batch, &mut state.bytes);
-                state.over_bound
-            };
-            if over_bound {
-                counters.outbox_over_bound.add();
-                return "the peer reads too slowly".to_owned();
-            }
+            std::mem::swap(&mut batch, &mut outbox.state().bytes);
             if batch.is_empty() {
                 break;
             }
@@ -186,12 +207,15 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(&self, mut read: OwnedReadHalf, outbox: &Arc<Outbox>) -> String {
+    async fn run(&self, mut read: OwnedReadHalf, outbox: &Arc<Outbox>, heard: &AtomicBool) -> String {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         loop {
             match read.read_buf(&mut buffer).await {
                 Ok(0) => return "the peer closed it".to_owned(),
-                Ok(bytes) => self.counters.bytes_received.add_many(bytes as u64),
+                Ok(bytes) => {
+                    heard.store(true, Ordering::Relaxed);
+                    self.counters.bytes_received.add_many(bytes as u64);
+                }
                 Err(error) => return format!("reading failed: {error}"),
             }
             loop {
@@ -254,5 +278,115 @@ impl Reader {
         let incoming = Incoming { from, request, deadline, clock, ring, trace };
         self.service.serve(incoming, Box::new(responder));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::protocol::ids::Epoch;
+    use crate::protocol::membership::{Identity, NotAdmitted};
+    use crate::protocol::time::Moment;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    struct Nobody;
+
+    impl Gatekeeper for Nobody {
+        fn identity(&self) -> Identity {
+            unreachable!("there is no handshake here")
+        }
+        fn admit(&self, _: &Identity) -> Result<(), NotAdmitted> {
+            Ok(())
+        }
+        fn identity_refused(&self, _: &str) {}
+        fn admitted(&self, _: &NodeId) {}
+        fn ceiling(&self) -> Hlc {
+            Hlc::ZERO
+        }
+        fn announced(&self, _: &NodeId, _: Hlc) {}
+        fn connected(&self, _: &NodeId, _: bool) {}
+    }
+
+    /// Answers each request at length.
+    struct AtLength;
+
+    impl PeerService for AtLength {
+        fn serve(&self, _: Incoming, responder: Box<dyn Responder>) {
+            responder.respond(PeerAnswer::SloSummary(vec![7; 1 << 20].into()), Hlc::ZERO);
+        }
+    }
+
+    /// A connection that runs, the other side of it, and its slot.
+    async fn connected(
+        silence_max: Duration,
+    ) -> (TcpStream, tokio::task::JoinHandle<()>, Arc<TransportCounters>, Arc<Semaphore>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = listener.accept().await.unwrap().0.into_std().unwrap();
+        let (counters, slots) = (Arc::new(TransportCounters::default()), Arc::new(Semaphore::new(1)));
+        let connection = Connection {
+            stream,
+            from: NodeId::new("n2").unwrap(),
+            purpose: LanePurpose::Control,
+            counters: counters.clone(),
+            now: || Moment(1),
+            gatekeeper: Arc::new(Nobody),
+            silence_max,
+            _slot: slots.clone().try_acquire_owned().unwrap(),
+        };
+        let task = tokio::task::spawn_local(connection.run(Arc::new(AtLength)));
+        (other, task, counters, slots)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(tokio::task::LocalSet::new().run_until(test));
+    }
+
+    fn request(id: u64) -> Vec<u8> {
+        let epoch = Epoch(1);
+        let header = Header { time_left_us: 1_000_000, epoch, ..Header::bare(Kind::Request, RequestId(id)) };
+        let mut bytes = Vec::new();
+        frame::encode(&header, None, &WireRequest::from(&PeerRequest::SloSummary), &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_peer_that_reads_no_answers_is_let_go_though_the_last_write_never_ends() {
+        run(async {
+            let (other, task, counters, slots) = connected(PATIENCE).await;
+            let mut other = other.into_std().unwrap();
+            for id in 0..200 {
+                other.write_all(&request(id)).unwrap();
+                tokio::task::yield_now().await;
+            }
+            tokio::time::timeout(PATIENCE, task).await.expect("it goes on").unwrap();
+            assert_eq!((counters.outbox_over_bound.get(), slots.available_permits()), (1, 1));
+            let sent = counters.frames_sent.get();
+            assert!(sent > 64, "{sent}");
+        });
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_without_a_word_is_let_go() {
+        run(async {
+            let (other, task, counters, slots) = connected(Duration::from_millis(100)).await;
+            let mut ping = Vec::new();
+            frame::encode(&Header::bare(Kind::Ping, RequestId(0)), None, &(), &mut ping).unwrap();
+            let mut other = other.into_std().unwrap();
+            for _ in 0..20 {
+                other.write_all(&ping).unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(!task.is_finished(), "it pings");
+            tokio::time::timeout(PATIENCE, task).await.expect("it goes on").unwrap();
+            assert_eq!((counters.silent_connections.get(), slots.available_permits()), (1, 1));
+        });
     }
 }

@@ -5,12 +5,14 @@
 //!    Hello { nonce }            ──────────>
 //!                               <──────────  Challenge { nonce }
 //!    Claim { who I am, mac }    ──────────>  checks the proof, then the claim
-//!                               <──────────  Claim { who I am, mac }, or Reject { reason }
+//!                               <──────────  Claim { who I am, mac }, or Reject { reason, mac }
 //!    Verdict                    ──────────>  checks the verdict
 //! ```
 //!
 //! Each MAC is HMAC-SHA-256 under a key derived from the secret, over the role, both nonces and all claims so
-//! far, so that it fits no other exchange and not the other role. Who cannot prove the secret is told only that.
+//! far, so that it fits no other exchange and not the other role. Who cannot prove the secret is told only that. A
+//! rejection is proven as well: one that says that a node's identity is none is written down by that node for good, and
+//! must not come from whoever happens to listen at a member's address.
 
 use std::time::Duration;
 
@@ -197,7 +199,7 @@ pub struct Rejection {
 #[derive(Serialize, Deserialize)]
 enum Reply {
     Claim { claim: Vec<u8>, mac: [u8; 32] },
-    Reject(Rejection),
+    Reject { rejection: Rejection, mac: [u8; 32] },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -232,7 +234,12 @@ pub async fn dial(
         send(stream, &Reply::Claim { claim: own.clone(), mac: mac.finalize().into_bytes().into() }).await?;
         let (claim, mac) = match receive(stream).await? {
             Reply::Claim { claim, mac } => (claim, mac),
-            Reply::Reject(rejection) => return Err(party.rejected(rejection)),
+            Reply::Reject { rejection, mac } => {
+                let expected = party.mac_of_rejection(&rejection, [&nonce, &challenge.nonce, &own]);
+                // Whoever has another secret can say so, but nothing of who this node is.
+                let proven = !rejection.identity || expected.verify_slice(&mac).is_ok();
+                return Err(if proven { party.rejected(rejection) } else { HandshakeError::Secret });
+            }
         };
         let judged: Result<_, HandshakeError> = (|| {
             let expected = party.secret.mac(b"acceptor", &[&nonce, &challenge.nonce, &own, &claim]);
@@ -285,8 +292,10 @@ pub async fn accept(
         let (identity, purpose) = match judged {
             Ok(judged) => judged,
             Err(error) => {
-                if let Some(reason) = error.told() {
-                    send(stream, &Reply::Reject(reason)).await?;
+                if let Some(rejection) = error.told() {
+                    let mac = party.mac_of_rejection(&rejection, [&hello.nonce, &nonce, &theirs]);
+                    send(stream, &Reply::Reject { rejection, mac: mac.finalize().into_bytes().into() })
+                        .await?;
                 }
                 return Err(error);
             }
@@ -306,6 +315,12 @@ pub async fn accept(
 }
 
 impl Party<'_> {
+    /// Of what an acceptor says to a claim that it rejects, after the two nonces.
+    fn mac_of_rejection(&self, rejection: &Rejection, [hello, challenge, claim]: [&[u8]; 3]) -> Hmac<Sha256> {
+        let identity = [u8::from(rejection.identity)];
+        self.secret.mac(b"rejector", &[hello, challenge, claim, &identity, rejection.reason.as_bytes()])
+    }
+
     fn rejected(&self, rejection: Rejection) -> HandshakeError {
         if rejection.identity {
             self.gatekeeper.identity_refused(&rejection.reason);

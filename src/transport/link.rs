@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -77,6 +78,7 @@ struct State {
     failed_at: Option<Moment>,
     heard_at: Option<Moment>,
     pinged_at: Option<Moment>,
+    ticked_at: Option<Moment>,
 }
 
 impl State {
@@ -187,6 +189,11 @@ impl Link {
             state.patient.push(state.next_id);
         }
         state.deadlines.push(Reverse((outgoing.deadline, state.next_id)));
+        if state.deadlines.len() > 2 * OUTSTANDING_MAX {
+            // Of most the answer has come, long before their deadlines.
+            let State { deadlines, outstanding, .. } = state;
+            deadlines.retain(|Reverse((_, id))| outstanding.contains_key(id));
+        }
         Ok(())
     }
 
@@ -232,6 +239,11 @@ impl Link {
     }
 
     fn look_for_life(&self, state: &mut State, now: Moment) {
+        let ticked_at = state.ticked_at.replace(now);
+        if ticked_at.is_some_and(|at| now.micros_since(at) >= PING_EVERY_US) {
+            // It was this thread that stood still: nobody was asked for a sign of life meanwhile, and none was read.
+            state.heard_at = Some(now);
+        }
         let silent_us = state.heard_at.map_or(0, |heard| now.micros_since(heard));
         if silent_us >= SILENCE_MAX_US {
             self.config.lane.counters.silent_connections.add();
@@ -306,8 +318,10 @@ impl Link {
         state.up = true;
         state.failed_at = None;
         state.heard_at = Some((self.config.lane.now)());
-        state.pinged_at = state.heard_at;
+        (state.pinged_at, state.ticked_at) = (state.heard_at, state.heard_at);
         drop(state);
+        // Of a connection before this one.
+        let _ = self.broken.notified().now_or_never();
         self.config.lane.gatekeeper.connected(&self.config.peer, true);
         self.written.notify_one();
     }

@@ -92,3 +92,39 @@ fn a_peer_that_is_slow_to_shake_hands_is_let_go() {
         answers.wait_for(1).await;
     });
 }
+
+/// Whoever listens at a member's address, without the secret, cannot make a node believe that it is none.
+#[test]
+fn only_who_knows_the_secret_can_refuse_an_identity() {
+    #[derive(serde::Serialize)]
+    struct Rejection {
+        reason: &'static str,
+        identity: bool,
+    }
+    #[derive(serde::Serialize)]
+    enum Reply {
+        #[expect(dead_code, reason = "the first of the two kinds")]
+        Claim,
+        Reject {
+            rejection: Rejection,
+            mac: [u8; 32],
+        },
+    }
+    run(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let gate = Arc::new(Gate::new("a"));
+        let (_lane, _, counters) = lane_to(&[("b", &address)], gate.clone(), "secret");
+        let (mut stranger, _) = listener.accept().await.unwrap();
+        let mut hello = vec![0; 41];
+        stranger.read_exact(&mut hello).await.unwrap();
+        stranger.write_all(&hello).await.unwrap();
+        let rejection = Rejection { reason: "a backup", identity: true };
+        let mut bytes = Vec::new();
+        neap::transport::codec::encode(&Reply::Reject { rejection, mac: [7; 32] }, &mut bytes).unwrap();
+        stranger.write_all(&(bytes.len() as u32).to_be_bytes()).await.unwrap();
+        stranger.write_all(&bytes).await.unwrap();
+        eventually("refused", || counters.handshake_refused_secret.get() > 0).await;
+        assert!(!gate.has_heard("identity refused"));
+    });
+}

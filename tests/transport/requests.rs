@@ -179,3 +179,20 @@ fn several_that_are_patient_leave_at_once() {
         assert!(waited_us[10] < 5_000, "{waited_us:?}");
     });
 }
+
+#[test]
+fn that_this_thread_stood_still_is_no_silence_of_the_peer() {
+    run(async {
+        let server = Server::start(Gate::new("b"), "test", "secret", "127.0.0.1:0").await;
+        let (lane, answers, counters) =
+            lane_to(&[("b", &server.address)], Arc::new(Gate::new("a")), "secret");
+        eventually("up", || lane.is_up(&node("b"))).await;
+        // Longer than a silent peer is waited for.
+        std::thread::sleep(Duration::from_millis(3_500));
+        lane.send(&node("b"), ask("yes", 1, PATIENCE));
+        answers.wait_for(1).await;
+        assert_eq!(answers.of(1), [PeerAnswer::HoldsBucket(true)]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!((counters.silent_connections.get(), counters.connections_lost.get()), (0, 0));
+    });
+}

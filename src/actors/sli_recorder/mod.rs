@@ -44,6 +44,8 @@ const LOOK_MIN: Duration = Duration::from_millis(25);
 const KEEP: Duration = Duration::from_secs(10);
 /// How long peers have to say what they know.
 const PEERS_ANSWER_WITHIN_US: u64 = 1_000_000;
+/// How much later it is said without those of whom nothing was heard.
+const GRACE_US: u64 = 200_000;
 
 /// Shown every observation that the recorder takes in.
 pub type Tap = Box<dyn FnMut(&Observation)>;
@@ -120,6 +122,9 @@ impl SliRecorder {
     }
 
     fn look(&mut self) {
+        for gathered in self.gatherings.overdue(moment()) {
+            self.told(gathered);
+        }
         let document = self.parts.slo.evaluate(self.parts.wall.now());
         if let Some(shown) = &mut self.parts.shown {
             shown(&document);
@@ -187,13 +192,13 @@ impl Handler<AskCluster> for SliRecorder {
         let ring = ring.current();
         let others = ring.members().iter().map(|member| &member.id).filter(|id| *id != me);
         let others: Vec<NodeId> = others.cloned().collect();
-        match self.gatherings.begin(own, &others, reply) {
+        let deadline = moment().plus_micros(PEERS_ANSWER_WITHIN_US);
+        match self.gatherings.begin(own, &others, deadline.plus_micros(GRACE_US), reply) {
             Begun::Done(gathered) => self.told(gathered),
             // Its way back is dropped, which says so.
             Begun::Refused(_) => {}
             Begun::Ask(tag) => {
                 let clock = self.parts.peers.clock.borrow().read();
-                let deadline = moment().plus_micros(PEERS_ANSWER_WITHIN_US);
                 for peer in &others {
                     let (request, ring) = (PeerRequest::SloSummary, RingStamp { epoch: ring.epoch() });
                     let outgoing =

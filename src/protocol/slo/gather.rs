@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::SloSummary;
 use crate::protocol::ids::NodeId;
+use crate::protocol::time::Moment;
 
 /// Questions that may be under way at once.
 pub const GATHERINGS_MAX: usize = 64;
@@ -18,6 +19,7 @@ pub struct Gatherings<W> {
 #[derive(Debug)]
 struct Open<W> {
     waiting: BTreeSet<NodeId>,
+    until: Moment,
     gathered: Gathered<W>,
 }
 
@@ -50,8 +52,9 @@ impl<W> Default for Gatherings<W> {
 }
 
 impl<W> Gatherings<W> {
-    /// Begins with what this node knows. Every peer that is to be asked must then answer, or be answered for, once.
-    pub fn begin(&mut self, own: SloSummary, peers: &[NodeId], way: W) -> Begun<W> {
+    /// Begins with what this node knows. Every peer that is to be asked must then answer, or be answered for, once; those of
+    /// whom nothing is heard `until` then are none.
+    pub fn begin(&mut self, own: SloSummary, peers: &[NodeId], until: Moment, way: W) -> Begun<W> {
         let gathered = Gathered { way, summary: own, unreachable: Vec::new() };
         if peers.is_empty() {
             return Begun::Done(gathered);
@@ -61,7 +64,7 @@ impl<W> Gatherings<W> {
         }
         let tag = self.next;
         self.next = self.next.wrapping_add(1);
-        self.open.insert(tag, Open { waiting: peers.iter().cloned().collect(), gathered });
+        self.open.insert(tag, Open { waiting: peers.iter().cloned().collect(), until, gathered });
         Begun::Ask(tag)
     }
 
@@ -79,6 +82,17 @@ impl<W> Gatherings<W> {
             }
         }
         if open.waiting.is_empty() { self.open.remove(&tag).map(|open| open.gathered) } else { None }
+    }
+
+    /// Ends what was to be answered before `now`. An answer may be lost on its way through this node.
+    pub fn overdue(&mut self, now: Moment) -> Vec<Gathered<W>> {
+        let ended = self.open.extract_if(.., |_, open| open.until < now);
+        let ended = ended.map(|(_, Open { waiting, mut gathered, .. })| {
+            gathered.unreachable.extend(waiting);
+            gathered.unreachable.sort();
+            gathered
+        });
+        ended.collect()
     }
 }
 
@@ -99,7 +113,7 @@ mod tests {
     fn who_does_not_answer_is_named_and_the_others_are_added_up() {
         let mut gatherings = Gatherings::default();
         let peers = [node("n2"), node("n3"), node("n4")];
-        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, "way") else {
+        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, Moment(9), "way") else {
             unreachable!("peers are asked")
         };
         assert!(gatherings.answered(node("n4"), tag, None).is_none());
@@ -115,10 +129,26 @@ mod tests {
     #[test]
     fn a_node_without_peers_answers_at_once_and_too_many_questions_are_refused() {
         let mut gatherings = Gatherings::default();
-        assert!(matches!(gatherings.begin(knows(0), &[], ()), Begun::Done(_)));
+        assert!(matches!(gatherings.begin(knows(0), &[], Moment(9), ()), Begun::Done(_)));
         for _ in 0..GATHERINGS_MAX {
-            assert!(matches!(gatherings.begin(knows(0), &[node("n2")], ()), Begun::Ask(_)));
+            assert!(matches!(gatherings.begin(knows(0), &[node("n2")], Moment(9), ()), Begun::Ask(_)));
         }
-        assert!(matches!(gatherings.begin(knows(0), &[node("n2")], ()), Begun::Refused(())));
+        assert!(matches!(gatherings.begin(knows(0), &[node("n2")], Moment(9), ()), Begun::Refused(())));
+    }
+
+    #[test]
+    fn of_whom_nothing_is_heard_in_time_is_named_and_makes_room() {
+        let mut gatherings = Gatherings::default();
+        let peers = [node("n2"), node("n3")];
+        let Begun::Ask(tag) = gatherings.begin(knows(1), &peers, Moment(9), "way") else {
+            unreachable!("peers are asked")
+        };
+        assert!(gatherings.answered(node("n3"), tag, Some(knows(10))).is_none());
+        assert!(gatherings.overdue(Moment(9)).is_empty());
+        let ended = gatherings.overdue(Moment(10));
+        assert_eq!((ended.len(), ended[0].summary.pending.untracked), (1, 11));
+        assert_eq!(ended[0].unreachable, [node("n2")]);
+        assert!(gatherings.open.is_empty());
+        assert!(gatherings.answered(node("n2"), tag, Some(knows(10))).is_none(), "too late");
     }
 }
