@@ -347,7 +347,7 @@ pub(super) fn written(
     if only_if_absent && reply.sibling {
         return Err(Problem::applied_as_sibling());
     }
-    Ok(if reply.created && !deletes { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+    Ok(if reply.answered.created && !deletes { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
 }
 
 /// The trace of a request: that of its client goes on.

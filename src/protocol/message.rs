@@ -160,8 +160,6 @@ pub enum CoordinateReply {
         object: Object,
         /// What the client is told.
         answered: Answered,
-        /// Whether no live value was there before.
-        created: bool,
         /// Whether this write had been carried out before and is only answered again.
         again: bool,
     },
@@ -261,7 +259,7 @@ pub struct RingStamp {
 
 /// Puts an intent together from what the coordinator asked and the replica stamped.
 #[must_use]
-pub fn intent_of(coordinate: Coordinate, dot: Dot, hlc: Hlc) -> Intent {
+pub fn intent_of(coordinate: Coordinate, dot: Dot, hlc: Hlc, created: bool) -> Intent {
     let Coordinate { write, w, blind, write_id, expires_at } = coordinate;
     let body = match write.body {
         WriteBody::Put { content_type, bytes } => Body::Value(Value { content_type, bytes, expires_at }),
@@ -271,5 +269,5 @@ pub fn intent_of(coordinate: Coordinate, dot: Dot, hlc: Hlc) -> Intent {
         Some(context) => Mode::Context(context),
         None => Mode::Blind(blind),
     };
-    Intent { dot, hlc, w, write_id, named: write.write_id.is_some(), mode, body }
+    Intent { dot, hlc, w, write_id, named: write.write_id.is_some(), created, mode, body }
 }

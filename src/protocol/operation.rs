@@ -91,8 +91,6 @@ pub struct WriteReply {
     pub answered: Answered,
     /// The write's id, drawn by the coordinator where the client gave none.
     pub write_id: WriteId,
-    /// Whether the coordinator held no live value before.
-    pub created: bool,
     /// Whether an acknowledgement showed that the write stands beside a sibling.
     pub sibling: bool,
     /// Which homes acknowledged.

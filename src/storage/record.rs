@@ -9,7 +9,7 @@
 //! context    = vector: [actor, counter u64], cloud: [dot]
 //! actor      = u64
 //! dot        = actor, counter u64
-//! superseded = write id u128, dot, hlc u64, at u64, gapless u8, past: context
+//! superseded = write id u128, dot, hlc u64, at u64, flags u8, past: context
 //! version    = flags u8, w u8, write id u128, dot, hlc u64, past: context,
 //!              expiry u64 (if flagged), content type: bytes (if flagged), value: bytes (unless a tombstone)
 //! ```
@@ -26,7 +26,11 @@ const TOMBSTONE: u8 = 1 << 1;
 const CONTENT_TYPE: u8 = 1 << 2;
 const EXPIRES: u8 = 1 << 3;
 const GAPLESS: u8 = 1 << 4;
-const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES | GAPLESS;
+const CREATED: u8 = 1 << 5;
+const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES | GAPLESS | CREATED;
+
+const SUPERSEDED_GAPLESS: u8 = 1;
+const SUPERSEDED_CREATED: u8 = 1 << 1;
 
 const ACTOR_LEN: usize = 8;
 const DOT_LEN: usize = ACTOR_LEN + 8;
@@ -111,12 +115,16 @@ fn put_context(out: &mut Vec<u8>, context: &CausalContext) {
     put_list(out, context.cloud(), put_dot);
 }
 
+fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
+}
+
 fn put_superseded(out: &mut Vec<u8>, old: &Superseded) {
     out.extend_from_slice(&old.write_id.0.to_le_bytes());
     put_dot(out, &old.dot);
     out.extend_from_slice(&old.hlc.0.to_le_bytes());
     out.extend_from_slice(&old.at.0.to_le_bytes());
-    out.push(u8::from(old.gapless));
+    out.push(flag(old.gapless, SUPERSEDED_GAPLESS) | flag(old.created, SUPERSEDED_CREATED));
     put_context(out, &old.past);
 }
 
@@ -125,9 +133,9 @@ fn put_version(out: &mut Vec<u8>, version: &Version) {
         Body::Value(value) => Some(value),
         Body::Tombstone => None,
     };
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
     let flags = flag(version.named, NAMED)
         | flag(version.gapless, GAPLESS)
+        | flag(version.created, CREATED)
         | flag(value.is_none(), TOMBSTONE)
         | flag(value.is_some_and(|value| value.content_type.is_some()), CONTENT_TYPE)
         | flag(value.is_some_and(|value| value.expires_at.is_some()), EXPIRES);
@@ -202,12 +210,19 @@ impl Reader {
     }
 
     fn superseded(&mut self) -> Result<Superseded, RecordDamaged> {
+        let (write_id, dot) = (self.write_id()?, self.dot()?);
+        let (hlc, at) = (Hlc(self.u64("write time")?), Hlc(self.u64("time of superseding")?));
+        let [flags] = self.array("flags")?;
+        if flags & !(SUPERSEDED_GAPLESS | SUPERSEDED_CREATED) != 0 {
+            return Err(malformed("flags"));
+        }
         Ok(Superseded {
-            write_id: self.write_id()?,
-            dot: self.dot()?,
-            hlc: Hlc(self.u64("write time")?),
-            at: Hlc(self.u64("time of superseding")?),
-            gapless: self.array::<1>("gapless")? != [0],
+            write_id,
+            dot,
+            hlc,
+            at,
+            gapless: flags & SUPERSEDED_GAPLESS != 0,
+            created: flags & SUPERSEDED_CREATED != 0,
             past: self.context()?,
         })
     }
@@ -225,6 +240,7 @@ impl Reader {
             dot: self.dot()?,
             hlc: Hlc(self.u64("write time")?),
             gapless: flags & GAPLESS != 0,
+            created: flags & CREATED != 0,
             past: self.context()?,
             body: if tombstone { Body::Tombstone } else { Body::Value(self.value(flags)?) },
         })

@@ -313,5 +313,5 @@ fn intent(request: &Request, dot: Dot, hlc: Hlc, context: Option<CausalContext>)
         true => Body::Tombstone,
         false => Body::Value(Value { content_type: None, bytes, expires_at: None }),
     };
-    Intent { dot, hlc, w: 1, write_id: request.write_id, named: request.named, mode, body }
+    Intent { dot, hlc, w: 1, write_id: request.write_id, named: request.named, created: false, mode, body }
 }

@@ -18,6 +18,7 @@ fn write(object: &mut Object, dot: Dot, id: u128, mode: Mode) -> Answered {
         w: 2,
         write_id: WriteId(id),
         named: true,
+        created: false,
         mode,
         body: Body::Value(value),
     })

@@ -14,7 +14,7 @@ fn actor(name: char) -> ActorId {
 fn put(object: &mut Object, name: char, counter: u64, mode: Mode, body: Body) -> CausalContext {
     let (dot, hlc) = (Dot { actor: actor(name), counter }, Hlc(counter));
     let write_id = WriteId(u128::from(counter) << 64 | name as u128);
-    object.put(Intent { dot, hlc, w: 1, write_id, named: false, mode, body }).context
+    object.put(Intent { dot, hlc, w: 1, write_id, named: false, created: false, mode, body }).context
 }
 
 fn value(text: &'static str) -> Body {

@@ -164,3 +164,55 @@ fn a_stop_is_clean_and_a_clean_start_continues() {
             .await;
     });
 }
+
+#[test]
+fn a_retry_is_answered_with_the_status_of_the_first_try_whichever_node_it_asks() {
+    run(async {
+        let (cluster, _directory) = cluster(3, &[]).await;
+        let nodes = cluster.endpoints();
+        let id = "0123456789abcdef0123456789abcdef";
+        let creates: &[(&str, &str)] = &[("if-none-match", "*"), ("neap-write-id", id)];
+        let puts: &[(&str, &str)] = &[("neap-write-id", id)];
+        for (target, headers) in [("/v1/kv/b/created", creates), ("/v1/kv/b/put", puts)] {
+            for node in nodes.iter().chain(&nodes) {
+                let answer = call(node, "PUT", target, headers, b"one").await.unwrap();
+                assert_eq!((answer.status, answer.context.is_some()), (201, true), "{target}: {answer:?}");
+            }
+            // It is remembered when it has been replaced, too.
+            assert_eq!(put(&nodes[0], &format!("{target}?w=3"), "two").await.status, 204);
+            let answer = call(&nodes[1], "PUT", target, headers, b"one").await.unwrap();
+            assert_eq!(answer.status, 201, "{target}: {answer:?}");
+            assert_eq!(get(&nodes[2], target).await.text(), "two");
+        }
+        let other = [("if-none-match", "*"), ("neap-write-id", "fedcba98765432100123456789abcdef")];
+        let answer = call(&nodes[0], "PUT", "/v1/kv/b/created", &other, b"three").await.unwrap();
+        assert_eq!(answer.status, 412);
+        // Over a value that is there, the first try and its retries are 204s.
+        let over = [("neap-write-id", "fedcba98765432100123456789abcdef")];
+        for node in &nodes {
+            let answer = call(node, "PUT", "/v1/kv/b/created", &over, b"three").await.unwrap();
+            assert_eq!(answer.status, 204);
+        }
+    });
+}
+
+#[test]
+fn what_no_reader_is_shown_is_no_value_for_a_create() {
+    run(async {
+        let (cluster, _directory) = cluster(3, &[]).await;
+        let nodes = cluster.endpoints();
+        let create = [("if-none-match", "*")];
+        assert_eq!(put(&nodes[0], "/v1/kv/b/expired?ttl=1ms&w=3", "one").await.status, 201);
+        put(&nodes[0], "/v1/buckets/l", r#"{"resolution": "lww"}"#).await;
+        let context = put(&nodes[0], "/v1/kv/l/deleted", "zero").await.context.unwrap();
+        let with = [("neap-context", context.as_str())];
+        assert_eq!(call(&nodes[1], "PUT", "/v1/kv/l/deleted?w=3", &with, b"one").await.unwrap().status, 204);
+        assert_eq!(call(&nodes[2], "DELETE", "/v1/kv/l/deleted?w=3", &with, b"").await.unwrap().status, 204);
+        for target in ["/v1/kv/b/expired", "/v1/kv/l/deleted"] {
+            assert_eq!(get(&nodes[1], target).await.status, 404, "{target}");
+            let created = call(&nodes[1], "PUT", target, &create, b"two").await.unwrap();
+            assert_eq!(created.status, 201, "{target}: {created:?}");
+            assert_eq!(call(&nodes[2], "PUT", target, &create, b"three").await.unwrap().status, 412);
+        }
+    });
+}

@@ -5,7 +5,7 @@ use neap::protocol::ids::{ActorId, Dot, WriteId};
 use neap::protocol::message::Refusal;
 use neap::protocol::sli::Path;
 use neap::protocol::staleness::{Came, Convergence};
-use neap::protocol::time::{Hlc, Moment};
+use neap::protocol::time::{Hlc, Moment, WallMicros};
 
 use super::{applied_at, came, node, nodes, refused, stamped, stamped_again};
 
@@ -17,8 +17,9 @@ const DOT: Dot = Dot { actor: ActorId(1), counter: 1 };
 /// A write that was stamped at once.
 fn written(w: u8, stamped: Input) -> WriteMachine {
     let (me, homes, write_id) = (node("a"), nodes(&["a", "b", "c"]), WriteId(7));
-    let (deadline, follow_until) = (DEADLINE, LATE);
-    let mut machine = WriteMachine::new(WritePlan { me, homes, w, write_id, deadline, follow_until });
+    let (deadline, follow_until, began) = (DEADLINE, LATE, WallMicros(0));
+    let plan = WritePlan { me, homes, w, write_id, began, deadline, follow_until };
+    let mut machine = WriteMachine::new(plan);
     let mut effects = Vec::new();
     machine.start(NOW, &mut effects);
     machine.handle(NOW, stamped, &mut effects);

@@ -33,6 +33,7 @@ fn intent(directory: u64, counter: u64, mode: Mode) -> Intent {
         w: 2,
         write_id: WriteId(u128::from(directory) << 64 | u128::from(counter)),
         named: false,
+        created: true,
         mode,
         body: Body::Value(Value { content_type: None, bytes: Bytes::from_static(b"v"), expires_at: None }),
     }
@@ -50,7 +51,7 @@ pub fn object(directory: u64, counters: std::ops::RangeInclusive<u64>) -> Object
 pub fn stamp(again: bool) -> CoordinateReply {
     let mut object = Object::new();
     let answered = object.put(intent(1, 1, Mode::Blind(BlindWrite::Overwrite)));
-    CoordinateReply::Stamped { object, answered, created: !again, again }
+    CoordinateReply::Stamped { object, answered, again }
 }
 
 pub fn stamped() -> Input {

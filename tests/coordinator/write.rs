@@ -8,7 +8,7 @@ use neap::protocol::coordinator::{
 use neap::protocol::ids::WriteId;
 use neap::protocol::message::{CoordinateReply, Refusal};
 use neap::protocol::operation::{OperationError, Outcome, WriteReply};
-use neap::protocol::time::{Hlc, Moment};
+use neap::protocol::time::{Hlc, Moment, WallMicros};
 
 use super::{applied, applies, fetched, node, nodes, object, refused, stamped};
 
@@ -22,6 +22,7 @@ fn plan(w: u8) -> WritePlan {
         homes: nodes(&["a", "b", "c"]),
         w,
         write_id: WriteId(7),
+        began: WallMicros(0),
         deadline: DEADLINE,
         follow_until: LATE,
     }

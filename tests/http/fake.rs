@@ -115,7 +115,7 @@ impl Fake {
         let mut other = Object::new();
         let mode = Mode::Blind(BlindWrite::Sibling);
         // Each from a node of its own: what one node writes later covers what it wrote before.
-        other.put(intent(100 + counter, counter, WriteId(u128::from(counter)), false, mode, body));
+        other.put(intent((100 + counter, counter), (WriteId(u128::from(counter)), false), false, mode, body));
         let key = (BucketName::new(bucket).unwrap(), Key::new(key.to_vec()));
         table.objects.entry(key).or_default().merge(&other, Hlc::ZERO);
     }
@@ -136,9 +136,15 @@ fn at(counter: u64) -> Hlc {
     Hlc::from_wall(WallMicros(EPOCH + counter))
 }
 
-fn intent(directory: u64, counter: u64, write_id: WriteId, named: bool, mode: Mode, body: Body) -> Intent {
+fn intent(
+    (directory, counter): (u64, u64),
+    (write_id, named): (WriteId, bool),
+    created: bool,
+    mode: Mode,
+    body: Body,
+) -> Intent {
     let actor = ActorId(directory);
-    Intent { dot: Dot { actor, counter }, hlc: at(counter), w: 2, write_id, named, mode, body }
+    Intent { dot: Dot { actor, counter }, hlc: at(counter), w: 2, write_id, named, created, mode, body }
 }
 
 impl Table {
@@ -172,9 +178,9 @@ impl Table {
         };
         let mode = write.context.map_or(Mode::Blind(BlindWrite::Overwrite), Mode::Context);
         let named = write.write_id.is_some();
-        let answered = object.put(intent(1, self.counter, write_id, named, mode, body));
+        let answered = object.put(intent((1, self.counter), (write_id, named), !live, mode, body));
         let sibling = std::mem::take(&mut self.sibling);
-        Ok(WriteReply { answered, write_id, created: !live, sibling, participation: homes() })
+        Ok(WriteReply { answered, write_id, sibling, participation: homes() })
     }
 
     fn bucket(&self, bucket: &BucketName) -> (BucketSettings, SettingsVersion) {

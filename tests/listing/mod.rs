@@ -205,7 +205,16 @@ fn write(cluster: &mut Cluster, step: &Step, counter: u64) {
         _ => (Body::Tombstone, Mode::Blind(BlindWrite::Overwrite)),
     };
     let (dot, hlc) = (Dot { actor: ActorId(home as u64), counter }, Hlc::from_wall(WallMicros(counter)));
-    object.put(Intent { dot, hlc, w: 1, write_id: WriteId(u128::from(counter)), named: false, mode, body });
+    object.put(Intent {
+        dot,
+        hlc,
+        w: 1,
+        write_id: WriteId(u128::from(counter)),
+        named: false,
+        created: false,
+        mode,
+        body,
+    });
     for (at, node) in homes.iter().enumerate() {
         if *node == home || step.to >> at & 1 == 1 {
             cluster.merge(*node, &key, &object);

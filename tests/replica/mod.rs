@@ -127,6 +127,7 @@ fn object(counters: u64) -> Object {
             w: 1,
             write_id: WriteId(u128::from(counter)),
             named: false,
+            created: counter == 1,
             mode: Mode::Blind(BlindWrite::Overwrite),
             body: Body::Value(Value {
                 content_type: None,

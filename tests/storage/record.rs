@@ -30,8 +30,8 @@ fn body() -> impl Strategy<Value = Body> {
 
 fn version() -> impl Strategy<Value = Version> {
     let numbers = (any::<u64>(), any::<u8>(), any::<u128>(), any::<bool>());
-    (dot(), numbers, context(), any::<bool>(), body()).prop_map(
-        |(dot, (hlc, w, write_id, named), past, gapless, body)| Version {
+    (dot(), numbers, context(), any::<(bool, bool)>(), body()).prop_map(
+        |(dot, (hlc, w, write_id, named), past, (gapless, created), body)| Version {
             dot,
             hlc: Hlc(hlc),
             w,
@@ -39,20 +39,22 @@ fn version() -> impl Strategy<Value = Version> {
             named,
             past,
             gapless,
+            created,
             body,
         },
     )
 }
 
 fn superseded() -> impl Strategy<Value = Superseded> {
-    (any::<u128>(), dot(), any::<u64>(), any::<u64>(), context(), any::<bool>()).prop_map(
-        |(write_id, dot, hlc, at, past, gapless)| Superseded {
+    (any::<u128>(), dot(), any::<u64>(), any::<u64>(), context(), any::<(bool, bool)>()).prop_map(
+        |(write_id, dot, hlc, at, past, (gapless, created))| Superseded {
             write_id: WriteId(write_id),
             dot,
             hlc: Hlc(hlc),
             at: Hlc(at),
             past,
             gapless,
+            created,
         },
     )
 }
@@ -77,6 +79,7 @@ fn example() -> Object {
         named: true,
         past: CausalContext::new(),
         gapless: true,
+        created: true,
         body: Body::Value(Value {
             content_type: Some("text/plain".to_owned()),
             bytes: Bytes::from_static(b"hello"),

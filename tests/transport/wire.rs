@@ -31,7 +31,16 @@ fn object() -> Object {
             _ => Body::Tombstone,
         };
         let (dot, write_id) = (Dot { actor, counter }, WriteId(u128::MAX - u128::from(counter)));
-        object.put(Intent { dot, hlc: Hlc(counter), w: 2, write_id, named: true, mode, body });
+        object.put(Intent {
+            dot,
+            hlc: Hlc(counter),
+            w: 2,
+            write_id,
+            named: true,
+            created: counter % 2 == 1,
+            mode,
+            body,
+        });
     }
     let (dot, mode) = (Dot { actor, counter: 20 }, Mode::Blind(BlindWrite::Overwrite));
     object.put(Intent {
@@ -40,6 +49,7 @@ fn object() -> Object {
         w: 1,
         write_id: WriteId(1),
         named: false,
+        created: false,
         mode,
         body: Body::Tombstone,
     });
@@ -120,9 +130,9 @@ fn every_answer_comes_back_as_it_was() {
             dot: object().versions()[0].dot,
             hlc: Hlc(3),
             context: CausalContext::from_parts([], [object().versions()[0].dot]),
+            created: true,
         },
         write_id: WriteId(2),
-        created: true,
         sibling: false,
         participation: Participation { acked_by: vec![node()], required: 2, total: 3 },
     };

@@ -140,7 +140,7 @@ impl Object {
     /// does. A replica that lost a record its actor wrote to, and goes on under the same actor, would make
     /// others drop what it lost: it has to take a new start first.
     pub fn put(&mut self, intent: Intent) -> Answered {
-        let Intent { dot, hlc, w, write_id, named, mode, body } = intent;
+        let Intent { dot, hlc, w, write_id, named, created, mode, body } = intent;
         let past = match mode {
             Mode::Blind(BlindWrite::Overwrite) => self.context.clone(),
             Mode::Blind(BlindWrite::Sibling) => CausalContext::new(),
@@ -161,10 +161,11 @@ impl Object {
             context = self.context.clone();
         }
         let past = if named { past } else { CausalContext::new() };
-        let version = Version { dot, hlc, w, write_id, named, past, gapless, body };
+        let version =
+            Version { dot, hlc, w, write_id, named, past, gapless, created: named && created, body };
         let at = self.versions.partition_point(|other| other.dot < dot);
         self.versions.insert(at, version);
-        Answered { dot, hlc, context }
+        Answered { dot, hlc, context, created }
     }
 
     /// Joins what another replica holds into this; the module says what is promised. `now` is noted for named

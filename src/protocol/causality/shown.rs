@@ -49,6 +49,12 @@ pub fn shown(object: &Object, resolution: Resolution, now: WallMicros) -> Shown<
     }
 }
 
+/// Whether a reader is shown any value.
+#[must_use]
+pub fn shows_a_value(object: &Object, resolution: Resolution, now: WallMicros) -> bool {
+    !matches!(shown(object, resolution, now), Shown::Nothing)
+}
+
 fn alone(version: &Version, now: WallMicros) -> Shown<'_> {
     match &version.body {
         Body::Value(value) if !has_expired(version, now) => Shown::One(version, value),
@@ -81,6 +87,7 @@ pub(crate) mod samples {
             named: false,
             past: CausalContext::new(),
             gapless: true,
+            created: false,
             body,
         }
     }

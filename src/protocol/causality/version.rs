@@ -48,6 +48,8 @@ pub struct Version {
     /// Whether `past` holds all that the dot's actor issued for the key before it, so that the context of the
     /// reply may say "up to this dot" instead of naming the dot.
     pub gapless: bool,
+    /// Whether no value was there before it, as its coordinator saw. False for one without a name, as `past` is empty.
+    pub created: bool,
     /// Value or tombstone.
     pub body: Body,
 }
@@ -65,7 +67,7 @@ impl Version {
 
     pub(super) fn answered(&self, request: Option<&CausalContext>) -> Answered {
         let context = reply_context(request, &self.past, self.dot, self.gapless);
-        Answered { dot: self.dot, hlc: self.hlc, context }
+        Answered { dot: self.dot, hlc: self.hlc, context, created: self.created }
     }
 }
 
@@ -83,14 +85,16 @@ pub struct Superseded {
     pub past: CausalContext,
     /// As in [`Version::gapless`].
     pub gapless: bool,
+    /// As in [`Version::created`].
+    pub created: bool,
     /// When it was superseded here.
     pub at: Hlc,
 }
 
 impl Superseded {
     pub(super) fn of(version: Version, at: Hlc) -> Self {
-        let Version { dot, hlc, write_id, past, gapless, .. } = version;
-        Self { write_id, dot, hlc, past, gapless, at }
+        let Version { dot, hlc, write_id, past, gapless, created, .. } = version;
+        Self { write_id, dot, hlc, past, gapless, created, at }
     }
 
     /// Whether `version` is another copy of this write that replaced nothing this one did not replace.
@@ -113,7 +117,7 @@ impl Superseded {
 
     pub(super) fn answered(&self, request: Option<&CausalContext>) -> Answered {
         let context = reply_context(request, &self.past, self.dot, self.gapless);
-        Answered { dot: self.dot, hlc: self.hlc, context }
+        Answered { dot: self.dot, hlc: self.hlc, context, created: self.created }
     }
 }
 
@@ -139,6 +143,8 @@ pub struct Intent {
     pub write_id: WriteId,
     /// Whether the client named it.
     pub named: bool,
+    /// Whether no value is there before it.
+    pub created: bool,
     /// What it replaces.
     pub mode: Mode,
     /// What it says.
@@ -154,6 +160,8 @@ pub struct Answered {
     pub hlc: Hlc,
     /// The context for the client: its own, what the write replaced, and the new version.
     pub context: CausalContext,
+    /// Whether no value was there before.
+    pub created: bool,
 }
 
 /// The context of a reply. Nothing but what the client sent, what its write replaced and the new version is in

@@ -3,12 +3,12 @@
 use super::tally::Tally;
 use super::{ApplyWhy, Asked, Effect, Input, ReadMachine, Unfollowed};
 use crate::planted::{self, Bug};
-use crate::protocol::causality::Answered;
+use crate::protocol::causality::{Answered, shows_a_value};
 use crate::protocol::ids::{NodeId, WriteId};
 use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Outcome, Participation, WriteReply};
 use crate::protocol::staleness::{Came, converged};
-use crate::protocol::time::Moment;
+use crate::protocol::time::{Moment, WallMicros};
 
 /// What a write needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct WritePlan {
     pub w: u8,
     /// The write's id.
     pub write_id: WriteId,
+    /// The wall clock when it began: what has expired by then is not there.
+    pub began: WallMicros,
     /// When the client is told, whatever happened by then.
     pub deadline: Moment,
     /// Until when late acknowledgements are followed.
@@ -30,7 +32,6 @@ pub struct WritePlan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     answered: Answered,
-    created: bool,
     /// Whether this write had been carried out before.
     again: bool,
 }
@@ -167,7 +168,9 @@ impl WriteMachine {
         match result {
             Ok(reply) => {
                 let object = reply.object.unwrap_or_default();
-                if object.versions().iter().any(|version| !version.is_tombstone()) {
+                // What was created by this very write is answered as it was then, by whoever stamps it.
+                let again = object.answer_to(self.plan.write_id, None).is_some();
+                if !again && shows_a_value(&object, reply.resolution, self.plan.began) {
                     self.end(OperationError::Exists, effects);
                 } else {
                     self.begin(now, effects);
@@ -179,9 +182,9 @@ impl WriteMachine {
 
     fn coordinated(&mut self, reply: CoordinateReply, effects: &mut Vec<Effect>) {
         match reply {
-            CoordinateReply::Stamped { object, answered, created, again } => {
+            CoordinateReply::Stamped { object, answered, again } => {
                 let why = ApplyWhy::Write(answered.dot);
-                self.stamp = Some(Stamp { answered, created, again });
+                self.stamp = Some(Stamp { answered, again });
                 self.conflict = object.siblings().len() > 1;
                 self.sibling |= self.conflict;
                 for home in self.plan.homes.iter().filter(|&home| *home != self.plan.me) {
@@ -211,11 +214,10 @@ impl WriteMachine {
     }
 
     fn reply(&mut self, effects: &mut Vec<Effect>) {
-        let Some(Stamp { answered, created, .. }) = self.stamp.clone() else { return };
+        let Some(Stamp { answered, .. }) = self.stamp.clone() else { return };
         let reply = WriteReply {
             answered,
             write_id: self.plan.write_id,
-            created,
             sibling: self.sibling,
             participation: Participation {
                 acked_by: self.tally.yes(),

@@ -6,7 +6,7 @@ use super::host::{Held, ReplicaHost};
 use super::step::{Decision, Written, carry_out, decide, merge};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::Resolution;
-use crate::protocol::causality::Object;
+use crate::protocol::causality::{Object, shows_a_value};
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{
     Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
@@ -190,12 +190,14 @@ impl<W> Replica<W> {
             Held::Nothing => Object::new(),
             Held::Damaged => return Err(Refusal::Damaged),
         };
-        match decide(&held, &coordinate, host.shown().wall()) {
+        let resolution = view.buckets.settings(&coordinate.write.bucket).resolution;
+        let exists = shows_a_value(&held, resolution, host.shown().wall());
+        match decide(&held, &coordinate, exists) {
             Decision::Exists => return Ok((CoordinateReply::Exists, None)),
             Decision::Again(answered) => {
                 let (bucket, key) = (&coordinate.write.bucket, &coordinate.write.key);
                 let since = self.history.since(now, bucket, key, answered.dot);
-                let reply = CoordinateReply::Stamped { object: held, answered, created: false, again: true };
+                let reply = CoordinateReply::Stamped { object: held, answered, again: true };
                 return Ok((reply, Some(self.when(now, since))));
             }
             Decision::Write => {}
@@ -209,10 +211,10 @@ impl<W> Replica<W> {
         }
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
         let before = self.history.before(&bucket, &key, &held);
-        let Written { object, answered, created } = carry_out(held, coordinate, dot, hlc, horizon);
+        let Written { object, answered } = carry_out(held, coordinate, (dot, hlc), !exists, horizon);
         host.write(&slot, &object)?;
         self.history.changed(now, &bucket, &key, before, (&object, Path::Direct));
-        let reply = CoordinateReply::Stamped { object, answered, created, again: false };
+        let reply = CoordinateReply::Stamped { object, answered, again: false };
         Ok((reply, Some(self.when(now, Since { at: now, exactly: true, path: Path::Direct }))))
     }
 

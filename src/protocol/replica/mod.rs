@@ -17,4 +17,4 @@ mod step;
 pub use host::{Held, ReplicaHost, ScanHost, ScannedRecord};
 pub use machine::{PARKED_MAX, Replica, ReplicaAsk, ReplicaCount, ReplicaEffect, WAITING_MAX};
 pub use scan::{SCAN_LOOKS_AT, scan_page};
-pub use step::{Decision, Written, carry_out, decide, merge, shows_value};
+pub use step::{Decision, Written, carry_out, decide, merge};

@@ -1,10 +1,10 @@
 //! What becomes of what is held: the atomic step of a coordinated write, and merging.
 
 use crate::planted::{self, Bug};
-use crate::protocol::causality::{Answered, Body, Object, Version};
+use crate::protocol::causality::{Answered, Object};
 use crate::protocol::ids::Dot;
 use crate::protocol::message::{Coordinate, intent_of};
-use crate::protocol::time::{Hlc, WallMicros};
+use crate::protocol::time::Hlc;
 
 /// What is to be done with a write, before a dot is drawn for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,25 +17,15 @@ pub enum Decision {
     Exists,
 }
 
-/// Whether a version shows a value at `now`.
+/// Looks at what is held and decides what a coordinated write does. `exists` says whether readers are shown a value of it.
 #[must_use]
-pub fn shows_value(version: &Version, now: WallMicros) -> bool {
-    match &version.body {
-        Body::Value(value) => value.expires_at.is_none_or(|at| now < at),
-        Body::Tombstone => false,
-    }
-}
-
-/// Looks at what is held and decides what a coordinated write does.
-#[must_use]
-pub fn decide(held: &Object, coordinate: &Coordinate, now: WallMicros) -> Decision {
+pub fn decide(held: &Object, coordinate: &Coordinate, exists: bool) -> Decision {
     if coordinate.write.write_id.is_some()
         && !planted::has(Bug::AnswerRetryTwice)
         && let Some(answered) = held.answer_to(coordinate.write_id, coordinate.write.context.as_ref())
     {
         return Decision::Again(answered);
     }
-    let exists = held.versions().iter().any(|version| shows_value(version, now));
     if coordinate.write.only_if_absent && exists { Decision::Exists } else { Decision::Write }
 }
 
@@ -46,17 +36,21 @@ pub struct Written {
     pub object: Object,
     /// What the client is told.
     pub answered: Answered,
-    /// Whether no live value was there before.
-    pub created: bool,
 }
 
-/// Carries out a write under `dot` at `hlc`. Named writes superseded before `horizon` are forgotten.
+/// Carries out a write under `dot` at `hlc`; `created` says that no value is there. Named writes superseded before
+/// `horizon` are forgotten.
 #[must_use]
-pub fn carry_out(mut held: Object, coordinate: Coordinate, dot: Dot, hlc: Hlc, horizon: Hlc) -> Written {
-    let created = !held.versions().iter().any(|version| shows_value(version, hlc.wall()));
-    let answered = held.put(intent_of(coordinate, dot, hlc));
+pub fn carry_out(
+    mut held: Object,
+    coordinate: Coordinate,
+    (dot, hlc): (Dot, Hlc),
+    created: bool,
+    horizon: Hlc,
+) -> Written {
+    let answered = held.put(intent_of(coordinate, dot, hlc, created));
     held.forget_superseded(horizon);
-    Written { object: held, answered, created }
+    Written { object: held, answered }
 }
 
 /// Joins `incoming` into what is held; none if that changes nothing.

@@ -35,6 +35,7 @@ pub struct WireVersion {
     named: bool,
     past: WireContext,
     gapless: bool,
+    created: bool,
     value: Option<WireValue>,
 }
 
@@ -54,6 +55,7 @@ pub struct WireSuperseded {
     hlc: u64,
     past: WireContext,
     gapless: bool,
+    created: bool,
     at: u64,
 }
 
@@ -92,6 +94,7 @@ impl From<&Object> for WireObject {
             hlc: record.hlc.0,
             past: (&record.past).into(),
             gapless: record.gapless,
+            created: record.created,
             at: record.at.0,
         });
         Self {
@@ -110,6 +113,7 @@ impl From<WireObject> for Object {
             hlc: Hlc(record.hlc),
             past: record.past.into(),
             gapless: record.gapless,
+            created: record.created,
             at: Hlc(record.at),
         });
         let versions = object.versions.into_iter().map(Version::from);
@@ -135,6 +139,7 @@ impl From<&Version> for WireVersion {
             named: version.named,
             past: (&version.past).into(),
             gapless: version.gapless,
+            created: version.created,
             value,
         }
     }
@@ -156,6 +161,7 @@ impl From<WireVersion> for Version {
             named: version.named,
             past: version.past.into(),
             gapless: version.gapless,
+            created: version.created,
             body,
         }
     }

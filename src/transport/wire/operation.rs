@@ -124,7 +124,7 @@ impl From<&WriteReply> for WireWriteReply {
             hlc: reply.answered.hlc.0,
             context: (&reply.answered.context).into(),
             write_id: reply.write_id.0,
-            created: reply.created,
+            created: reply.answered.created,
             sibling: reply.sibling,
             acked_by: acked_by.iter().map(|node| node.as_str().to_owned()).collect(),
             required: *required,
@@ -140,9 +140,8 @@ impl TryFrom<WireWriteReply> for WriteReply {
         let acked_by = reply.acked_by.iter().map(|node| NodeId::new(node)).collect::<Result<_, _>>()?;
         let (dot, hlc, context) = (dot_of(reply.dot), Hlc(reply.hlc), reply.context.into());
         Ok(Self {
-            answered: Answered { dot, hlc, context },
+            answered: Answered { dot, hlc, context, created: reply.created },
             write_id: WriteId(reply.write_id),
-            created: reply.created,
             sibling: reply.sibling,
             participation: Participation { acked_by, required: reply.required, total: reply.total },
         })
