@@ -3,9 +3,9 @@
 //! The map of the house. An arrow points at whom a room may know:
 //!
 //! ```text
-//! cli ──> http ──> actors ──> protocol <── sim
-//!                    │  └──> transport, storage (through their traits)
-//!                    └──> telemetry (names only)
+//! cli ──> actors ──> http ──> protocol <── sim
+//!           │  └──> transport, storage (through their traits)
+//!           └──> telemetry
 //! ```
 //!
 //! * [`protocol`] decides everything and touches nothing: no clock, socket, lock, thread or randomness.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::exit::Exit;
+use super::kv::patience;
 use super::remote::{UrlArgs, complain, parse_bucket, print, print_json, refused, remark, send};
 use crate::client::Call;
 use crate::protocol::ids::BucketName;
@@ -113,7 +114,8 @@ fn page(args: &KeysArgs, token: Option<String>, limit: u64, json: bool) -> Resul
         .query_bytes("start", args.start.as_ref().filter(|_| token.is_none()).map(|start| start.as_bytes()))
         .query("limit", Some(limit))
         .query("token", token)
-        .query("timeout", args.timeout.clone());
+        .query("timeout", args.timeout.as_deref())
+        .wait(patience(args.timeout.as_deref()));
     let reply = send(&args.url, &call, json)?;
     if !reply.status.is_success() {
         return Err(refused(&reply, json));

@@ -92,6 +92,11 @@ pub fn run() -> Exit {
         Err(error) => {
             // Help and version go to standard output, complaints to standard error; neither can be helped further.
             let _ = error.print();
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let title = error.to_string();
+                let title = title.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                remote::print_json(&serde_json::json!({ "error": { "title": title } }));
+            }
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };

@@ -174,9 +174,9 @@ impl LocalCluster {
         for set in &options.set {
             command.arg("--set").arg(set);
         }
-        // The parent's own settings are not meant for these nodes.
-        let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NEAP_"));
-        for (name, _) in own {
+        // The parent's own settings are not meant for these nodes, nor is its collector.
+        let settings = |name: &str| name.starts_with("NEAP_") || name.starts_with("OTEL_EXPORTER_OTLP_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| settings(&name.to_string_lossy())) {
             command.env_remove(name);
         }
         // A group of its own: a terminal's Ctrl-C is for the parent, which still has questions to the nodes.

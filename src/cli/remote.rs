@@ -14,7 +14,7 @@ use crate::protocol::ids::BucketName;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct UrlArgs {
     /// URLs of one or more nodes, comma-separated, tried in turn [default: $NEAP_URL, else http://127.0.0.1:8101]
-    #[arg(long, value_name = "URLS")]
+    #[arg(long, value_name = "URLS", global = true)]
     pub url: Option<String>,
 }
 
@@ -119,10 +119,17 @@ pub(super) fn print_json(document: &Value) {
     print(format!("{document:#}\n").as_bytes());
 }
 
-/// Prints the command's output. A reader that went away is no failure of the command.
+/// Prints the command's output, and ends the command where that cannot be done: what a full disk did not take must not
+/// look like success. A reader that went away is no failure of the command.
 pub(super) fn print(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("the output cannot be written: {error}"));
+            std::process::exit(Exit::Failed.code().into());
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Reads a bucket's name from the command line.

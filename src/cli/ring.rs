@@ -34,6 +34,7 @@ pub struct RingArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum RingCommand {
     /// Shows the preference list of a key: its homes, in order
+    #[command(after_help = "Example:\n  neap ring key carts alice")]
     Key {
         /// The bucket
         #[arg(value_parser = parse_bucket)]

@@ -1,5 +1,7 @@
 //! One request, before it is known which node it goes to.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::Method;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -17,13 +19,15 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body; empty if there is none.
     pub body: Bytes,
+    /// How long one node may take for its reply; none leaves that to the client.
+    pub patience: Option<Duration>,
 }
 
 impl Call {
     /// A call of `target` without headers and body.
     #[must_use]
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method, target: target.into(), headers: HeaderMap::new(), body: Bytes::new(), patience: None }
     }
 
     /// `GET target`.
@@ -36,6 +40,18 @@ impl Call {
     #[must_use]
     pub fn put(target: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), ..Self::new(Method::PUT, target) }
+    }
+
+    /// Waits so long for one node's reply.
+    #[must_use]
+    pub fn wait(self, patience: Option<Duration>) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Whether it does no harm if it was carried out before: a read, or a write that has an id.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.method.is_safe() || self.headers.contains_key("neap-write-id")
     }
 
     /// Adds a parameter, if there is a value for it.

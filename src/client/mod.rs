@@ -1,8 +1,8 @@
 //! A client of the REST contract, as the commands use it.
 //!
 //! [`Connection`] is one keep-alive HTTP/1.1 connection to one node. [`Client`] is a list of nodes, tried in
-//! turn for as long as nothing was sent: a request that may have reached a node is never sent again, since a
-//! write without a write id is not safe to repeat.
+//! turn: with a read, and with a write that has an id, until one answers; with any other write only for as long as
+//! nothing was sent, since it is not safe to repeat.
 
 mod call;
 mod connection;
@@ -33,6 +33,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// knows the outcome, comes first.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long it is waited for while there is another node to ask, which answers at once if this one hangs.
+const MOVE_ON_AFTER: Duration = Duration::from_secs(5);
+
 /// The nodes at `urls` (comma-separated), else at `NEAP_URL`, else at the default.
 pub fn endpoints_of(urls: Option<&str>) -> Result<Vec<Endpoint>, InvalidUrl> {
     let from_environment = std::env::var(URL_VARIABLE).ok().filter(|value| !value.is_empty());
@@ -61,33 +64,46 @@ impl Client {
 
     /// Sends `call` to the first node that can be reached and waits for its reply, whatever its status.
     pub async fn send(&mut self, call: &Call) -> Result<Reply, ClientError> {
+        let several = self.endpoints.len() > 1 && call.is_repeatable();
+        let patience = |last: bool| {
+            call.patience.unwrap_or(if several && !last { MOVE_ON_AFTER } else { REPLY_TIMEOUT })
+        };
+        // Of a node that may have carried it out.
+        let mut unknown = None;
         if let Some(connection) = self.open.take() {
-            match self.send_on(connection, call).await {
+            match self.send_on(connection, call, patience(false)).await {
                 Err(error) if error.nothing_was_sent() => {}
+                Err(error) if several && error.outcome_is_unknown() => unknown = Some(error),
                 done => return done,
             }
         }
         let mut causes = Vec::new();
-        for _ in 0..self.endpoints.len() {
-            match self.try_current(call).await {
+        for left in (0..self.endpoints.len()).rev() {
+            match self.try_current(call, patience(left == 0)).await {
                 Err(error) if error.nothing_was_sent() => causes.push(error.to_string()),
+                Err(error) if several && error.outcome_is_unknown() => unknown = Some(error),
                 done => return done,
             }
             self.current = (self.current + 1) % self.endpoints.len();
         }
-        Err(ClientError::NoneReached { causes })
+        Err(unknown.unwrap_or(ClientError::NoneReached { causes }))
     }
 
-    async fn try_current(&mut self, call: &Call) -> Result<Reply, ClientError> {
+    async fn try_current(&mut self, call: &Call, patience: Duration) -> Result<Reply, ClientError> {
         let Some(endpoint) = self.endpoints.get(self.current) else {
             return Err(ClientError::NoneReached { causes: Vec::new() });
         };
         let connection = Connection::open(endpoint, CONNECT_TIMEOUT).await?;
-        self.send_on(connection, call).await
+        self.send_on(connection, call, patience).await
     }
 
-    async fn send_on(&mut self, mut connection: Connection, call: &Call) -> Result<Reply, ClientError> {
-        let reply = connection.send(call, REPLY_TIMEOUT).await?;
+    async fn send_on(
+        &mut self,
+        mut connection: Connection,
+        call: &Call,
+        patience: Duration,
+    ) -> Result<Reply, ClientError> {
+        let reply = connection.send(call, patience).await?;
         self.open = Some(connection);
         Ok(reply)
     }

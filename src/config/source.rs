@@ -79,8 +79,15 @@ pub(super) struct Gathered {
     pub problems: Vec<Problem>,
 }
 
+/// What OpenTelemetry names an exporter's destination and protocol, and what switches all of it off
+/// (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const OTLP_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+const OTEL_DISABLED: &str = "OTEL_SDK_DISABLED";
+
 pub(super) fn gather(sources: &Sources) -> Gathered {
     let mut gathered = Gathered::default();
+    gathered.standard_variables(&sources.environment);
     if let Some(path) = &sources.file {
         gathered.file(path);
     }
@@ -124,6 +131,24 @@ impl Gathered {
                     self.given.insert(key, Given { raw: raw(value), source });
                 }
             }
+        }
+    }
+
+    /// Where spans and metrics go, if nothing of neap's own says so.
+    fn standard_variables(&mut self, variables: &[(OsString, OsString)]) {
+        let value = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| variable == name);
+            found.and_then(|(_, value)| value.to_str()).filter(|value| !value.is_empty())
+        };
+        if value(OTEL_DISABLED).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return;
+        }
+        let Some(endpoint) = value(OTLP_ENDPOINT) else { return };
+        let protocol = value(OTLP_PROTOCOL).map(|protocol| ("telemetry.protocol", OTLP_PROTOCOL, protocol));
+        for (key, variable, text) in [("telemetry.otlp", OTLP_ENDPOINT, endpoint)].into_iter().chain(protocol)
+        {
+            let (raw, variable) = (Raw::Untyped(text.to_owned()), variable.to_owned());
+            self.given.insert(key.to_owned(), Given { raw, source: Source::Environment { variable } });
         }
     }
 

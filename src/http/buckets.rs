@@ -10,14 +10,27 @@ use super::params;
 use super::properties::Given;
 use super::target;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
+use crate::protocol::ids::BucketName;
 use crate::protocol::quorum::Quorum;
 
 /// The most bytes that the properties of a bucket may take.
 const PROPERTIES_MAX: usize = 16 * 1024;
 
 /// The properties of a PUT, as its errors list them.
-const NAMES: [&str; 10] =
-    ["n", "r", "w", "w_min", "resolution", "blind_write", "sloppy", "read_repair", "ttl", "quotas"];
+const NAMES: [&str; 12] = [
+    "n",
+    "r",
+    "w",
+    "w_min",
+    "resolution",
+    "blind_write",
+    "sloppy",
+    "read_repair",
+    "ttl",
+    "quotas",
+    "name",
+    "set_at",
+];
 
 /// Shows all buckets that were ever set
 #[utoipa::path(method(get, head), path = "/v1/buckets", operation_id = "list_buckets", tag = "buckets",
@@ -60,7 +73,7 @@ pub async fn set(
         let within = edge.limits.body_timeout;
         let (bytes, _permit) =
             edge.bodies.receive("body", request.headers(), payload, PROPERTIES_MAX, within).await?;
-        let settings = settings(&bytes, edge.backend.bucket_defaults())?;
+        let settings = settings(&name, &bytes, edge.backend.bucket_defaults())?;
         let timeout_us = edge.limits.timeout_us;
         let version = edge.backend.set_bucket(name.clone(), settings.clone(), timeout_us).await?;
         Ok::<_, Problem>(HttpResponse::Ok().json(BucketBody::new(&name, &settings, &version)))
@@ -69,9 +82,13 @@ pub async fn set(
 }
 
 /// The settings that a body asks for: what it leaves out is as in `defaults`, but `w_min` is as `w`.
-fn settings(body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Problem> {
+fn settings(name: &BucketName, body: &[u8], defaults: BucketSettings) -> Result<BucketSettings, Problem> {
     let mut given = Given::parse("body", body)?;
     given.check_names(&NAMES)?;
+    // What a GET shows can be changed and sent back.
+    if let Some(other) = given.text("name")?.filter(|given| given != name.as_str()) {
+        return Err(Problem::invalid("name", &other, format!("\"{name}\", which the path names, or none")));
+    }
     let quorum = Quorum {
         n: given.count("n")?.unwrap_or(defaults.quorum.n),
         r: given.count("r")?.unwrap_or(defaults.quorum.r),
@@ -122,11 +139,15 @@ mod tests {
         ttl_us: Some(5_000_000),
     };
 
+    fn name() -> BucketName {
+        BucketName::new("b").unwrap()
+    }
+
     #[test]
     fn what_is_left_out_takes_its_default_and_w_min_that_of_w() {
-        let left_out = settings(b"{}", DEFAULTS).unwrap();
+        let left_out = settings(&name(), b"{}", DEFAULTS).unwrap();
         assert_eq!(left_out, BucketSettings { w_min: 2, ..DEFAULTS });
-        let set = settings(br#"{"w": 3, "ttl": null, "quotas": null}"#, DEFAULTS).unwrap();
+        let set = settings(&name(), br#"{"w": 3, "ttl": null, "quotas": null}"#, DEFAULTS).unwrap();
         let quorum = Quorum { w: 3, ..DEFAULTS.quorum };
         assert_eq!(set, BucketSettings { quorum, w_min: 3, ttl_us: None, ..DEFAULTS });
     }
@@ -144,6 +165,6 @@ mod tests {
             read_repair: ReadRepair::Off,
             ttl_us: Some(86_400_000_000),
         };
-        assert_eq!(settings(body, DEFAULTS).unwrap(), expected);
+        assert_eq!(settings(&name(), body, DEFAULTS).unwrap(), expected);
     }
 }

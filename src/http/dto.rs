@@ -44,6 +44,8 @@ pub struct BucketBody {
     sloppy: bool,
     read_repair: &'static str,
     ttl: Option<String>,
+    /// Not built: always null.
+    quotas: Option<serde_json::Value>,
     set_at: Option<String>,
 }
 
@@ -62,6 +64,7 @@ impl BucketBody {
             sloppy: settings.sloppy,
             read_repair: settings.read_repair.word(),
             ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
+            quotas: None,
             set_at: (*version != SettingsVersion::DEFAULTS).then(|| rfc3339(version.hlc)),
         }
     }
@@ -237,4 +240,8 @@ pub struct BucketProperties {
     ttl: Option<String>,
     /// Not built: only null is accepted.
     quotas: Option<serde_json::Value>,
+    /// The bucket's own name, as a GET shows it; no other is accepted.
+    name: Option<String>,
+    /// As a GET shows it; it is set anew.
+    set_at: Option<String>,
 }

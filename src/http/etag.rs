@@ -73,14 +73,18 @@ impl<'a> KnownTags<'a> {
             return Some(());
         }
         loop {
+            // Elements of a list may be empty (RFC 9110, section 5.6.1).
+            rest = rest.trim_start_matches([',', ' ', '\t']);
+            if rest.is_empty() && !self.tags.is_empty() {
+                return Some(());
+            }
             let opened = rest.strip_prefix("W/").unwrap_or(rest).strip_prefix('"')?;
             let (tag, after) = opened.split_once('"')?;
             self.tags.push(tag);
             rest = after.trim_start();
-            if rest.is_empty() {
-                return Some(());
+            if !rest.is_empty() && !rest.starts_with(',') {
+                return None;
             }
-            rest = rest.strip_prefix(',')?.trim_start();
         }
     }
 }
@@ -99,6 +103,9 @@ mod tests {
             ("\"x,y\", \"ab\"", Some(true)),
             ("\"x\"", Some(false)),
             ("\"\"", Some(false)),
+            ("\"x\",, \"ab\"", Some(true)),
+            (", \"ab\" ,", Some(true)),
+            (",", None),
             ("ab", None),
             ("\"ab", None),
             ("\"ab\" \"x\"", None),

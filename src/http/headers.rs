@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::Problem;
-use crate::telemetry::RequestTrace;
+use crate::telemetry::{RequestTrace, TraceContext};
 
 /// The causal context of a key, as an opaque token: in with a write, out with every reply.
 pub const NEAP_CONTEXT: HeaderName = HeaderName::from_static("neap-context");
@@ -108,50 +108,15 @@ pub fn replicas(acked: u16, required: u16, total: u16) -> String {
     text
 }
 
-/// The request's `traceparent`, if it is one of version 00 (W3C Trace Context, section 3.2).
+/// The request's `traceparent`, if it is one (W3C Trace Context, section 3.2).
 #[must_use]
 pub fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(&TRACEPARENT);
     let value = values.next()?;
     let once = values.next().is_none();
-    (once && is_traceparent(value.as_bytes())).then_some(value)
-}
-
-fn is_traceparent(bytes: &[u8]) -> bool {
-    let mut fields = bytes.split(|&byte| byte == b'-');
-    let mut field = |length: usize| {
-        fields.next().filter(|field| {
-            field.len() == length && field.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
-    let (version, trace, parent, flags) = (field(2), field(32), field(16), field(2));
-    let set = |field: Option<&[u8]>| field.is_some_and(|field| field.iter().any(|&byte| byte != b'0'));
-    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && fields.next().is_none()
+    (once && value.to_str().ok().and_then(TraceContext::parse).is_some()).then_some(value)
 }
 
 /// Conditions that no call of the contract knows: they would change what is done, so they are refused.
 pub const UNKNOWN_CONDITIONS: [HeaderName; 3] =
     [header::IF_MATCH, header::IF_UNMODIFIED_SINCE, header::IF_MODIFIED_SINCE];
-
-#[cfg(test)]
-mod tests {
-    use super::is_traceparent;
-
-    #[test]
-    fn only_a_whole_traceparent_of_version_00_is_continued() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good.as_bytes()));
-        for bad in [
-            "",
-            "00",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
-            "00-4bf92f3577b34da6a3ce929d0e0e47-00f067aa0ba902b7-01",
-        ] {
-            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
-        }
-    }
-}

@@ -179,7 +179,6 @@ fn several(
         HttpResponse::NotModified().finish()
     } else {
         let mut response = HttpResponseBuilder::new(StatusCode::MULTIPLE_CHOICES);
-        response.insert_header((header::VARY, HeaderValue::from_static("accept")));
         let (media_type, body) = if siblings::prefers_multipart(request.headers()) {
             siblings::multipart(versions)
         } else {
@@ -188,6 +187,7 @@ fn several(
         let body = edge.answers.body(body, request.method() == Method::HEAD)?;
         response.insert_header((header::CONTENT_TYPE, media_type)).body(body)
     };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     if let Some(newest) = versions.iter().max_by_key(|version| (version.hlc, version.dot)) {
         describe(&mut response, &tag, newest);
     }

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,8 +115,6 @@ pub(crate) fn named_key(limits: &Limits, path: &str, query: Option<&str>) -> Opt
 /// How the edge listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// `host:port`; port 0 lets the system choose.
-    pub listen: String,
     /// Worker threads; 0 chooses as many as there are cores.
     pub workers: usize,
     /// The most connections a worker holds; more wait in the backlog.
@@ -149,13 +147,13 @@ pub fn configure(application: &mut web::ServiceConfig, edge: web::Data<Edge>) {
     application.app_data(edge).default_service(web::to(routes::serve));
 }
 
-/// Binds and starts a server. Must be called within an actix system or a Tokio runtime, which drives the
+/// Starts a server on `listener`. Must be called within an actix system or a Tokio runtime, which drives the
 /// returned server; its workers have threads of their own.
 ///
 /// # Errors
 ///
-/// The address cannot be bound. Nothing is left running.
-pub fn serve(edge: Edge, options: &ServerOptions) -> io::Result<Listening> {
+/// The listener cannot be used. Nothing is left running.
+pub fn serve(edge: Edge, listener: TcpListener, options: &ServerOptions) -> io::Result<Listening> {
     let connections = edge.connections.clone();
     // Detached: it ends with the runtime.
     drop(actix_web::rt::spawn(connections.clone().watch(options.keep_alive + options.request_timeout)));
@@ -174,7 +172,7 @@ pub fn serve(edge: Edge, options: &ServerOptions) -> io::Result<Listening> {
     if options.workers > 0 {
         server = server.workers(options.workers);
     }
-    let server = server.bind(&options.listen)?;
+    let server = server.listen(listener)?;
     let addresses = server.addrs();
     Ok(Listening { server: server.run(), addresses })
 }

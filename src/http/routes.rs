@@ -137,7 +137,9 @@ fn route(path: &str, key64: bool) -> Route<'_> {
     if let Some(rest) = path.strip_prefix("/v1/ring/") {
         match rest.split_once('/') {
             Some((bucket, key)) => return Route::PreferenceList(Place { bucket, key: Some(key) }),
-            None if key64 => return Route::PreferenceListKey64(rest),
+            None if key64 && WHOLE.iter().all(|(known, _)| *known != path) => {
+                return Route::PreferenceListKey64(rest);
+            }
             None => {}
         }
     }
@@ -220,6 +222,13 @@ mod tests {
             assert_eq!(route(path, false), Route::Key(place(Some(key))), "{path}");
         }
         assert_eq!(route("/v1/kv/b", true), Route::Keys("b"));
+    }
+
+    #[test]
+    fn a_path_with_a_meaning_is_no_bucket() {
+        assert_eq!(route("/v1/ring/b", true), Route::PreferenceListKey64("b"));
+        assert!(matches!(route("/v1/ring/changes", true), Route::NotBuilt { .. }));
+        assert!(matches!(route("/v1/ring/join", true), Route::NotBuilt { .. }));
     }
 
     #[test]

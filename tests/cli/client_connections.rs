@@ -121,3 +121,39 @@ fn a_key_of_any_bytes_stands_in_the_target_as_it_was_encoded() {
         ["/v1/kv/b/%FF%00?r=2", "/v1/kv/b/a%2Fb%20c?r=2", "/v1/kv/b?key64=Li4&r=2", "/v1/kv/b/100%25?r=2"]
     );
 }
+
+#[test]
+fn what_is_safe_to_repeat_goes_to_the_next_node_when_one_does_not_answer() {
+    // It takes the request, and says nothing until the client has gone.
+    let (silent, thread) = node(2, |mut stream| {
+        read_head(&mut stream);
+        let _ = stream.read(&mut [0]);
+    });
+    let other = ScriptedNode::start(Script::new(204));
+    let id = hyper::header::HeaderValue::from_static("0123456789abcdef0123456789abcdef");
+    let wait = Some(std::time::Duration::from_millis(100));
+    let calls = [Call::get("/x").wait(wait), Call::put("/x", "").header("neap-write-id", id).wait(wait)];
+    for call in &calls {
+        let reply = run(async {
+            let mut client = Client::new(vec![silent.clone(), Endpoint::loopback(other.port)]);
+            client.send(call).await
+        });
+        assert_eq!(reply.unwrap().status, 204);
+    }
+    thread.join().unwrap();
+    assert_eq!(other.asked().len(), 2);
+}
+
+#[test]
+fn a_write_that_a_node_may_have_carried_out_is_unknown_though_no_other_was_reached() {
+    let (silent, thread) = node(1, |mut stream| {
+        read_head(&mut stream);
+        let _ = stream.read(&mut [0]);
+    });
+    let id = hyper::header::HeaderValue::from_static("0123456789abcdef0123456789abcdef");
+    let call = Call::put("/x", "").header("neap-write-id", id);
+    let call = call.wait(Some(std::time::Duration::from_millis(100)));
+    let failed = run(async { Client::new(vec![silent, nobody()]).send(&call).await });
+    assert!(failed.unwrap_err().outcome_is_unknown());
+    thread.join().unwrap();
+}

@@ -125,3 +125,29 @@ fn an_environment_list_is_separated_by_commas_or_a_toml_array() {
         assert!(printed.contains(line), "{printed}{}", stderr(&output));
     }
 }
+
+#[test]
+fn the_standard_variables_say_where_telemetry_goes_if_nothing_else_does() {
+    let with = |variables: &[(&str, &str)], sets: &[&str]| {
+        let mut arguments = vec!["node", "--print-config"];
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        let output = neap(&arguments).envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let (to, by) =
+        (("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"));
+    let printed = with(&[to, by], &[]);
+    assert!(
+        printed.contains("otlp = \"http://c:4317\"  # environment OTEL_EXPORTER_OTLP_ENDPOINT"),
+        "{printed}"
+    );
+    assert!(printed.contains("protocol = \"grpc\"  # environment OTEL_EXPORTER_OTLP_PROTOCOL"), "{printed}");
+    let printed = with(&[to, by], &["telemetry.otlp="]);
+    assert!(printed.contains("otlp = \"\"  # --set"), "{printed}");
+    for off in [&[to, ("OTEL_SDK_DISABLED", "true")][..], &[by]] {
+        let printed = with(off, &[]);
+        assert!(printed.contains("otlp = \"\"  # default"), "{printed}");
+        assert!(printed.contains("protocol = \"http/protobuf\"  # default"), "{printed}");
+    }
+}

@@ -3,6 +3,7 @@
 mod batch;
 mod damage;
 mod disks;
+mod documents;
 mod keys;
 mod kill;
 mod kv;

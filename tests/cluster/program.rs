@@ -164,3 +164,56 @@ fn a_node_takes_no_huge_pages() {
         assert!(line.is_none_or(|line| line.trim() == "0"), "{line:?}");
     });
 }
+
+fn neap(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
+    command.args(args).env_remove("NEAP_URL");
+    command
+}
+
+#[test]
+fn an_address_that_is_taken_ends_the_start_with_its_name_and_nothing_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("n1");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (http, peer, named) in [
+        (taken.local_addr().unwrap(), free, "http.listen"),
+        (free, taken.local_addr().unwrap(), "peer.listen"),
+    ] {
+        let settings = [
+            "node.id=n1".to_owned(),
+            format!("cluster.members=n1@{peer}"),
+            format!("node.data={}", data.display()),
+            format!("http.listen={http}"),
+            format!("peer.listen={peer}"),
+            format!("peer.advertise={peer}"),
+            "defaults.n=1".to_owned(),
+            "defaults.r=1".to_owned(),
+            "defaults.w=1".to_owned(),
+        ];
+        let mut args = vec!["node"];
+        settings.iter().for_each(|setting| args.extend(["--set", setting]));
+        let output = neap(&args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(named) && said.contains("cannot be listened on"), "{said}");
+        assert!(!data.exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = neap(&["node", "--print-config", "--set", "node.id=n1"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the output cannot be written"));
+}
+
+#[test]
+fn a_command_line_that_is_none_is_one_document_too() {
+    let (code, document) = json(&["put", "--w", "16", "b", "k", "v", "--json"]);
+    assert_eq!(code, Some(2));
+    let title = document["error"]["title"].as_str().unwrap();
+    assert!(title.contains("16") && title.contains("--w"), "{title}");
+}

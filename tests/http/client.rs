@@ -51,7 +51,6 @@ impl Node {
         let fake = Arc::new(Fake::default());
         let edge = Edge::new(fake.clone(), TokenKey::derive(b"secret", "test"), limits);
         let options = ServerOptions {
-            listen: "127.0.0.1:0".to_owned(),
             workers: 1,
             max_connections: 64,
             keep_alive: times.keep_alive,
@@ -61,7 +60,9 @@ impl Node {
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let listening = neap::http::serve(edge, &options).unwrap();
+                let listening =
+                    neap::http::serve(edge, std::net::TcpListener::bind("127.0.0.1:0").unwrap(), &options)
+                        .unwrap();
                 tell.send((listening.addresses[0], listening.server.handle())).unwrap();
                 listening.server.await.unwrap();
             });

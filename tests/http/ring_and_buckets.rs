@@ -10,7 +10,8 @@ fn a_bucket_never_set_shows_the_defaults() {
     let get = node.get("/v1/buckets/b");
     assert_eq!((get.status, get.header("content-type")), (200, Some("application/json")));
     let expected = json!({"name": "b", "n": 3, "r": 2, "w": 2, "w_min": 2, "resolution": "siblings",
-        "blind_write": "overwrite", "sloppy": false, "read_repair": "blocking", "ttl": null, "set_at": null});
+        "blind_write": "overwrite", "sloppy": false, "read_repair": "blocking", "ttl": null,
+        "quotas": null, "set_at": null});
     assert_eq!(get.json(), expected);
     assert_eq!(node.get("/v1/buckets").json(), json!({"buckets": []}));
 }
@@ -22,11 +23,16 @@ fn a_bucket_that_was_set_shows_what_was_set_and_when() {
     let put = node.put("/v1/buckets/b", body);
     let expected = json!({"name": "b", "n": 3, "r": 2, "w": 3, "w_min": 3, "resolution": "lww",
         "blind_write": "overwrite", "sloppy": false, "read_repair": "blocking", "ttl": "36h",
-        "set_at": "2025-01-31T09:07:05.000001Z"});
+        "quotas": null, "set_at": "2025-01-31T09:07:05.000001Z"});
     assert_eq!((put.status, put.json()), (200, expected.clone()));
     assert_eq!(node.get("/v1/buckets/b").json(), expected);
     assert_eq!(node.get("/v1/buckets").json(), json!({"buckets": [expected]}));
     assert_eq!(node.ask("HEAD", "/v1/buckets", &[], b"").status, 200);
+    // What is shown can be changed and sent back.
+    let mut changed = expected;
+    changed["w_min"] = json!(2);
+    let put = node.put("/v1/buckets/b", changed.to_string().as_bytes());
+    assert_eq!((put.status, put.json()["w_min"].as_u64()), (200, Some(2)));
 }
 
 #[test]
@@ -38,6 +44,7 @@ fn bad_properties_are_named() {
         ("{\"n\": 3", 400, "body"),
         ("{\"n\": 3} x", 400, "body"),
         ("{\"q\": 3}", 400, "q"),
+        ("{\"name\": \"other\"}", 400, "name"),
         ("{\"N\": 3}", 400, "N"),
         ("{\"n\": 3, \"n\": 3}", 400, "n"),
         ("{\"n\": \"3\"}", 400, "n"),

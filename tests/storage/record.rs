@@ -79,7 +79,7 @@ fn example() -> Object {
         named: true,
         past: CausalContext::new(),
         gapless: true,
-        created: true,
+        created: false,
         body: Body::Value(Value {
             content_type: Some("text/plain".to_owned()),
             bytes: Bytes::from_static(b"hello"),

@@ -1,5 +1,7 @@
 //! The REST edge of a node, with its bounds.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Connections of one REST worker; more wait in the listener's queue.
 const CONNECTIONS_PER_WORKER: usize = 10_000;
+/// Connections that may wait to be accepted; the system may hold it to fewer.
+const BACKLOG: i32 = 2_048;
 /// Bytes of request bodies that are being received at once.
 const BODIES_MAX: usize = 256 << 20;
 /// Bytes of large replies that clients have not taken up yet.
@@ -26,9 +30,9 @@ const ANSWERS_MAX: usize = 256 << 20;
 /// Listens for clients, on threads of their own.
 pub(super) fn serve_http(
     config: &Config,
+    reserved: OwnedFd,
     front: Front,
-    tracing: &Tracing,
-    secret: &Secret,
+    (tracing, secret): (&Tracing, &Secret),
     placement: Placement,
 ) -> Result<actix_web::dev::ServerHandle, StartError> {
     let limits = Limits {
@@ -40,7 +44,6 @@ pub(super) fn serve_http(
         answers: ANSWERS_MAX,
     };
     let options = ServerOptions {
-        listen: config.http.listen.to_string(),
         workers: usize::from(placement.http_workers),
         max_connections: CONNECTIONS_PER_WORKER,
         keep_alive: KEEP_ALIVE,
@@ -49,9 +52,11 @@ pub(super) fn serve_http(
     };
     let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
     let address = config.http.listen;
-    let Listening { server, .. } =
-        crate::http::serve(Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone()), &options)
-            .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
+    let edge = Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone());
+    let listening = rustix::net::listen(&reserved, BACKLOG).map_err(std::io::Error::from);
+    let Listening { server, .. } = listening
+        .and_then(|()| crate::http::serve(edge, TcpListener::from(reserved), &options))
+        .map_err(|cause| StartError::Listen { key: "http.listen", address, cause })?;
     let handle = server.handle();
     drop(actix_rt::spawn(async move {
         if let Err(error) = server.await {

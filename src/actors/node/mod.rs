@@ -7,6 +7,7 @@ mod ending;
 
 use std::cell::RefCell;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -147,8 +148,29 @@ fn listener(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListe
     listening.map_err(|cause| StartError::Listen { key, address, cause })
 }
 
+/// Takes an address, for nobody to connect to yet: who asks a node that is starting is refused at once.
+fn reserve(key: &'static str, address: std::net::SocketAddr) -> Result<OwnedFd, StartError> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let reserved = socket.and_then(|socket| {
+        // Connections of a run before this one may linger there.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)?;
+        Ok(socket)
+    });
+    reserved.map_err(|cause| StartError::Listen { key, address, cause: cause.into() })
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Where a node is to be found, taken before anything is begun: what is taken already ends the start with nothing done.
+struct Listeners {
+    peer: TcpListener,
+    http: OwnedFd,
 }
 
 /// What several parts of a node share.
@@ -181,7 +203,10 @@ impl Node {
             tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
         }
         let ring = founders(config)?;
-        let peer_listener = listener("peer.listen", config.peer.listen)?;
+        let listeners = Listeners {
+            peer: listener("peer.listen", config.peer.listen)?,
+            http: reserve("http.listen", config.http.listen)?,
+        };
         let expected = Expectation {
             cluster: config.cluster.name.clone(),
             node: config.node.id.clone(),
@@ -199,7 +224,7 @@ impl Node {
             config,
             (secret, options, observability),
             ring,
-            peer_listener,
+            listeners,
             (handle, directory, begun),
             store,
         )
@@ -209,7 +234,7 @@ impl Node {
         config: &Config,
         (secret, options, observability): (Secret, RunOptions, Observability),
         ring: Ring,
-        peer_listener: TcpListener,
+        listeners: Listeners,
         (handle, directory, begun): (DataDirectory, DirectoryId, Begun),
         store: Arc<crate::storage::FjallStore>,
     ) -> Result<Self, StartError> {
@@ -330,7 +355,7 @@ impl Node {
             Some(delay) => Arc::new(LateApplies::new(service, delay)),
             None => Arc::new(service),
         };
-        let acceptor = accept(&common, secret.clone(), peer_listener, service, placement, &arbiters)?;
+        let acceptor = accept(&common, secret.clone(), listeners.peer, service, placement, &arbiters)?;
 
         let set_bucket = settings_actor.address().recipient();
         let list_keys = lister.address().recipient();
@@ -374,7 +399,7 @@ impl Node {
             metrics,
             spans: tracing.spans().clone(),
         });
-        let http = serve_http(config, front, &tracing, &secret, placement)?;
+        let http = serve_http(config, listeners.http, front, (&tracing, &secret), placement)?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
         Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor, recorder })
     }

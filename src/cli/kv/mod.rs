@@ -5,6 +5,7 @@ mod render;
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use clap::Args;
 use hyper::header::HeaderValue;
@@ -13,7 +14,13 @@ use hyper::{Method, StatusCode};
 use super::exit::Exit;
 use super::remote::{UrlArgs, complain, parse_bucket, print, print_json, refused, remark, send, usage};
 use crate::client::{Call, kv_target};
+use crate::config::units::parse_duration;
 use crate::protocol::ids::{BucketName, Key, WriteId};
+
+/// The most that `limits.value` can be.
+const VALUE_MAX: usize = 64 << 20;
+/// How much longer than `--timeout` a node's reply is waited for.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Which key.
 #[derive(Debug, Clone, Args)]
@@ -40,7 +47,7 @@ pub struct OperationArgs {
 #[derive(Debug, Clone, Args)]
 pub struct WriteOptions {
     /// Replicas that must acknowledge the write [default: the bucket's w]
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", value_parser = clap::value_parser!(u8).range(1..=15))]
     pub w: Option<u8>,
     /// The context a read returned: this write replaces exactly what that read showed
     #[arg(long)]
@@ -98,7 +105,7 @@ pub struct GetArgs {
     #[command(flatten)]
     pub key: KeyArgs,
     /// Replicas that must answer [default: the bucket's r]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u8).range(1..=15))]
     pub r: Option<u8>,
     /// Refuse an answer that may miss an acknowledged write older than this, for example 500ms
     #[arg(long, value_name = "DURATION")]
@@ -155,6 +162,10 @@ fn try_put(args: PutArgs, json: bool) -> Result<Exit, Exit> {
         complain(&format!("cannot read the value from standard input: {error}"));
         Exit::Failed
     })?;
+    if value.len() > VALUE_MAX {
+        let max = VALUE_MAX >> 20;
+        return Err(usage(&format!("the value is too long: no node accepts more than {max} MiB"), json));
+    }
     let mut call = Call::put(target, value).query("ttl", args.ttl);
     if let Some(content_type) = args.content_type {
         call = call.header("content-type", header_value("--content-type", &content_type, json)?);
@@ -168,7 +179,8 @@ fn try_delete(args: DeleteArgs, json: bool) -> Result<Exit, Exit> {
 }
 
 fn write(call: Call, options: WriteOptions, json: bool) -> Result<Exit, Exit> {
-    let mut call = call.query("w", options.w).query("timeout", options.operation.timeout);
+    let mut call = call.query("w", options.w).query("timeout", options.operation.timeout.as_deref());
+    call = call.wait(patience(options.operation.timeout.as_deref()));
     let write_id = match options.write_id {
         Some(write_id) => write_id,
         None => draw_write_id()?,
@@ -200,7 +212,8 @@ fn try_get(args: GetArgs, json: bool) -> Result<Exit, Exit> {
     let call = Call::get(key_target(args.key, json)?)
         .query("r", args.r)
         .query("max_staleness", args.max_staleness)
-        .query("timeout", args.operation.timeout);
+        .query("timeout", args.operation.timeout.as_deref())
+        .wait(patience(args.operation.timeout.as_deref()));
     let reply = send(&args.operation.url, &call, json)?;
     match (reply.status, json) {
         (StatusCode::OK | StatusCode::MULTIPLE_CHOICES, true) => match render::value(&reply) {
@@ -234,12 +247,18 @@ fn key_target(args: KeyArgs, json: bool) -> Result<String, Exit> {
     Ok(kv_target(&args.bucket, &Key::new(args.key.into_vec())))
 }
 
+/// A little longer than the node was told to take, so that it is the node that says what is certain. What is no duration
+/// the node refuses.
+pub(super) fn patience(timeout: Option<&str>) -> Option<Duration> {
+    timeout.and_then(|timeout| parse_duration(timeout).ok()).map(|timeout| timeout + GRACE)
+}
+
 fn read_value(value: Option<OsString>) -> std::io::Result<Vec<u8>> {
     match value {
         Some(value) if value != "-" => Ok(value.into_vec()),
         _ => {
             let mut bytes = Vec::new();
-            std::io::stdin().lock().read_to_end(&mut bytes)?;
+            std::io::stdin().lock().take(VALUE_MAX as u64 + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
         }
     }

@@ -286,7 +286,10 @@ impl Problem {
         match error {
             ListError::TooFewMembers { .. } => Self::new(Kind::TooFewMembers, detail),
             ListError::Lacking { lacking, needed, refusals, .. } => {
-                let mut problem = Self::new(Kind::QuorumNotReached, detail).of_partitions(lacking, needed);
+                // Where homes had no time, it is time that was lacking.
+                let late = refusals.iter().any(|(_, refusal)| *refusal == Refusal::Deadline);
+                let kind = if late { Kind::Deadline } else { Kind::QuorumNotReached };
+                let mut problem = Self::new(kind, detail).of_partitions(lacking, needed);
                 problem.inner.body.refusals = refusals.into_iter().map(RefusalBody::from).collect();
                 problem
             }

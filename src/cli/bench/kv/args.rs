@@ -201,7 +201,7 @@ pub struct Own {
 impl KvArgs {
     /// Checks what was asked for; an error says what is wrong with it.
     pub fn plan(&self) -> Result<Plan, String> {
-        let target = match &self.url {
+        let target = match self.url.as_ref().filter(|url| !url.is_empty()) {
             Some(urls) => Target::Running(parse_urls(urls).map_err(|error| error.to_string())?),
             None => Target::Own(self.own()),
         };

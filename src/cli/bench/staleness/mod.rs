@@ -61,7 +61,7 @@ const LEGS_SHOWN_AFTER: Duration = Duration::from_millis(750);
                   neap bench staleness\n  \
                   neap bench staleness --commit os --lag 5ms --require\n  \
                   neap bench staleness --at 0ms,1ms,5ms --reads 5000 --json\n  \
-                  neap bench staleness --url http://127.0.0.1:8101,http://127.0.0.1:8102,http://127.0.0.1:8103 --require"
+                  NEAP_URL=http://n1:8101,http://n2:8101,http://n3:8101 neap bench staleness --require"
 )]
 pub struct StalenessArgs {
     /// The nodes of a running cluster, comma-separated, all of them
@@ -138,7 +138,7 @@ fn check(args: &StalenessArgs) -> Result<(Quorum, Option<Vec<Endpoint>>), String
     if args.lag > Duration::ZERO && args.url.is_some() {
         return Err("--lag is for a self-made cluster: it needs --url and NEAP_URL unset".to_owned());
     }
-    let endpoints = match args.url.as_deref() {
+    let endpoints = match args.url.as_deref().filter(|url| !url.is_empty()) {
         Some(url) => Some(parse_urls(url).map_err(|error| error.to_string())?),
         None => None,
     };
