@@ -20,6 +20,9 @@ pub const STALLED_MS: u32 = 10_000;
 /// How often connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How fast a client must take a reply at least, in bytes a second, beside the time that it may idle.
+const SLOWEST: u64 = 64 * 1024;
+
 /// A request is being served.
 const BUSY: u64 = u64::MAX;
 
@@ -28,7 +31,8 @@ const BUSY: u64 = u64::MAX;
 pub struct Watched {
     socket: OwnedFd,
     started: Instant,
-    /// Since when no request is being served, in milliseconds after `started`, or [`BUSY`].
+    /// Since when no request is being served and its reply should be with the client, in milliseconds after `started`, or
+    /// [`BUSY`].
     idle_since: AtomicU64,
 }
 
@@ -36,7 +40,7 @@ impl Watched {
     /// From now until the returned value is dropped, a request is being served.
     pub fn serve(&self) -> Serving<'_> {
         self.idle_since.store(BUSY, Ordering::Relaxed);
-        Serving(self)
+        Serving { connection: self, sending_ms: 0 }
     }
 
     fn now_ms(&self) -> u64 {
@@ -45,11 +49,22 @@ impl Watched {
 }
 
 /// A request that is being served.
-pub struct Serving<'a>(&'a Watched);
+pub struct Serving<'a> {
+    connection: &'a Watched,
+    sending_ms: u64,
+}
+
+impl Serving<'_> {
+    /// So many bytes are left to be sent to the client, which may take its time.
+    pub fn sends(&mut self, bytes: u64) {
+        self.sending_ms = bytes.saturating_mul(1_000) / SLOWEST;
+    }
+}
 
 impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now_ms(), Ordering::Relaxed);
+        let since = self.connection.now_ms().saturating_add(self.sending_ms).min(BUSY - 1);
+        self.connection.idle_since.store(since, Ordering::Relaxed);
     }
 }
 
@@ -106,5 +121,29 @@ impl Connections {
             let _ = rustix::net::shutdown(&watched.socket, rustix::net::Shutdown::Both);
         }
         !overdue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_has_time_to_take_a_long_reply_and_none_to_idle_for_ever() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (connections, mut of_connection) = (Connections::default(), Extensions::new());
+        connections.accepted(&stream, &mut of_connection);
+        let watched = of_connection.get::<Arc<Watched>>().unwrap();
+        let mut serving = watched.serve();
+        assert!(connections.look(watched, 0), "it is served");
+        serving.sends(1 << 20);
+        drop(serving);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(connections.look(watched, 0), "it is taking the reply");
+        drop(watched.serve());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(connections.look(watched, 1_000), "it idles");
+        assert!(!connections.look(watched, 0) && connections.counters()[0].1 == 1);
     }
 }

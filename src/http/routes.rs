@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::body::{BodySize, MessageBody as _};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -40,8 +41,10 @@ const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let serving = request.conn_data::<Arc<Watched>>().map(|connection| connection.serve());
     let answer = dispatch(&edge, &request, payload).await;
-    drop(serving);
     let mut response = answer.unwrap_or_else(Problem::into_response);
+    if let (Some(mut serving), BodySize::Sized(bytes)) = (serving, response.body().size()) {
+        serving.sends(bytes);
+    }
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);
     if !to.contains_key(headers::TRACEPARENT)

@@ -589,3 +589,17 @@ fn what_is_kept_of_writes_is_bounded_while_a_home_is_away() {
     assert!(observed.ages[0].0 >= (seconds - 1) * 1_000_000, "the oldest is as old as it is");
     println!("{writes} writes in {seconds} s: {before} MB before, {most} MB at the most");
 }
+
+#[test]
+fn the_value_of_a_write_is_not_kept_for_homes_that_hang() {
+    let mut bench = bench();
+    let bytes = Bytes::from(vec![7; 1 << 20]);
+    let body = WriteBody::Put { content_type: None, bytes: bytes.clone() };
+    bench.begin(Ask::Write(Write { body, ..write(1, false) }, WriteId(1)));
+    assert!(!bytes.is_unique(), "it may have to be handed on");
+    let [b, _] = bench.stamped();
+    bench.acknowledge("b", b);
+    assert_eq!(bench.table.in_flight(), 1, "the last home is followed");
+    bench.effects.clear();
+    assert!(bytes.is_unique());
+}

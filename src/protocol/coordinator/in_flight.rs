@@ -31,7 +31,9 @@ pub(super) enum Machine {
 /// What a write needs again when it is stamped or handed on.
 #[derive(Debug)]
 pub(super) struct WriteDetails {
-    pub(super) write: Write,
+    /// None once it is stamped: the object has its value then, and nobody else is to have it in memory for as long as a home
+    /// that hangs is followed.
+    pub(super) write: Option<Write>,
     pub(super) write_id: WriteId,
     pub(super) w: u8,
     pub(super) settings: BucketSettings,
@@ -148,6 +150,16 @@ impl<C> Operation<C> {
         }
     }
 
+    /// What was stamped is never handed on.
+    pub(super) fn forget_what_is_stamped(&mut self) {
+        if let (Machine::Write(write), Some(details)) = (&self.machine, &mut self.details)
+            && details.write.is_some()
+            && write.here().is_some_and(WriteMachine::stamped)
+        {
+            details.write = None;
+        }
+    }
+
     fn converged<D>(&self, id: OperationId, dot: Dot, convergence: Convergence) -> CoordinatorEffect<D> {
         let (bucket, key) = (self.bucket.clone(), self.key.clone());
         CoordinatorEffect::Converged(Box::new(ConvergedWrite { id, bucket, key, dot, convergence }))
@@ -155,10 +167,11 @@ impl<C> Operation<C> {
 
     fn coordinate(&mut self, around: Surroundings<'_>, id: OperationId, effects: &mut Effects<C>) {
         let Some(details) = &self.details else { return };
+        let Some(write) = &details.write else { return };
         self.asked.push((around.view.me.clone(), Kind::Apply, around.now));
-        let ttl_us = details.write.ttl_us.or(details.settings.ttl_us);
+        let ttl_us = write.ttl_us.or(details.settings.ttl_us);
         let coordinate = Box::new(Coordinate {
-            write: details.write.clone(),
+            write: write.clone(),
             w: details.w,
             blind: details.settings.blind_write,
             write_id: details.write_id,
@@ -191,8 +204,9 @@ impl<C> Operation<C> {
 
     fn forward(&self, now: Moment, id: OperationId, to: NodeId, effects: &mut Effects<C>) {
         let Some(details) = &self.details else { return };
+        let Some(write) = &details.write else { return };
         // The home must know the id too, so that a retry through another home finds it.
-        let mut write = details.write.clone();
+        let mut write = write.clone();
         write.w = Some(details.w);
         let request = PeerRequest::Forward(write, details.write_id, self.version.clone());
         let deadline = self.deadline.max(now);

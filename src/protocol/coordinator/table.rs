@@ -179,7 +179,8 @@ impl<C> Coordinator<C> {
                 let place = (write.bucket.clone(), write.key.clone(), version);
                 let machine = Machine::Write(Box::new(machine));
                 let settings = settings.clone();
-                let details = Some(Box::new(WriteDetails { write, write_id, w, settings, forwarded }));
+                let details =
+                    Some(Box::new(WriteDetails { write: Some(write), write_id, w, settings, forwarded }));
                 let times = (around.now, deadline);
                 let operation = Operation::new(machine, Some(client), place, details, times);
                 self.insert(around, operation, effects);
@@ -261,6 +262,7 @@ impl<C> Coordinator<C> {
         let Some(operation) = self.operations.get_mut(&id) else { return };
         let mut wanted = std::mem::take(&mut self.wanted);
         operation.machine.handle(around.now, input, &mut wanted);
+        operation.forget_what_is_stamped();
         self.carry_out(around, id, wanted, effects);
     }
 
