@@ -13,6 +13,7 @@ pub mod processes;
 pub mod ready;
 mod remote;
 pub mod ring;
+mod scratch;
 pub mod sim;
 pub mod slo;
 mod slo_render;

@@ -217,3 +217,31 @@ fn a_command_line_that_is_none_is_one_document_too() {
     let title = document["error"]["title"].as_str().unwrap();
     assert!(title.contains("16") && title.contains("--w"), "{title}");
 }
+
+#[test]
+fn a_bench_that_is_interrupted_leaves_nothing_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut bench = neap(&["bench", "kv", "--keys", "2000", "--commit", "os", "--operations", "get:1"])
+        .env("TMPDIR", temporary.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let entries = || std::fs::read_dir(temporary.path()).unwrap().count();
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let wait = |until: &mut dyn FnMut() -> bool| {
+        while !until() {
+            assert!(std::time::Instant::now() < patience);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let made = || {
+        let paths = std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.join("n3").exists()).count()
+    };
+    wait(&mut || made() == 1);
+    let pid = rustix::process::Pid::from_child(&bench);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = bench.wait().unwrap();
+    assert_eq!((status.code(), entries()), (Some(128 + 15), 0));
+}

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 use super::ceiling::BareServer;
 use super::cpu::Spent;
 use crate::cli::load::{RawConnection, request};
 use crate::cli::processes::{ClusterOptions, LocalCluster};
 use crate::cli::remote::block_on;
+use crate::cli::scratch::Scratch;
 use crate::client::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,14 +24,14 @@ pub struct OwnCluster {
     /// What its traces are sent to.
     collector: Option<BareServer>,
     set: Vec<String>,
-    _directory: TempDir,
+    _directory: Scratch,
 }
 
 impl OwnCluster {
     /// So many nodes, ready, with settings `section.key=value`; `OTLP` in them stands for a collector that forgets all
     /// it is sent.
     pub fn start(nodes: u16, settings: &[String]) -> Result<Self, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let directory = Scratch::new().map_err(|error| error.to_string())?;
         let collector = settings.iter().any(|setting| setting.ends_with("OTLP"));
         let collector = if collector { Some(BareServer::start(0)?) } else { None };
         let set = resolved(settings, collector.as_ref());

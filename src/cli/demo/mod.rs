@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
 use super::processes::{ClusterError, ClusterOptions, LocalCluster};
@@ -80,6 +81,15 @@ fn is_used(directory: &Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
+/// Ends with the first Ctrl-C or SIGTERM from now on.
+async fn interruption() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => drop(interrupted),
+        _ = term.recv() => {}
+    }
+}
+
 async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
     if let Some(used) = args.keep.as_deref().filter(|keep| is_used(keep)) {
         // What an earlier run wrote would stand in for what this one loses.
@@ -88,7 +98,7 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
             json,
         ));
     }
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut interrupted = std::pin::pin!(interruption());
     let temporary = match &args.keep {
         Some(_) => None,
         None => Some(tempfile::tempdir().map_err(machine("no temporary directory"))?),
@@ -105,7 +115,7 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
     show.say(&format!("starting {} nodes", args.nodes));
     tokio::select! {
         ready = cluster.ready() => ready?,
-        _ = &mut interrupted => return Ok(Exit::Failed),
+        () = &mut interrupted => return Ok(Exit::Failed),
     }
     show.introduce(&cluster, args.keep.as_deref());
 
@@ -117,7 +127,7 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
             done?;
             false
         }
-        _ = &mut interrupted => true,
+        () = &mut interrupted => true,
     };
     let took = workload.stop().await;
     if stopped_early {
@@ -128,7 +138,7 @@ async fn demo(args: &DemoArgs, json: bool) -> Result<Exit, ClusterError> {
     let verdict = tokio::select! {
         verdict = judge(&mut cluster, &ledger, &mut show) => verdict?,
         // A second one: no more questions.
-        _ = tokio::signal::ctrl_c() => return Ok(Exit::Failed),
+        () = interruption() => return Ok(Exit::Failed),
     };
     let (reads, writes, acked, errors) = ledger.totals();
     if json {

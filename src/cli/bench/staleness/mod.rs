@@ -15,6 +15,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load::{RawConnection, request};
 use crate::cli::processes::{ClusterOptions, LocalCluster};
 use crate::cli::remote::{block_on, complain, print, print_json, usage};
+use crate::cli::scratch::Scratch;
 use crate::cli::table::Table;
 use crate::client::{Endpoint, parse_urls};
 use crate::config::units::parse_duration;
@@ -151,7 +152,7 @@ fn check(args: &StalenessArgs) -> Result<(Quorum, Option<Vec<Endpoint>>), String
 }
 
 fn own_cluster(args: &StalenessArgs, quorum: Quorum, json: bool) -> Result<Outcome, String> {
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let directory = Scratch::new().map_err(|error| error.to_string())?;
     let lagging = (args.lag > Duration::ZERO).then(|| Relays::start(u16::from(NODES), args.lag)).transpose();
     let relays = lagging.map_err(|error| format!("nothing can delay messages: {error}"))?;
     let mut cluster = start(&args.commit, relays.as_ref(), directory.path())?;
