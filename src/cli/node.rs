@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::logging;
-use super::remote::{complain, print, print_json};
+use super::remote::{failed, print, print_json, usage};
 use crate::actors::node::{RunOptions, StartError};
 use crate::actors::observability::Observability;
 use crate::config::units::parse_duration;
@@ -76,8 +76,7 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(error) => {
-            complain(&error.to_string());
-            return Exit::Usage;
+            return usage(&error.to_string(), json);
         }
     };
     if args.print_config {
@@ -87,7 +86,7 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
         return change_directory_id(&config, json);
     }
     let NodeArgs { exit_on_stdin_close, test_delay_applies, test_stall_disk, .. } = args;
-    match start(config, RunOptions { exit_on_stdin_close, test_delay_applies, test_stall_disk }) {
+    match start(config, RunOptions { exit_on_stdin_close, test_delay_applies, test_stall_disk }, json) {
         Ok(()) => Exit::Done,
         Err(exit) => exit,
     }
@@ -114,17 +113,11 @@ fn identity(config: &Config) -> Identity {
     }
 }
 
-fn start(config: Config, options: RunOptions) -> Result<(), Exit> {
-    let refuse = |error: &dyn std::error::Error| {
-        complain(&error.to_string());
-        Exit::Usage
-    };
+fn start(config: Config, options: RunOptions, json: bool) -> Result<(), Exit> {
+    let refuse = |error: &dyn std::error::Error| usage(&error.to_string(), json);
     config.check_startable().map_err(|error| refuse(&error))?;
     let secret = cluster_secret(&config).map_err(|error| refuse(&error))?;
-    logging::start(&config.log).map_err(|error| {
-        complain(&error.to_string());
-        Exit::Failed
-    })?;
+    logging::start(&config.log).map_err(|error| failed(&error.to_string(), json))?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -194,9 +187,6 @@ fn change_directory_id(config: &Config, json: bool) -> Exit {
             print(text.as_bytes());
             Exit::Done
         }
-        Err(error) => {
-            complain(&format!("node.data: {error}"));
-            Exit::Failed
-        }
+        Err(error) => failed(&format!("node.data: {error}"), json),
     }
 }

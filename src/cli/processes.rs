@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::scratch;
 use crate::client::{Call, Connection, Endpoint};
 
 /// How long a node may take until it is ready.
@@ -182,8 +183,8 @@ impl LocalCluster {
         // A group of its own: a terminal's Ctrl-C is for the parent, which still has questions to the nodes.
         command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-        let child =
-            command.spawn().map_err(machine(format!("{} cannot be started", options.program.display())))?;
+        let child = scratch::begin(|| command.spawn());
+        let child = child.map_err(machine(format!("{} cannot be started", options.program.display())))?;
         node.child = Some(child);
         Ok(())
     }

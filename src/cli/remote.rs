@@ -87,11 +87,22 @@ pub(super) fn exit_for(status: StatusCode) -> Exit {
 
 /// Ends a command that was called wrongly.
 pub(super) fn usage(message: &str, json: bool) -> Exit {
+    told(message, json);
+    Exit::Usage
+}
+
+/// Ends a command that was called well and could not do it.
+pub(super) fn failed(message: &str, json: bool) -> Exit {
+    told(message, json);
+    Exit::Failed
+}
+
+/// Says what is wrong: a sentence for the person, a document for programs.
+fn told(message: &str, json: bool) {
     complain(message);
     if json {
         print_json(&json!({ "error": { "title": message } }));
     }
-    Exit::Usage
 }
 
 /// Says what is wrong, to the person.

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How often a directory is tried to be removed in which a node that is not gone yet makes another file.
-const ATTEMPTS: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often it is tried, while processes of this one are still ending.
+const ATTEMPTS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Those that are there.
+/// Those that are there. Held for good once a signal ends the process: nothing is begun, nor ended otherwise, from then on.
 static DIRECTORIES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A temporary directory. It goes with this value, and on SIGINT and SIGTERM, which would end the process before that.
@@ -44,6 +45,11 @@ impl Drop for Scratch {
     }
 }
 
+/// Begins a process that may write there.
+pub fn begin<T>(spawn: impl FnOnce() -> T) -> T {
+    directories(|_| spawn())
+}
+
 fn directories<T>(with: impl FnOnce(&mut Vec<PathBuf>) -> T) -> T {
     with(&mut DIRECTORIES.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -60,15 +66,33 @@ fn watch() {
         }
     });
     let Some(number) = number else { return };
-    for path in directories(std::mem::take) {
-        // Its nodes end with this process; until then they may still write.
+    directories(|all| {
         for _ in 0..ATTEMPTS {
-            if std::fs::remove_dir_all(&path).is_ok() || !path.exists() {
+            for child in children() {
+                // One that has ended meanwhile is what is wanted.
+                let _ = kill_process(child, Signal::KILL);
+            }
+            all.retain(|path| std::fs::remove_dir_all(path).is_err() && path.exists());
+            if all.is_empty() {
                 break;
             }
             std::thread::sleep(PAUSE);
         }
-    }
-    // As a shell tells of a process that a signal ended.
-    std::process::exit(128 + number);
+        // As a shell tells of a process that a signal ended.
+        std::process::exit(128 + number);
+    })
+}
+
+/// The processes that this one began and has not waited for, so that no other can have their numbers.
+fn children() -> Vec<Pid> {
+    let own = std::process::id().to_string();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let child = all.filter_map(|entry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name, which may hold anything, come the state and the parent.
+        let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Pid::from_raw(number).filter(|_| parent == own)
+    });
+    child.collect()
 }

@@ -216,6 +216,17 @@ fn a_command_line_that_is_none_is_one_document_too() {
     assert_eq!(code, Some(2));
     let title = document["error"]["title"].as_str().unwrap();
     assert!(title.contains("16") && title.contains("--w"), "{title}");
+    for (args, code, says) in [
+        (&["node", "--set", "limits.key=0", "--json"][..], 2, "limits.key"),
+        (&["sim", "--quorum", "1", "--json"], 2, "quorum"),
+        (&["sim", "pbs", "--quorum", "1", "--json"], 2, "quorum"),
+        (&["sim", "--scenario", "/nope", "--json"], 2, "/nope"),
+        (&["bench", "kv", "--url", "http://127.0.0.1:1", "--json"], 1, "127.0.0.1:1"),
+    ] {
+        let (given, document) = json(args);
+        let title = document["error"]["title"].as_str().unwrap_or_default().to_owned();
+        assert!(given == Some(code) && title.contains(says), "{args:?}: {given:?} {document}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::cluster::{OwnCluster, ask_all};
 use super::generator::{BUCKET, Load, Operation, Pace, Run};
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
-use crate::cli::remote::{complain, print, print_json, remark};
+use crate::cli::remote::{failed, print, print_json, remark};
 use crate::cli::table::Table;
 use crate::client::Endpoint;
 use crate::config::units::parse_duration;
@@ -106,8 +106,7 @@ pub fn run(args: &CostArgs, json: bool) -> Exit {
     let rows = match bench(args) {
         Ok(rows) => rows,
         Err(message) => {
-            complain(&message);
-            return Exit::Failed;
+            return failed(&message, json);
         }
     };
     let missed = rows.iter().any(|row| row["ratio"].as_f64() < row["bound"].as_f64());

@@ -12,7 +12,7 @@ use super::progress;
 use super::target::{self, Target};
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
-use crate::cli::remote::{complain, print, print_json};
+use crate::cli::remote::{failed, print, print_json};
 use crate::cli::table::Table;
 use crate::config::units::parse_duration;
 
@@ -89,8 +89,7 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
     let rows = match measure(args, &progress) {
         Ok(rows) => rows,
         Err(message) => {
-            complain(&message);
-            return Exit::Failed;
+            return failed(&message, json);
         }
     };
     progress.finish_and_clear();

@@ -14,7 +14,7 @@ use super::progress;
 use super::target::{self, Target};
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
-use crate::cli::remote::{block_on, complain, print, print_json};
+use crate::cli::remote::{block_on, failed, print, print_json};
 use crate::cli::table::Table;
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -73,8 +73,7 @@ pub fn run(args: &MemoryArgs, json: bool) -> Exit {
     let measured = match measured.collect::<Result<Vec<_>, _>>() {
         Ok(measured) => measured,
         Err(message) => {
-            complain(&message);
-            return Exit::Failed;
+            return failed(&message, json);
         }
     };
     progress.finish_and_clear();

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::Exit;
 use super::processes::{ClusterError, ClusterOptions, LocalCluster};
-use super::remote::{block_on, complain, print, print_json, usage};
+use super::remote::{block_on, failed, print, print_json, usage};
 use crate::client::Endpoint;
 use crate::config::units::parse_duration;
 use ledger::Ledger;
@@ -64,10 +64,7 @@ struct Event {
 pub fn run(args: DemoArgs, json: bool) -> Exit {
     match block_on(demo(&args, json)) {
         Ok(Ok(exit)) => exit,
-        Ok(Err(error)) => {
-            complain(&error.to_string());
-            Exit::Failed
-        }
+        Ok(Err(error)) => failed(&error.to_string(), json),
         Err(exit) => exit,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::latency::Latency;
 use super::progress;
 use crate::cli::exit::Exit;
-use crate::cli::remote::{complain, print, print_json};
+use crate::cli::remote::{failed, print, print_json, usage};
 use crate::config::units::parse_duration;
 use crate::protocol::pbs::{Curve, Experiment, Published, percentile};
 use crate::protocol::quorum::Quorum;
@@ -68,16 +68,15 @@ pub(super) fn run(args: &PbsArgs, json: bool) -> Exit {
     let (latency, measurement) = match check(args) {
         Ok(checked) => checked,
         Err(complaint) => {
-            complain(&complaint);
-            return Exit::Usage;
+            return usage(&complaint, json);
         }
     };
     let measured = match measure(&measurement, json) {
         Ok(measured) => measured,
         Err(error) => {
-            complain(&error.to_string());
             let broken = matches!(error, MeasureError::Broken(_));
-            return if broken { Exit::Broken } else { Exit::Failed };
+            let failed = failed(&error.to_string(), json);
+            return if broken { Exit::Broken } else { failed };
         }
     };
     let mut random = Random::new(args.seed, "monte carlo");

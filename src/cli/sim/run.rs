@@ -10,7 +10,7 @@ use clap::Args;
 use super::latency::Latency;
 use super::{progress, show};
 use crate::cli::exit::Exit;
-use crate::cli::remote::complain;
+use crate::cli::remote::{failed, usage};
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{MEMBERS_MAX, Ring};
 use crate::sim::faults::Level;
@@ -93,16 +93,14 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Exit {
     let checked = match check(args) {
         Ok(checked) => checked,
         Err(complaint) => {
-            complain(&complaint);
-            return Exit::Usage;
+            return usage(&complaint, json);
         }
     };
     let started = Instant::now();
     let report = match run_seeds(args, &checked, json) {
         Ok(report) => report,
         Err(error) => {
-            complain(&error.to_string());
-            return Exit::Failed;
+            return failed(&error.to_string(), json);
         }
     };
     let wall = started.elapsed();

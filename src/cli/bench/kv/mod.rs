@@ -15,7 +15,7 @@ pub use args::KvArgs;
 use measure::Bench;
 
 use crate::cli::exit::Exit;
-use crate::cli::remote::{complain, print, print_json, usage};
+use crate::cli::remote::{complain, failed, print, print_json, usage};
 
 /// Runs the command.
 pub fn run(args: &KvArgs, json: bool) -> Exit {
@@ -30,7 +30,7 @@ pub fn run(args: &KvArgs, json: bool) -> Exit {
     };
     let document = match Bench::new(&plan, json).run() {
         Ok(document) => document,
-        Err(message) => return failed(&message),
+        Err(message) => return failed(&message, json),
     };
     if json {
         print_json(&document);
@@ -40,17 +40,13 @@ pub fn run(args: &KvArgs, json: bool) -> Exit {
     if let Some(path) = &args.save
         && let Err(message) = save(path, &document)
     {
-        return failed(&message);
+        complain(&message);
+        return Exit::Failed;
     }
     match baseline {
         Some(baseline) => compare(&document, &baseline, args, json),
         None => Exit::Done,
     }
-}
-
-fn failed(message: &str) -> Exit {
-    complain(message);
-    Exit::Failed
 }
 
 fn save(path: &Path, document: &Value) -> Result<(), String> {

@@ -17,7 +17,7 @@ use super::progress;
 use super::target::Target;
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
-use crate::cli::remote::{complain, print, print_json};
+use crate::cli::remote::{complain, failed, print, print_json};
 use crate::config::units::parse_duration;
 
 const NODES: u16 = 3;
@@ -84,8 +84,7 @@ pub fn run(args: &OverloadArgs, json: bool) -> Exit {
     let measured = match measure(args, connections, &progress) {
         Ok(measured) => measured,
         Err(message) => {
-            complain(&message);
-            return Exit::Failed;
+            return failed(&message, json);
         }
     };
     progress.finish_and_clear();

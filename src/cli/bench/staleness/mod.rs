@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cli::exit::Exit;
 use crate::cli::load::{RawConnection, request};
 use crate::cli::processes::{ClusterOptions, LocalCluster};
-use crate::cli::remote::{block_on, complain, print, print_json, usage};
+use crate::cli::remote::{block_on, complain, failed, print, print_json, usage};
 use crate::cli::scratch::Scratch;
 use crate::cli::table::Table;
 use crate::client::{Endpoint, parse_urls};
@@ -109,8 +109,7 @@ pub fn run(args: &StalenessArgs, json: bool) -> Exit {
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(message) => {
-            complain(&message);
-            return Exit::Failed;
+            return failed(&message, json);
         }
     };
     if json {
