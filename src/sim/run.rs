@@ -124,7 +124,9 @@ fn inspect(world: &mut World) {
     let written = |key: &KeyIndex| world.truth.key(*key).is_some_and(|key| !key.recent.is_empty());
     let keys = (0..world.truth.keys()).filter(|key| world.knows_homes_of(*key));
     let keys: Vec<KeyIndex> = keys.filter(written).collect();
+    let mut repairing = healed;
     for all_homes in [false, true] {
+        repairing = world.now;
         for some in keys.chunks(AT_ONCE) {
             read_keys(world, some, all_homes, healed);
         }
@@ -133,7 +135,7 @@ fn inspect(world: &mut World) {
     if world.violation.is_none() {
         // The repairs that nobody waited for are over by then.
         world.run_until(world.now + SECONDS);
-        world.repaired = true;
+        world.repaired = Some(repairing);
         for some in keys.chunks(AT_ONCE) {
             read_keys(world, some, false, healed);
         }

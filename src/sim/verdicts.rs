@@ -44,8 +44,8 @@ impl World {
         let checked = sli::verdict(&self.truth, key, &committed, &read.reply, read.judgement.verdict);
         self.note(Some(key), || format!("the read is {}", read.judgement.verdict.name()));
         self.check(checked);
-        if self.repaired {
-            self.check(sli::after_repair(key, read.judgement.verdict));
+        if let Some(since) = self.repaired {
+            self.check(sli::after_repair(&self.truth, key, since, read.judgement.verdict));
         }
     }
 

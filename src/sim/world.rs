@@ -201,8 +201,9 @@ pub struct World {
     pub settings_forgotten: bool,
     /// Whether the workload is over and all is being healed.
     pub healing: bool,
-    /// Whether all homes of all keys have been repaired after that, so that no read misses anything any more.
-    pub repaired: bool,
+    /// Since when all homes of all keys have been repaired after that, so that no read misses anything any more; none before it
+    /// is done.
+    pub repaired: Option<Time>,
 }
 
 impl World {
@@ -281,7 +282,7 @@ impl World {
             watch: None,
             settings_forgotten: false,
             healing: false,
-            repaired: false,
+            repaired: None,
             settings,
         })
     }

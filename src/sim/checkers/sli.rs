@@ -128,8 +128,13 @@ pub fn unconverged(
 }
 
 /// This was said of a read that began after writes had stopped, and all homes had been repaired: the stale-read rate falls
-/// to 0.
-pub fn after_repair(key: KeyIndex, verdict: Verdict) -> Result<(), Violation> {
+/// to 0. A request that was under way for longer than its client waited may still have been carried out since the repair
+/// began, at `since`: then not all homes need have what it wrote.
+pub fn after_repair(truth: &Truth, key: KeyIndex, since: Time, verdict: Verdict) -> Result<(), Violation> {
+    let versions = truth.key(key).into_iter().flat_map(|key| &key.written);
+    if versions.filter_map(|index| truth.version(*index)).any(|version| version.written_at >= since) {
+        return Ok(());
+    }
     match verdict {
         Verdict::Stale | Verdict::Suspect | Verdict::Behind => {
             let what = format!("a read was called {} long after the last write", verdict.name());
