@@ -33,15 +33,15 @@ pub enum BucketCommand {
     /// Lists the buckets that were ever set
     #[command(after_help = "Example:\n  neap bucket list --json")]
     List,
-    #[command(after_help = "Example:\n  neap bucket show carts")]
     /// Shows a bucket's properties; those of one never set are the cluster's defaults
+    #[command(after_help = "Example:\n  neap bucket show carts")]
     Show {
         /// The bucket
         #[arg(value_parser = parse_bucket)]
         bucket: BucketName,
     },
-    #[command(after_help = "Example:\n  neap bucket set sessions n=3 r=1 w=2 resolution=lww ttl=24h")]
     /// Sets all properties of a bucket; what is left out takes its default
+    #[command(after_help = "Example:\n  neap bucket set sessions n=3 r=1 w=2 resolution=lww ttl=24h")]
     Set {
         /// The bucket
         #[arg(value_parser = parse_bucket)]

@@ -101,7 +101,7 @@ pub fn run() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    match command {
+    let exit = match command {
         Command::Node(args) => node::run(args, json),
         Command::Demo(args) => demo::run(args, json),
         Command::Put(args) => kv::put(args, json),
@@ -115,5 +115,6 @@ pub fn run() -> Exit {
         Command::Load(args) => load::run(&args, json),
         Command::Bench(args) => bench::run(args, json),
         Command::Sim(args) => sim::run(args, json),
-    }
+    };
+    remote::ended(exit)
 }

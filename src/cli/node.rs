@@ -75,9 +75,7 @@ pub fn run(args: NodeArgs, json: bool) -> Exit {
     let sources = Sources::of_process(args.config, args.set);
     let config = match Config::load(&sources) {
         Ok(config) => config,
-        Err(error) => {
-            return usage(&error.to_string(), json);
-        }
+        Err(error) => return usage(&error.to_string(), json),
     };
     if args.print_config {
         return print_config(&config, json);

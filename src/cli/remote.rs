@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -130,17 +131,24 @@ pub(super) fn print_json(document: &Value) {
     print(format!("{document:#}\n").as_bytes());
 }
 
-/// Prints the command's output, and ends the command where that cannot be done: what a full disk did not take must not
-/// look like success. A reader that went away is no failure of the command.
+/// Whether some of the output could not be written.
+static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints the command's output. A reader that went away is no failure of the command.
 pub(super) fn print(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             complain(&format!("the output cannot be written: {error}"));
-            std::process::exit(Exit::Failed.code().into());
+            OUTPUT_LOST.store(true, Ordering::Relaxed);
         }
         Ok(()) | Err(_) => {}
     }
+}
+
+/// How a command ends that thinks that it ends so: what a full disk did not take must not look like success.
+pub(super) fn ended(exit: Exit) -> Exit {
+    if exit == Exit::Done && OUTPUT_LOST.load(Ordering::Relaxed) { Exit::Failed } else { exit }
 }
 
 /// Reads a bucket's name from the command line.

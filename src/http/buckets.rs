@@ -89,6 +89,14 @@ fn settings(name: &BucketName, body: &[u8], defaults: BucketSettings) -> Result<
     if let Some(other) = given.text("name")?.filter(|given| given != name.as_str()) {
         return Err(Problem::invalid("name", &other, format!("\"{name}\", which the path names, or none")));
     }
+    let is_time = |set_at: &Value| set_at.is_string() || set_at.is_null();
+    if let Some(other) = given.take("set_at").filter(|set_at| !is_time(set_at)) {
+        return Err(Problem::invalid(
+            "set_at",
+            &other.to_string(),
+            "null or a string, as a GET shows it; it is set anew",
+        ));
+    }
     let quorum = Quorum {
         n: given.count("n")?.unwrap_or(defaults.quorum.n),
         r: given.count("r")?.unwrap_or(defaults.quorum.r),

@@ -121,6 +121,12 @@ fn every_request_ends_while_a_disk_hangs_and_the_others_go_on() {
         assert!(statuses.iter().all(|status| matches!(status, Some(503 | 504))), "{results:?}");
         let counters = get(&nodes[0], "/healthz").await.json()["counters"].clone();
         assert!(counters["shards_silent"].as_u64() > Some(0), "{counters}");
+        // The control plane's thread hangs too, once it has something to store: what it is asked ends all the same.
+        let set = put(&nodes[0], "/v1/buckets/other", "{}").await;
+        assert_eq!((set.status, set.json()["outcome"].as_str()), (503, Some("unknown")), "{set:?}");
+        assert_eq!(get(&nodes[0], "/v1/kv/b?timeout=300ms").await.status, 504);
+        assert_eq!(get(&nodes[0], "/v1/slo?scope=cluster").await.status, 504);
+        assert_eq!(get(&nodes[0], "/healthz").await.status, 200);
         eventually("the others go on", async || put(&nodes[1], "/v1/kv/b/k", "w").await.status < 300).await;
         std::fs::remove_file(&hangs).unwrap();
         eventually("it serves again", async || put(&nodes[0], "/v1/kv/b/k?w=3", "x").await.status < 300)

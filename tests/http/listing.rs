@@ -108,6 +108,9 @@ fn partitions_that_lack_homes_are_counted() {
     assert_eq!((&problem["partitions_lacking"], &problem["needed"]), (&json!(7), &json!(2)));
     assert!(problem["detail"].as_str().unwrap().contains("7 of 1024 partitions"), "{problem}");
     assert_eq!(problem["refusals"], json!([{"node": "n2", "reason": "not_sent"}]));
+    let late = vec![(fake::name("n2"), Refusal::Deadline), (fake::name("n3"), Refusal::NotSent)];
+    node.fake.fail_list(ListError::Lacking { lacking: 7, partitions: 1_024, needed: 2, refusals: late });
+    assert_eq!(node.get("/v1/kv/b").status, 504, "a home had no time");
     node.fake.fail_list(ListError::Deadline { lacking: 7, partitions: 1_024, needed: 2 });
     assert_eq!(node.get("/v1/kv/b").status, 504);
     for (error, status) in [

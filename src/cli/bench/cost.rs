@@ -105,9 +105,7 @@ const COMPARISONS: [Comparison; 5] = [
 pub fn run(args: &CostArgs, json: bool) -> Exit {
     let rows = match bench(args) {
         Ok(rows) => rows,
-        Err(message) => {
-            return failed(&message, json);
-        }
+        Err(message) => return failed(&message, json),
     };
     let missed = rows.iter().any(|row| row["ratio"].as_f64() < row["bound"].as_f64());
     if json {

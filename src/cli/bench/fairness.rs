@@ -88,9 +88,7 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
     let progress = progress::steps(3 * args.operations.len() as u64, json);
     let rows = match measure(args, &progress) {
         Ok(rows) => rows,
-        Err(message) => {
-            return failed(&message, json);
-        }
+        Err(message) => return failed(&message, json),
     };
     progress.finish_and_clear();
     let targets: Vec<Target> = rows.iter().map(Row::target).collect();

@@ -72,9 +72,7 @@ pub fn run(args: &MemoryArgs, json: bool) -> Exit {
     let measured = args.nodes.iter().map(|nodes| measure(args, *nodes, &progress));
     let measured = match measured.collect::<Result<Vec<_>, _>>() {
         Ok(measured) => measured,
-        Err(message) => {
-            return failed(&message, json);
-        }
+        Err(message) => return failed(&message, json),
     };
     progress.finish_and_clear();
     let targets: Vec<_> = measured.iter().flat_map(Measured::targets).collect();

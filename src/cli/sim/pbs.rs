@@ -67,9 +67,7 @@ pub(super) struct PbsArgs {
 pub(super) fn run(args: &PbsArgs, json: bool) -> Exit {
     let (latency, measurement) = match check(args) {
         Ok(checked) => checked,
-        Err(complaint) => {
-            return usage(&complaint, json);
-        }
+        Err(complaint) => return usage(&complaint, json),
     };
     let measured = match measure(&measurement, json) {
         Ok(measured) => measured,

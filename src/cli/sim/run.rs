@@ -92,16 +92,12 @@ pub(super) struct Shrunk {
 pub(super) fn run(args: &RunArgs, json: bool) -> Exit {
     let checked = match check(args) {
         Ok(checked) => checked,
-        Err(complaint) => {
-            return usage(&complaint, json);
-        }
+        Err(complaint) => return usage(&complaint, json),
     };
     let started = Instant::now();
     let report = match run_seeds(args, &checked, json) {
         Ok(report) => report,
-        Err(error) => {
-            return failed(&error.to_string(), json);
-        }
+        Err(error) => return failed(&error.to_string(), json),
     };
     let wall = started.elapsed();
     let shrunk = report.found.first().and_then(|found| shorten(args, &checked, found, json));

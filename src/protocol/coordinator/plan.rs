@@ -161,7 +161,7 @@ impl Planner<'_> {
             homes: homes.clone(),
             w,
             write_id,
-            began: self.around.wall,
+            began: self.around.clock.wall(),
             deadline: self.deadline,
             follow_until: self.deadline.plus_micros(self.settings.follow_us),
         };

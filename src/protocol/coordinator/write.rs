@@ -21,7 +21,7 @@ pub struct WritePlan {
     pub w: u8,
     /// The write's id.
     pub write_id: WriteId,
-    /// The wall clock when it began: what has expired by then is not there.
+    /// When it began, by the hybrid clock: what has expired by then is not there.
     pub began: WallMicros,
     /// When the client is told, whatever happened by then.
     pub deadline: Moment,

@@ -17,7 +17,7 @@ use super::progress;
 use super::target::Target;
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
-use crate::cli::remote::{complain, failed, print, print_json};
+use crate::cli::remote::{failed, print, print_json, usage};
 use crate::config::units::parse_duration;
 
 const NODES: u16 = 3;
@@ -78,14 +78,12 @@ pub fn run(args: &OverloadArgs, json: bool) -> Exit {
     let connections = u32::from(NODES) * u32::from(args.in_flight) * u32::from(args.times);
     let Some(connections) = u16::try_from(connections).ok().filter(|connections| *connections <= 8_192)
     else {
-        complain(&format!("--in-flight and --times: {connections} connections; up to 8192 are accepted"));
-        return Exit::Usage;
+        let said = format!("--in-flight and --times: {connections} connections; up to 8192 are accepted");
+        return usage(&said, json);
     };
     let measured = match measure(args, connections, &progress) {
         Ok(measured) => measured,
-        Err(message) => {
-            return failed(&message, json);
-        }
+        Err(message) => return failed(&message, json),
     };
     progress.finish_and_clear();
     let targets = measured.targets();

@@ -108,9 +108,7 @@ pub fn run(args: &StalenessArgs, json: bool) -> Exit {
     };
     let outcome = match outcome {
         Ok(outcome) => outcome,
-        Err(message) => {
-            return failed(&message, json);
-        }
+        Err(message) => return failed(&message, json),
     };
     if json {
         print_json(&outcome.json(quorum));
