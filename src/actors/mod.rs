@@ -16,6 +16,7 @@
 //! actor runs.
 
 pub mod admission;
+pub mod alarm;
 pub mod backfill;
 pub mod bucket_settings;
 pub mod clock;

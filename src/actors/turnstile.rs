@@ -5,9 +5,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix::Recipient;
 
+use crate::actors::alarm::{Alarm, Bell, alarm};
 use crate::actors::clock::moment;
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Client, ClientOperation, ClientOperations};
@@ -39,8 +41,9 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if self.used {
-            self.answered.0.store(moment().0, Ordering::Relaxed);
-            self.turnstile.leave(self.slot);
+            let now = moment();
+            self.answered.0.store(now.0, Ordering::Relaxed);
+            self.turnstile.leave(now, self.slot);
             self.turnstile.go_on();
         }
     }
@@ -55,6 +58,8 @@ pub struct Turnstile {
     shard: Recipient<ClientOperation>,
     batches: Recipient<ClientOperations>,
     counters: Arc<NodeCounters>,
+    /// Goes off once a turn has rested. Without one, none rests.
+    alarm: Option<Alarm>,
     /// Operations begun since the pace was last looked at, and how long they lay in queues.
     begun: AtomicU64,
     waited_us: AtomicU64,
@@ -65,6 +70,8 @@ pub struct Turnstile {
 struct State {
     turns: Turns<ClientOperation>,
     pace: Pace,
+    /// When it is to go off, if it is set.
+    alarm_at: Option<Moment>,
 }
 
 impl std::fmt::Debug for Turnstile {
@@ -84,15 +91,32 @@ impl Turnstile {
         pace: Pace,
         counters: Arc<NodeCounters>,
     ) -> Arc<Self> {
-        let state = State { turns: Turns::new(in_flight), pace };
-        Arc::new(Self {
+        let state = State { turns: Turns::new(in_flight), pace, alarm_at: None };
+        let (alarm, bell) = alarm().inspect_err(cannot_rest).ok().unzip();
+        let this = Arc::new(Self {
             shard,
             batches,
             counters,
+            alarm,
             begun: AtomicU64::new(0),
             waited_us: AtomicU64::new(0),
             state: Mutex::new(state),
-        })
+        });
+        if let Some(bell) = bell {
+            this.go_on_when_rested(bell);
+        }
+        this
+    }
+
+    /// On this thread, as long as anybody else has the turnstile.
+    fn go_on_when_rested(self: &Arc<Self>, bell: Bell) {
+        let turnstile = Arc::downgrade(self);
+        actix::spawn(bell.ringing(move || {
+            let Some(turnstile) = turnstile.upgrade() else { return false };
+            turnstile.state().alarm_at = None;
+            turnstile.go_on();
+            true
+        }));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,8 +148,11 @@ impl Turnstile {
 
     fn ask_for_turn(&self, operation: ClientOperation) -> Option<ClientOperation> {
         let slot = operation.permit.slot();
-        let entered = self.state().turns.enter(moment(), slot, operation);
+        let mut state = self.state();
+        let entered = state.turns.enter(moment(), slot, operation);
         if entered.is_none() {
+            self.wake_when_rested(&mut state);
+            drop(state);
             self.counters.operations_waited.add();
         }
         entered
@@ -144,8 +171,8 @@ impl Turnstile {
         }
     }
 
-    fn leave(&self, slot: Slot) {
-        self.state().turns.leave(slot);
+    fn leave(&self, now: Moment, slot: Slot) {
+        self.state().turns.leave(now, slot);
     }
 
     /// Hands over what may run now.
@@ -154,28 +181,42 @@ impl Turnstile {
             let next = {
                 let mut state = self.state();
                 let state = &mut *state;
-                self.keep_pace(state);
-                state.turns.admit_next()
+                let now = moment();
+                self.keep_pace(now, state);
+                let next = state.turns.admit_next(now);
+                if next.is_none() {
+                    self.wake_when_rested(state);
+                }
+                next
             };
             let Some(operation) = next else { return };
             match is_wanted(&operation) {
                 Ok(()) => drop(self.hand_over(operation)),
                 Err(why) => {
-                    self.leave(operation.permit.slot());
+                    self.leave(moment(), operation.permit.slot());
                     self.shed(operation, why);
                 }
             }
         }
     }
 
-    fn keep_pace(&self, state: &mut State) {
-        let now = moment();
+    /// Sets the alarm to when a turn has rested for which something waits.
+    fn wake_when_rested(&self, state: &mut State) {
+        let (Some(alarm), Some(at)) = (&self.alarm, state.turns.rested_at()) else { return };
+        if state.alarm_at.is_none_or(|set| set > at) {
+            state.alarm_at = Some(at);
+            alarm.set(Duration::from_micros(at.micros_since(moment())));
+        }
+    }
+
+    fn keep_pace(&self, now: Moment, state: &mut State) {
         if state.pace.is_due(now) {
             let begun = self.begun.swap(0, Ordering::Relaxed);
             let total_us = self.waited_us.swap(0, Ordering::Relaxed);
             let held_down = state.pace.holds_down();
             state.pace.look(now, Waits { begun, total_us }, state.turns.demand());
-            state.turns.set_most(state.pace.most());
+            let rest_us = if self.alarm.is_some() { state.pace.rest_us() } else { 0 };
+            state.turns.set_pace(state.pace.most(), rest_us);
             if state.pace.holds_down() && !held_down {
                 self.counters.floods_held_down.add();
             }
@@ -203,7 +244,7 @@ impl Turnstile {
         if let Some(turn) = &mut operation.permit.turn {
             turn.used = false;
         }
-        self.leave(operation.permit.slot());
+        self.leave(moment(), operation.permit.slot());
         refuse(operation.client, OperationError::Overloaded);
     }
 
@@ -218,6 +259,10 @@ impl Turnstile {
             }
         }
     }
+}
+
+fn cannot_rest(error: &std::io::Error) {
+    tracing::warn!(%error, "no timer could be made, so what floods does not rest between its operations");
 }
 
 enum Unwanted {

@@ -1,7 +1,9 @@
 //! What is a flood, and for how long it is held down.
 //!
 //! Where more is asked for window after window than could run at once, while some bucket has nothing waiting, what waits is
-//! a flood. It is held down to one operation, or to as many as leave the machine time to spare, which costs it throughput.
+//! a flood. It is held down to a few operations, each of whose turns rests before it is used again: so the machine has time to
+//! spare, and a quiet bucket's requests seldom stand behind any other. How many there are goes by how long operations lie in
+//! queues. It costs a flood throughput.
 //!
 //! A load that was too much for a moment must not be held down for longer, though it may be more than is now done of it. It is
 //! told by this: requests that come whether or not others are answered become more and more, while the clients of a flood wait
@@ -10,14 +12,19 @@
 
 use super::pace::{Demand, LEAST, Waits, fewer};
 
-/// So much was asked for at once in so many windows, and operations lay in queues for longer than they may where a flood is
-/// held down. Lower bounds would take a busy bucket with a pool of connections for one after each short stall.
+/// So much was asked for at once in so many windows, and operations lay in queues for so long, in microseconds. Lower bounds
+/// would take a busy bucket with a pool of connections for one after each short stall.
 pub(super) const FLOOD_ASKED: u32 = 64;
 const FLOOD: u32 = 20;
-/// How long an operation may lie there, in microseconds: so short that a quiet bucket's requests hardly meet any other.
-const HELD_TARGET_US: u64 = 50;
-/// After so many windows in a row in which they lay no longer, a flood gets twice as many operations.
-const PATIENCE: u32 = 50;
+const FLOOD_LIES_US: u64 = 50;
+/// How many operations it has at first where it is held down.
+const HELD_TURNS: u32 = 4;
+/// For how long a turn rests between two of them, in microseconds.
+const REST_US: u64 = 1_000;
+/// How long an operation may then lie in queues, in microseconds, on the average over so many windows: with more it has fewer
+/// by a quarter, else more by an eighth. A window alone tells too little.
+const HELD_LIES_US: u64 = 90;
+const ROUND: u32 = 5;
 /// After so many windows in a row in which all that was asked for could have run at once, or all buckets had something
 /// waiting, it is none.
 const GONE: u32 = 25;
@@ -27,7 +34,7 @@ const HELD: u32 = 250;
 const HELD_GROWTH: u32 = 8;
 const HELD_MOST: u32 = 2_000;
 /// For so many windows it then has what it would have if it were not held down.
-const TRIED: u32 = 2;
+const TRIED: u32 = 1;
 /// And so many later it is seen what that was good for: by then its clients have asked again.
 const SEEN: u32 = 2;
 
@@ -45,7 +52,7 @@ impl Suspicion {
     /// What is asked for by a flood, once a window leaves no doubt that there is one.
     pub fn confirmed_by(&mut self, waits: Waits, demand: Demand) -> Option<u32> {
         let Demand { peak, quiet_beside, .. } = demand;
-        if peak <= FLOOD_ASKED || !waits.are_beyond(HELD_TARGET_US) {
+        if peak <= FLOOD_ASKED || !waits.are_beyond(FLOOD_LIES_US) {
             self.windows = self.windows.saturating_sub(1);
             return None;
         }
@@ -76,8 +83,9 @@ pub struct Hold {
     of: u32,
     /// Windows since the trial began, once it has.
     trial: Option<u32>,
-    /// Windows in a row in which operations did not lie long.
-    short: u32,
+    /// How long operations lay in this round, and how many of its windows are left.
+    round: Waits,
+    round_left: u32,
     /// Windows in a row in which there was no flood.
     gone: u32,
 }
@@ -86,7 +94,17 @@ impl Hold {
     /// Of a flood that asks for so much, where `limit` may run without it.
     #[must_use]
     pub fn new(asked: u32, limit: u32) -> Self {
-        Self { most: 1, limit, asked, left: HELD, of: HELD, trial: None, short: 0, gone: 0 }
+        Self {
+            most: HELD_TURNS.min(limit),
+            limit,
+            asked,
+            left: HELD,
+            of: HELD,
+            trial: None,
+            round: Waits::default(),
+            round_left: ROUND,
+            gone: 0,
+        }
     }
 
     /// How many operations may run.
@@ -100,6 +118,12 @@ impl Hold {
 
     fn usual_least(&self) -> u32 {
         LEAST.min(self.limit)
+    }
+
+    /// For how long a turn rests, in microseconds.
+    #[must_use]
+    pub fn rest_us(&self) -> u64 {
+        if self.trial.is_some_and(|windows| windows < TRIED) { 0 } else { REST_US }
     }
 
     /// How it is held down from the end of a window on; no longer, if it shows to be none.
@@ -118,18 +142,27 @@ impl Hold {
             Some(_) if asked < self.asked - self.asked / 4 => return None,
             Some(_) => {
                 let windows = self.of.saturating_mul(HELD_GROWTH).min(HELD_MOST);
-                return Some(Self { left: windows, of: windows, ..Self::new(self.asked, self.limit) });
+                return Some(Self {
+                    left: windows,
+                    of: windows,
+                    most: self.most,
+                    ..Self::new(self.asked, self.limit)
+                });
             }
         }
         Some(self)
     }
 
     fn stays_low(&mut self, waits: Waits, demand: Demand) {
-        self.short = if waits.are_beyond(HELD_TARGET_US) { 0 } else { self.short + 1 };
-        if self.short == 0 {
-            self.most = fewer(self.most, demand.running).max(1);
-        } else if self.short.is_multiple_of(PATIENCE) {
-            self.most = self.most.saturating_mul(2).min(self.limit);
+        self.round.add(waits);
+        self.round_left -= 1;
+        if self.round_left == 0 {
+            self.most = if self.round.are_beyond(HELD_LIES_US) {
+                fewer(self.most, demand.running).max(1)
+            } else {
+                self.most.saturating_add((self.most / 8).max(1)).min(self.limit)
+            };
+            (self.round, self.round_left) = (Waits::default(), ROUND);
         }
         self.left -= 1;
         if self.left == 0 {
@@ -201,7 +234,7 @@ mod tests {
                 let demand = Demand { running, waiting, peak, quiet_beside: self.quiet_beside };
                 self.pace.look(Moment(self.window * WINDOW_US), waits, demand);
                 self.window += 1;
-                self.held += u64::from(self.pace.holds_down() && self.pace.most() == 1);
+                self.held += u64::from(self.pace.holds_down() && self.pace.rest_us() > 0);
             }
         }
 
@@ -279,17 +312,48 @@ mod tests {
         assert_eq!(world.held, held, "once");
     }
 
-    #[test]
-    fn a_flood_that_is_held_down_has_more_while_the_machine_has_time_to_spare() {
-        let mut world = World::new();
-        world.go_on(Clients::Flood(170), SECOND, 300);
-        assert_eq!(world.pace.most(), 1);
-        // Its homes have become slow: what one operation at a time leaves of the machine is idle.
-        for window in 0..4 * SECOND {
-            let demand = Demand { running: world.pace.most(), waiting: 150, peak: 170, quiet_beside: true };
-            let now = Moment((world.window + window) * WINDOW_US);
-            world.pace.look(now, Waits { begun: 10, total_us: 200 }, demand);
+    /// Windows in each of which operations lie for so long, while a flood is held down.
+    fn lies(world: &mut World, each_us: u64, windows: u64) -> u32 {
+        for _ in 0..windows {
+            let running = world.pace.most().min(170);
+            let demand = Demand { running, waiting: 170 - running, peak: 170, quiet_beside: true };
+            let waits = Waits { begun: 100, total_us: 100 * each_us };
+            world.pace.look(Moment(world.window * WINDOW_US), waits, demand);
+            world.window += 1;
         }
-        assert!(world.pace.holds_down() && world.pace.most() >= 8, "{}", world.pace.most());
+        world.pace.most()
+    }
+
+    #[test]
+    fn a_flood_that_is_held_down_has_more_while_the_machine_has_time_to_spare_and_less_while_it_has_none() {
+        let mut world = World::new();
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        assert!(lies(&mut world, HELD_LIES_US / 2, 2 * SECOND) >= 20);
+        assert_eq!(lies(&mut world, 2 * HELD_LIES_US, 2 * SECOND), 1);
+    }
+
+    #[test]
+    fn one_window_in_which_all_lay_long_says_nothing_of_a_round() {
+        let mut world = World::new();
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        let before = lies(&mut world, 10, 4 * u64::from(ROUND));
+        lies(&mut world, 3 * HELD_LIES_US, 1);
+        assert!(lies(&mut world, 10, 2 * u64::from(ROUND)) > before);
+    }
+
+    #[test]
+    fn a_trial_is_without_rest_and_what_was_found_before_it_goes_on_after_it() {
+        let mut world = World::new();
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        let mut before = lies(&mut world, 10, u64::from(HELD) / 2);
+        assert!(before > LEAST);
+        while world.pace.rest_us() > 0 {
+            before = world.pace.most();
+            lies(&mut world, 10, 1);
+        }
+        lies(&mut world, 10, u64::from(TRIED));
+        assert!(world.pace.rest_us() > 0);
+        assert!(lies(&mut world, 10, u64::from(SEEN)) >= before);
+        assert!(world.pace.holds_down());
     }
 }

@@ -20,6 +20,11 @@ pub struct Waits {
 }
 
 impl Waits {
+    pub(super) fn add(&mut self, other: Self) {
+        self.begun = self.begun.saturating_add(other.begun);
+        self.total_us = self.total_us.saturating_add(other.total_us);
+    }
+
     pub(super) fn are_beyond(self, target_us: u64) -> bool {
         self.total_us > self.begun.saturating_mul(target_us)
     }
@@ -75,6 +80,12 @@ impl Pace {
     #[must_use]
     pub fn holds_down(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// For how long a turn of a flood rests, in microseconds.
+    #[must_use]
+    pub fn rest_us(&self) -> u64 {
+        self.held.as_ref().map_or(0, Hold::rest_us)
     }
 
     /// Whether a window has ended, so that [`Pace::look`] is wanted.

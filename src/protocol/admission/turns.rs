@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-use super::pace::Demand;
+use super::pace::{Demand, LEAST};
 use super::{SLOTS, Slot};
 use crate::protocol::time::Moment;
 
@@ -14,12 +14,18 @@ const REMEMBERED_US: u64 = 1_000_000;
 /// which may take as long as a slow home.
 const BESIDE: u32 = 16;
 
+/// A bucket of which more waits than this rests after each of its operations, where there is a rest at all.
+const RESTS_ABOVE: usize = LEAST as usize;
+
 /// What runs, and what waits for its turn. Bounded by the permits of what waits.
 #[derive(Debug)]
 pub struct Turns<T> {
     running: u32,
     /// How many of each bucket.
     running_of: Box<[u32]>,
+    /// Turns that are given back at a moment, in its order; until then they count as if they ran.
+    resting: VecDeque<(Moment, Slot)>,
+    rest_us: u64,
     waiting: u32,
     /// How many ran and waited at the most since it was last asked.
     peak: u32,
@@ -46,6 +52,8 @@ impl<T> Turns<T> {
         Self {
             running: 0,
             running_of,
+            resting: VecDeque::new(),
+            rest_us: 0,
             waiting: 0,
             peak: 0,
             most,
@@ -104,14 +112,30 @@ impl<T> Turns<T> {
         }
     }
 
-    /// From now on there are so many turns. Those that run beyond that come to their end.
-    pub fn set_most(&mut self, most: u32) {
-        self.most = most;
+    /// From now on there are so many turns, and a bucket that floods has one again so many microseconds after the
+    /// operation that had it last. Those that run beyond that come to their end.
+    pub fn set_pace(&mut self, most: u32, rest_us: u64) {
+        (self.most, self.rest_us) = (most, rest_us);
+    }
+
+    /// When the next turn has rested for which something waits, if one rests.
+    #[must_use]
+    pub fn rested_at(&self) -> Option<Moment> {
+        let (at, _) = self.resting.front()?;
+        (self.waiting > 0).then_some(*at)
+    }
+
+    /// Gives back the turns that have rested.
+    fn wake(&mut self, now: Moment) {
+        while let Some((_, slot)) = self.resting.pop_front_if(|(at, _)| *at <= now) {
+            self.give_back(slot);
+        }
     }
 
     /// What a bucket asks for: it comes back if it is to run now, else it waits.
     pub fn enter(&mut self, now: Moment, slot: Slot, asked: T) -> Option<T> {
         self.asks(now, slot);
+        self.wake(now);
         let waits_for_others = !self.is_free() || !self.queues.is_empty();
         if !waits_for_others || self.is_free_beside(slot) && !self.queues.contains_key(&slot) {
             self.begins(slot);
@@ -124,7 +148,16 @@ impl<T> Turns<T> {
     }
 
     /// Something of a bucket that ran has ended.
-    pub fn leave(&mut self, slot: Slot) {
+    pub fn leave(&mut self, now: Moment, slot: Slot) {
+        let waits = self.queues.get(&slot).map_or(0, VecDeque::len);
+        if self.rest_us > 0 && waits > RESTS_ABOVE {
+            self.resting.push_back((now.plus_micros(self.rest_us), slot));
+        } else {
+            self.give_back(slot);
+        }
+    }
+
+    fn give_back(&mut self, slot: Slot) {
         self.running = self.running.saturating_sub(1);
         if let Some(of_bucket) = self.running_of.get_mut(slot.index()) {
             *of_bucket = of_bucket.saturating_sub(1);
@@ -132,7 +165,8 @@ impl<T> Turns<T> {
     }
 
     /// What runs next, if there is a turn for it: of the bucket after the one whose turn it was last.
-    pub fn admit_next(&mut self) -> Option<T> {
+    pub fn admit_next(&mut self, now: Moment) -> Option<T> {
+        self.wake(now);
         let is_free = self.is_free();
         if !is_free && self.running >= self.most.saturating_add(BESIDE) {
             return None;
@@ -170,7 +204,7 @@ mod tests {
         let mut turns = Turns::new(most);
         for slot in [Slot(800), Slot(900)] {
             assert!(turns.enter(NOW, slot, "done").is_some());
-            turns.leave(slot);
+            turns.leave(NOW, slot);
         }
         turns
     }
@@ -206,7 +240,7 @@ mod tests {
             "behind the other"
         );
         assert_eq!(
-            [turns.admit_next(), turns.admit_next(), turns.admit_next()],
+            [turns.admit_next(NOW), turns.admit_next(NOW), turns.admit_next(NOW)],
             [Some("waits"), Some("waits too"), None]
         );
     }
@@ -216,10 +250,10 @@ mod tests {
         let mut turns = flooded(2);
         assert_eq!(turns.enter(NOW, QUIET, "quiet"), Some("quiet"));
         assert_eq!(turns.enter(NOW, QUIET, "its second"), None);
-        turns.leave(QUIET);
+        turns.leave(NOW, QUIET);
         assert_eq!(turns.enter(NOW, QUIET, "its third"), None, "behind the second");
         // What was beyond the turns is no turn for the flood when it ends.
-        assert_eq!([turns.admit_next(), turns.admit_next()], [Some("its second"), None]);
+        assert_eq!([turns.admit_next(NOW), turns.admit_next(NOW)], [Some("its second"), None]);
     }
 
     #[test]
@@ -231,17 +265,17 @@ mod tests {
                 turns.enter(NOW, slot, "quiet");
             }
             let mut floods = 0;
-            turns.leave(FLOOD);
+            turns.leave(NOW, FLOOD);
             for slot in slots.clone().cycle().take(500) {
                 // Whoever runs ends, what waits goes on, and then the same client asks again.
                 let ran = turns.running_of[slot.index()] > 0;
                 if ran {
-                    turns.leave(slot);
+                    turns.leave(NOW, slot);
                 }
-                let begun: Vec<_> = std::iter::from_fn(|| turns.admit_next()).collect();
+                let begun: Vec<_> = std::iter::from_fn(|| turns.admit_next(NOW)).collect();
                 for _ in begun.iter().filter(|name| **name == "flood") {
                     floods += 1;
-                    turns.leave(FLOOD);
+                    turns.leave(NOW, FLOOD);
                 }
                 if ran {
                     turns.enter(NOW, slot, "quiet");
@@ -265,8 +299,8 @@ mod tests {
         assert!(turns.enter(NOW, QUIET, "quiet").is_some());
         assert_eq!(turns.enter(NOW, QUIET, "quiet"), None);
         let mut next = || {
-            turns.leave(FLOOD);
-            turns.admit_next()
+            turns.leave(NOW, FLOOD);
+            turns.admit_next(NOW)
         };
         assert_eq!(next(), None);
         assert!([next(), next()].contains(&Some("quiet")));
@@ -283,11 +317,11 @@ mod tests {
             assert_eq!(turns.enter(NOW, Slot(slot), asked), None);
         }
         for slot in slots {
-            turns.leave(Slot(slot));
+            turns.leave(NOW, Slot(slot));
         }
         let order: Vec<_> = std::iter::from_fn(|| {
-            let next = turns.admit_next();
-            turns.leave(turns.last);
+            let next = turns.admit_next(NOW);
+            turns.leave(NOW, turns.last);
             next
         })
         .collect();
@@ -300,9 +334,9 @@ mod tests {
         let mut turns = contended(1);
         assert_eq!(turns.enter(NOW, Slot(1), "first"), Some("first"));
         assert_eq!(turns.enter(NOW, Slot(1), "second"), None);
-        turns.set_most(3);
+        turns.set_pace(3, 0);
         assert_eq!(turns.enter(NOW, Slot(1), "third"), None, "it would overtake the second");
-        assert_eq!([turns.admit_next(), turns.admit_next()], [Some("second"), Some("third")]);
+        assert_eq!([turns.admit_next(NOW), turns.admit_next(NOW)], [Some("second"), Some("third")]);
         assert_eq!(turns.demand().running, 3);
     }
 
@@ -310,14 +344,14 @@ mod tests {
     fn fewer_turns_end_nothing_that_runs() {
         let mut turns = contended(4);
         (0..4).for_each(|_| assert!(turns.enter(NOW, Slot(1), "runs").is_some()));
-        turns.set_most(1);
+        turns.set_pace(1, 0);
         assert_eq!(turns.enter(NOW, Slot(1), "waits"), None);
         for left in [3, 2, 1] {
-            turns.leave(Slot(1));
-            assert_eq!((turns.demand().running, turns.admit_next()), (left, None));
+            turns.leave(NOW, Slot(1));
+            assert_eq!((turns.demand().running, turns.admit_next(NOW)), (left, None));
         }
-        turns.leave(Slot(1));
-        assert_eq!(turns.admit_next(), Some("waits"));
+        turns.leave(NOW, Slot(1));
+        assert_eq!(turns.admit_next(NOW), Some("waits"));
     }
 
     #[test]
@@ -326,8 +360,8 @@ mod tests {
         let demand = turns.demand();
         assert_eq!(demand, Demand { running: 2, waiting: 100, peak: 102, quiet_beside: true });
         for _ in 0..40 {
-            turns.leave(FLOOD);
-            assert!(turns.admit_next().is_some());
+            turns.leave(NOW, FLOOD);
+            assert!(turns.admit_next(NOW).is_some());
         }
         assert_eq!(turns.demand().peak, 102, "at the window's beginning");
         assert_eq!(turns.demand(), Demand { running: 2, waiting: 60, peak: 62, quiet_beside: true });
@@ -340,5 +374,60 @@ mod tests {
         assert!(turns.demand().quiet_beside);
         assert_eq!(turns.enter(later, QUIET, "no more"), None);
         assert!(!turns.demand().quiet_beside);
+    }
+
+    /// A flood that holds all of `most` turns, which rest for a millisecond.
+    fn rested(most: u32) -> Turns<&'static str> {
+        let mut turns = flooded(most);
+        turns.set_pace(most, 1_000);
+        turns
+    }
+
+    #[test]
+    fn a_turn_of_a_flood_is_used_again_once_it_has_rested() {
+        let mut turns = rested(2);
+        turns.leave(NOW, FLOOD);
+        assert_eq!(turns.rested_at(), Some(NOW.plus_micros(1_000)));
+        assert_eq!([turns.admit_next(NOW), turns.admit_next(NOW.plus_micros(999))], [None, None]);
+        assert_eq!(turns.admit_next(NOW.plus_micros(1_000)), Some("flood"));
+        assert_eq!(
+            [turns.admit_next(NOW.plus_micros(9_000)), turns.enter(NOW, FLOOD, "one more")],
+            [None, None]
+        );
+    }
+
+    #[test]
+    fn beside_a_flood_that_rests_others_have_their_turns_at_once_and_it_has_none() {
+        let mut turns = rested(2);
+        for _ in 0..2 {
+            turns.leave(NOW, FLOOD);
+        }
+        for _ in 0..10 {
+            assert_eq!(turns.enter(NOW, QUIET, "quiet"), Some("quiet"));
+            turns.leave(NOW, QUIET);
+            assert_eq!(turns.admit_next(NOW), None, "nothing of the flood runs, but all of it rests");
+        }
+    }
+
+    #[test]
+    fn what_has_little_waiting_does_not_rest() {
+        let mut turns = rested(2);
+        assert_eq!(turns.enter(NOW, QUIET, "runs"), Some("runs"));
+        assert_eq!(turns.enter(NOW, QUIET, "waits"), None);
+        turns.leave(NOW, QUIET);
+        assert_eq!(turns.admit_next(NOW), Some("waits"));
+    }
+
+    #[test]
+    fn where_nothing_rests_any_longer_turns_that_did_are_given_back_all_the_same() {
+        let mut turns = rested(2);
+        for _ in 0..2 {
+            turns.leave(NOW, FLOOD);
+        }
+        turns.set_pace(2, 0);
+        assert_eq!(turns.rested_at(), Some(NOW.plus_micros(1_000)));
+        let later = NOW.plus_micros(1_000);
+        assert_eq!([turns.admit_next(later), turns.admit_next(later)], [Some("flood"); 2]);
+        assert_eq!(turns.rested_at(), None);
     }
 }
