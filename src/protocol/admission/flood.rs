@@ -23,7 +23,7 @@ const HELD_TURNS: u32 = 4;
 const REST_US: u64 = 1_000;
 /// How long an operation may then lie in queues, in microseconds, on the average over so many windows: with more it has fewer
 /// by a quarter, else more by an eighth. A window alone tells too little.
-const HELD_LIES_US: u64 = 90;
+const HELD_LIES_US: u64 = 60;
 const ROUND: u32 = 5;
 /// After so many windows in a row in which all that was asked for could have run at once, or all buckets had something
 /// waiting, it is none.

@@ -127,7 +127,10 @@ impl<T> Turns<T> {
 
     /// Gives back the turns that have rested.
     fn wake(&mut self, now: Moment) {
-        while let Some((_, slot)) = self.resting.pop_front_if(|(at, _)| *at <= now) {
+        while let Some(&(at, slot)) = self.resting.front()
+            && at <= now
+        {
+            self.resting.pop_front();
             self.give_back(slot);
         }
     }
