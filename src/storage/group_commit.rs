@@ -19,6 +19,9 @@ pub const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 pub const GATHER: Duration = Duration::from_millis(1);
 /// So many were made durable by a sync after which the next one is put off. With fewer, nobody else may come.
 const GATHER_FROM: u64 = 3;
+/// After a sync was put off in vain the next one is not, nor, each time that it was so again, twice as many, up to so many:
+/// who waits then does not come at the pace of the syncs.
+const NOT_PUT_OFF_MOST: u32 = 16;
 
 /// When a write counts as durable (`storage.commit`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,6 +92,9 @@ struct State {
     phase: Phase,
     /// Tickets that the last sync made durable.
     last_group: u64,
+    /// Syncs that are not to be put off from now on, and how many they were at first.
+    not_put_off: u32,
+    not_put_off_of: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,7 +158,7 @@ impl GroupCommit {
     /// this very thread. After a sync error or a shutdown it never comes back.
     pub fn when_durable(&self, SinkId(sink): SinkId, ticket: u64) {
         let mut state = self.shared.state();
-        let State { sinks, stats, dirty, phase, last_group } = &mut *state;
+        let State { sinks, stats, dirty, phase, last_group, .. } = &mut *state;
         let Some(sink) = sinks.get_mut(sink).filter(|_| *phase == Phase::Running) else {
             stats.abandoned += 1;
             return;
@@ -245,12 +251,20 @@ impl Shared {
     }
 
     /// Waits until as many tickets have come as the last sync made durable, if that were several, or for long enough.
-    fn gather<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.last_group < GATHER_FROM {
             return state;
         }
+        if state.not_put_off > 0 {
+            state.not_put_off -= 1;
+            return state;
+        }
         let few = |state: &mut State| state.phase == Phase::Running && state.stats.waiting < state.last_group;
-        self.work.wait_timeout_while(state, self.gather, few).unwrap_or_else(PoisonError::into_inner).0
+        let waited = self.work.wait_timeout_while(state, self.gather, few);
+        let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        let next = if waited.timed_out() { (2 * state.not_put_off_of).clamp(1, NOT_PUT_OFF_MOST) } else { 0 };
+        (state.not_put_off, state.not_put_off_of) = (next, next);
+        state
     }
 
     fn sync_at_intervals(&self) {

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use neap::storage::{
@@ -181,6 +181,38 @@ fn one_that_is_left_alone_after_a_group_of_several_is_synced_before_long() {
     sync_one_and_then(3, &store, &open, &group_commit, sink);
     group_commit.when_durable(sink, 4);
     store.wait_for_sync(3);
+    drop(open);
+}
+
+/// Lets one ticket, whose sync has begun as `sync`, and three that gather meanwhile be synced.
+fn then_three(sync: u64, store: &Gated, open: &Sender<()>, group_commit: &GroupCommit, sink: SinkId) {
+    let durable = group_commit.stats().durable;
+    store.wait_for_sync(sync);
+    (0..3).for_each(|ticket| group_commit.when_durable(sink, ticket));
+    open.send(()).unwrap();
+    store.wait_for_sync(sync + 1);
+    open.send(()).unwrap();
+    wait_until("both groups", || group_commit.stats().durable == durable + 4);
+}
+
+#[test]
+fn a_sync_that_was_put_off_in_vain_is_followed_by_one_that_is_not() {
+    let gather = Duration::from_secs(3);
+    let (store, open) = Gated::new();
+    let (group_commit, _, sink) = start_gathering(store.clone(), Commit::Fsync, gather);
+    let open = open;
+    sync_one_and_then(3, &store, &open, &group_commit, sink);
+    group_commit.when_durable(sink, 4);
+    then_three(3, &store, &open, &group_commit, sink);
+
+    let asked = Instant::now();
+    group_commit.when_durable(sink, 8);
+    store.wait_for_sync(5);
+    assert!(asked.elapsed() < gather, "after a group of three, but nobody came before");
+    then_three(5, &store, &open, &group_commit, sink);
+    group_commit.when_durable(sink, 12);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(store.begun.load(Ordering::SeqCst), 6, "the one after that is put off again");
     drop(open);
 }
 
