@@ -19,8 +19,8 @@ pub const SYNC_INTERVAL: Duration = Duration::from_millis(200);
 pub const GATHER: Duration = Duration::from_millis(1);
 /// So many were made durable by a sync after which the next one is put off. With fewer, nobody else may come.
 const GATHER_FROM: u64 = 3;
-/// After a sync was put off in vain the next one is not, nor, each time that it was so again, twice as many, up to so many:
-/// who waits then does not come at the pace of the syncs.
+/// After a sync was put off in vain, and less than half as many came, the next one is not put off; each time that it was so
+/// again, twice as many are not, up to so many: who waits then does not come at the pace of the syncs.
 const NOT_PUT_OFF_MOST: u32 = 16;
 
 /// When a write counts as durable (`storage.commit`).
@@ -262,7 +262,8 @@ impl Shared {
         let few = |state: &mut State| state.phase == Phase::Running && state.stats.waiting < state.last_group;
         let waited = self.work.wait_timeout_while(state, self.gather, few);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        let next = if waited.timed_out() { (2 * state.not_put_off_of).clamp(1, NOT_PUT_OFF_MOST) } else { 0 };
+        let in_vain = waited.timed_out() && 2 * state.stats.waiting < state.last_group;
+        let next = if in_vain { (2 * state.not_put_off_of).clamp(1, NOT_PUT_OFF_MOST) } else { 0 };
         (state.not_put_off, state.not_put_off_of) = (next, next);
         state
     }
