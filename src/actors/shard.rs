@@ -97,7 +97,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         settings: parts.settings.clone(),
         completeness: parts.completeness,
         store: parts.store,
-        commit: parts.commit,
+        commit: parts.commit.clone(),
         dots: parts.dots,
         clock: clock.clone(),
         coordinator: coordinator_cell.clone(),
@@ -137,6 +137,6 @@ pub fn start_shard(parts: ShardParts) -> Shard {
     }));
     let (one, several) = (coordinator.clone().recipient(), coordinator.recipient());
     let pace = Pace::new(parts.in_flight, parts.hold_floods);
-    let turnstile = Turnstile::new(one, several, parts.in_flight, pace, counters);
+    let turnstile = Turnstile::new(one, several, parts.in_flight, pace, parts.commit, counters);
     Shard { turnstile, replica: replica.recipient(), damaged: heals }
 }

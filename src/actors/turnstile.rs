@@ -15,9 +15,11 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Client, ClientOperation, ClientOperations};
 use crate::actors::shell::hand_over;
 use crate::protocol::admission::{Pace, Slot, Turns, Waits};
+use crate::protocol::coordinator::Ask;
 use crate::protocol::message::{PeerAnswer, Refusal};
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::time::{Hlc, Moment};
+use crate::storage::{CommitStats, GroupCommit};
 
 /// A turn: while it lives, its operation is among those that the shard works at.
 #[derive(Debug)]
@@ -57,6 +59,7 @@ pub struct Answered(Arc<AtomicU64>);
 pub struct Turnstile {
     shard: Recipient<ClientOperation>,
     batches: Recipient<ClientOperations>,
+    commit: Arc<GroupCommit>,
     counters: Arc<NodeCounters>,
     /// Goes off once a turn has rested. Without one, none rests.
     alarm: Option<Alarm>,
@@ -70,8 +73,20 @@ pub struct Turnstile {
 struct State {
     turns: Turns<ClientOperation>,
     pace: Pace,
+    /// Operations that had to wait and were admitted since the pace was last looked at, and the writes among them.
+    admitted: u64,
+    writes_admitted: u64,
+    /// What was synced when it was.
+    commits: CommitStats,
     /// When it is to go off, if it is set.
     alarm_at: Option<Moment>,
+}
+
+impl State {
+    fn count(&mut self, admitted: &Ask) {
+        self.admitted += 1;
+        self.writes_admitted += u64::from(!matches!(admitted, Ask::Read(_)));
+    }
 }
 
 impl std::fmt::Debug for Turnstile {
@@ -89,13 +104,22 @@ impl Turnstile {
         batches: Recipient<ClientOperations>,
         in_flight: u32,
         pace: Pace,
+        commit: Arc<GroupCommit>,
         counters: Arc<NodeCounters>,
     ) -> Arc<Self> {
-        let state = State { turns: Turns::new(in_flight), pace, alarm_at: None };
+        let state = State {
+            turns: Turns::new(in_flight),
+            pace,
+            admitted: 0,
+            writes_admitted: 0,
+            commits: commit.stats(),
+            alarm_at: None,
+        };
         let (alarm, bell) = alarm().inspect_err(cannot_rest).ok().unzip();
         let this = Arc::new(Self {
             shard,
             batches,
+            commit,
             counters,
             alarm,
             begun: AtomicU64::new(0),
@@ -184,8 +208,9 @@ impl Turnstile {
                 let now = moment();
                 self.keep_pace(now, state);
                 let next = state.turns.admit_next(now);
-                if next.is_none() {
-                    self.wake_when_rested(state);
+                match &next {
+                    Some(operation) => state.count(&operation.ask),
+                    None => self.wake_when_rested(state),
                 }
                 next
             };
@@ -211,16 +236,29 @@ impl Turnstile {
 
     fn keep_pace(&self, now: Moment, state: &mut State) {
         if state.pace.is_due(now) {
-            let begun = self.begun.swap(0, Ordering::Relaxed);
-            let total_us = self.waited_us.swap(0, Ordering::Relaxed);
+            let waits = self.waits(state);
             let held_down = state.pace.holds_down();
-            state.pace.look(now, Waits { begun, total_us }, state.turns.demand());
+            state.pace.look(now, waits, state.turns.demand());
             let rest_us = if self.alarm.is_some() { state.pace.rest_us() } else { 0 };
             state.turns.set_pace(state.pace.most(), rest_us);
             if state.pace.holds_down() && !held_down {
                 self.counters.floods_held_down.add();
             }
         }
+    }
+
+    /// Since it was last asked.
+    fn waits(&self, state: &mut State) -> Waits {
+        let begun = self.begun.swap(0, Ordering::Relaxed);
+        let total_us = self.waited_us.swap(0, Ordering::Relaxed);
+        let before = std::mem::replace(&mut state.commits, self.commit.stats());
+        let durable = state.commits.durable - before.durable;
+        let waited_us = state.commits.waited_us - before.waited_us;
+        let (admitted, writes) =
+            (std::mem::take(&mut state.admitted), std::mem::take(&mut state.writes_admitted));
+        // Those of other shards and nodes lay there as long as ours.
+        let for_syncs_us = (writes * waited_us).checked_div(durable).unwrap_or(0);
+        Waits { begun, total_us, admitted, for_syncs_us }
     }
 
     /// False if the shard had no room for it. Then a turn is free, and whoever calls goes on with what waits.

@@ -2,8 +2,8 @@
 //!
 //! Where more is asked for window after window than could run at once, while some bucket has nothing waiting, what waits is
 //! a flood. It is held down to a few operations, each of whose turns rests before it is used again: so the machine has time to
-//! spare, and a quiet bucket's requests seldom stand behind any other. How many there are goes by how long operations lie in
-//! queues. It costs a flood throughput.
+//! spare, and a quiet bucket's requests seldom stand behind any other. How many there are, and for how long a single one rests,
+//! goes by how long operations lie in queues. It costs a flood throughput.
 //!
 //! A load that was too much for a moment must not be held down for longer, though it may be more than is now done of it. It is
 //! told by this: requests that come whether or not others are answered become more and more, while the clients of a flood wait
@@ -19,10 +19,12 @@ const FLOOD: u32 = 20;
 const FLOOD_LIES_US: u64 = 50;
 /// How many operations it has at first where it is held down.
 const HELD_TURNS: u32 = 4;
-/// For how long a turn rests between two of them, in microseconds.
+/// For how long a turn rests between two of them, in microseconds; for up to the second number where a single turn is still
+/// too much, as each write of a flood may cost a sync.
 const REST_US: u64 = 1_000;
-/// How long an operation may then lie in queues, in microseconds, on the average over so many windows: with more it has fewer
-/// by a quarter, else more by an eighth. A window alone tells too little.
+const REST_MOST_US: u64 = 2_000;
+/// How long an operation may then lie in queues, that for a sync among them, in microseconds, on the average over so many
+/// windows: with more it has fewer by a quarter, else more by an eighth. A window alone tells too little.
 const HELD_LIES_US: u64 = 60;
 const ROUND: u32 = 5;
 /// After so many windows in a row in which all that was asked for could have run at once, or all buckets had something
@@ -76,6 +78,8 @@ pub struct Hold {
     /// As many of its operations may run, and there are as many turns without it.
     most: u32,
     limit: u32,
+    /// For how long a turn rests, in microseconds.
+    rest_us: u64,
     /// What was asked for before.
     asked: u32,
     /// Windows until the trial, and what they were at first.
@@ -97,6 +101,7 @@ impl Hold {
         Self {
             most: HELD_TURNS.min(limit),
             limit,
+            rest_us: REST_US,
             asked,
             left: HELD,
             of: HELD,
@@ -123,7 +128,7 @@ impl Hold {
     /// For how long a turn rests, in microseconds.
     #[must_use]
     pub fn rest_us(&self) -> u64 {
-        if self.trial.is_some_and(|windows| windows < TRIED) { 0 } else { REST_US }
+        if self.trial.is_some_and(|windows| windows < TRIED) { 0 } else { self.rest_us }
     }
 
     /// How it is held down from the end of a window on; no longer, if it shows to be none.
@@ -146,6 +151,7 @@ impl Hold {
                     left: windows,
                     of: windows,
                     most: self.most,
+                    rest_us: self.rest_us,
                     ..Self::new(self.asked, self.limit)
                 });
             }
@@ -153,15 +159,31 @@ impl Hold {
         Some(self)
     }
 
+    fn does_less(&mut self, running: u32) {
+        if self.most > 1 {
+            self.most = fewer(self.most, running).max(1);
+        } else {
+            self.rest_us = (self.rest_us * 4 / 3).min(REST_MOST_US);
+        }
+    }
+
+    fn does_more(&mut self) {
+        if self.rest_us > REST_US {
+            self.rest_us = (self.rest_us * 8 / 9).max(REST_US);
+        } else {
+            self.most = self.most.saturating_add((self.most / 8).max(1)).min(self.limit);
+        }
+    }
+
     fn stays_low(&mut self, waits: Waits, demand: Demand) {
         self.round.add(waits);
         self.round_left -= 1;
         if self.round_left == 0 {
-            self.most = if self.round.are_beyond(HELD_LIES_US) {
-                fewer(self.most, demand.running).max(1)
+            if self.round.with_syncs_are_beyond(HELD_LIES_US) {
+                self.does_less(demand.running);
             } else {
-                self.most.saturating_add((self.most / 8).max(1)).min(self.limit)
-            };
+                self.does_more();
+            }
             (self.round, self.round_left) = (Waits::default(), ROUND);
         }
         self.left -= 1;
@@ -230,7 +252,8 @@ mod tests {
                 let running = self.asked.min(self.pace.most());
                 let waiting = self.asked - running;
                 let each_us = if self.asked > 0 && self.pace.most() > 1 { 1_000 } else { 60 };
-                let waits = Waits { begun: begun.into(), total_us: u64::from(begun) * each_us };
+                let waits =
+                    Waits { begun: begun.into(), total_us: u64::from(begun) * each_us, ..Waits::default() };
                 let demand = Demand { running, waiting, peak, quiet_beside: self.quiet_beside };
                 self.pace.look(Moment(self.window * WINDOW_US), waits, demand);
                 self.window += 1;
@@ -317,7 +340,7 @@ mod tests {
         for _ in 0..windows {
             let running = world.pace.most().min(170);
             let demand = Demand { running, waiting: 170 - running, peak: 170, quiet_beside: true };
-            let waits = Waits { begun: 100, total_us: 100 * each_us };
+            let waits = Waits { begun: 100, total_us: 100 * each_us, ..Waits::default() };
             world.pace.look(Moment(world.window * WINDOW_US), waits, demand);
             world.window += 1;
         }
@@ -330,6 +353,40 @@ mod tests {
         world.go_on(Clients::Flood(170), SECOND / 2, 300);
         assert!(lies(&mut world, HELD_LIES_US / 2, 2 * SECOND) >= 20);
         assert_eq!(lies(&mut world, 2 * HELD_LIES_US, 2 * SECOND), 1);
+    }
+
+    #[test]
+    fn what_writes_lie_before_their_syncs_counts_while_a_flood_is_held_down_and_else_does_not() {
+        let mut world = World::new();
+        let look = |world: &mut World, for_syncs_us| {
+            let demand = Demand { running: world.pace.most(), waiting: 100, peak: 170, quiet_beside: true };
+            let total_us = 1_000 * HELD_LIES_US / 2;
+            let waits = Waits { begun: 1_000, total_us, admitted: 100, for_syncs_us };
+            world.pace.look(Moment(world.window * WINDOW_US), waits, demand);
+            world.window += 1;
+            world.pace.most()
+        };
+        assert_eq!(
+            (0..SECOND).map(|_| look(&mut world, 1_000_000)).last(),
+            Some(4_096),
+            "no flood, and no reason to do less"
+        );
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        assert!((0..2 * SECOND).map(|_| look(&mut world, 100)).last() >= Some(20));
+        assert_eq!((0..2 * SECOND).map(|_| look(&mut world, 100 * HELD_LIES_US)).last(), Some(1));
+    }
+
+    #[test]
+    fn a_single_turn_rests_for_longer_while_that_is_too_much_and_no_longer_once_it_is_not() {
+        let mut world = World::new();
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        assert_eq!(world.pace.rest_us(), REST_US);
+        lies(&mut world, 2 * HELD_LIES_US, 2 * SECOND);
+        assert_eq!((world.pace.most(), world.pace.rest_us()), (1, REST_MOST_US));
+        lies(&mut world, HELD_LIES_US / 2, 2 * u64::from(ROUND));
+        assert!(world.pace.most() == 1 && (REST_US + 1..REST_MOST_US).contains(&world.pace.rest_us()));
+        lies(&mut world, HELD_LIES_US / 2, SECOND);
+        assert!(world.pace.most() > 1 && world.pace.rest_us() == REST_US);
     }
 
     #[test]

@@ -17,16 +17,28 @@ pub struct Waits {
     pub begun: u64,
     /// How long they lay, in all, in microseconds.
     pub total_us: u64,
+    /// How many of them had waited for their turn: what there is of a flood.
+    pub admitted: u64,
+    /// How long the writes among these lay before the sync began that made them durable, in all, in microseconds.
+    pub for_syncs_us: u64,
 }
 
 impl Waits {
     pub(super) fn add(&mut self, other: Self) {
         self.begun = self.begun.saturating_add(other.begun);
         self.total_us = self.total_us.saturating_add(other.total_us);
+        self.admitted = self.admitted.saturating_add(other.admitted);
+        self.for_syncs_us = self.for_syncs_us.saturating_add(other.for_syncs_us);
     }
 
     pub(super) fn are_beyond(self, target_us: u64) -> bool {
         self.total_us > self.begun.saturating_mul(target_us)
+    }
+
+    /// The same, with what those that had waited for their turn then lay for the disk. That others do is no fault of theirs.
+    pub(super) fn with_syncs_are_beyond(self, target_us: u64) -> bool {
+        let for_sync_us = self.for_syncs_us.checked_div(self.admitted).unwrap_or(0);
+        for_sync_us >= target_us || self.are_beyond(target_us - for_sync_us)
     }
 }
 
@@ -128,7 +140,7 @@ mod tests {
         for _ in 0..200 {
             let running = pace.most().min(asked_for);
             let begun = WINDOW_US / cost_us;
-            let waits = Waits { begun, total_us: begun * cost_us * u64::from(running) };
+            let waits = Waits { begun, total_us: begun * cost_us * u64::from(running), ..Waits::default() };
             pace.look(now, waits, Demand { running, ..Demand::default() });
             now = now.plus_micros(WINDOW_US);
         }
@@ -147,7 +159,11 @@ mod tests {
         // Slow homes: much is in flight, and the mailbox is empty.
         let demand = Demand { running: 4_000, waiting: 96, peak: 4_096, quiet_beside: true };
         for window in 1..200 {
-            pace.look(Moment(window * WINDOW_US), Waits { begun: 100, total_us: 3_000 }, demand);
+            pace.look(
+                Moment(window * WINDOW_US),
+                Waits { begun: 100, total_us: 3_000, ..Waits::default() },
+                demand,
+            );
         }
         assert_eq!((pace.most(), pace.holds_down()), (4_096, false));
     }
@@ -161,7 +177,7 @@ mod tests {
             now = now.plus_micros(WINDOW_US);
             pace.most()
         };
-        while look(Waits { begun: 10, total_us: 1_000_000 }) > LEAST {}
+        while look(Waits { begun: 10, total_us: 1_000_000, ..Waits::default() }) > LEAST {}
         let windows = (1..).find(|_| look(Waits::default()) == 4_096).unwrap();
         assert!(windows * WINDOW_US < 2_000_000, "{windows} windows");
     }
@@ -172,7 +188,7 @@ mod tests {
             let mut pace = Pace::new(limit, true);
             for _ in 0..100 {
                 let demand = Demand { running: limit, ..Demand::default() };
-                pace.look(Moment(1), Waits { begun: 1, total_us: 1_000_000 }, demand);
+                pace.look(Moment(1), Waits { begun: 1, total_us: 1_000_000, ..Waits::default() }, demand);
                 assert!((LEAST.min(limit)..=limit).contains(&pace.most()));
             }
         }
