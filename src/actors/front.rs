@@ -138,7 +138,8 @@ impl Front {
         let number = self.parts.shards.number_of(&self.parts.ring.current(), ask.bucket(), ask.key());
         let (reply, answer) = oneshot::channel();
         let turnstile = self.parts.shards.at(number).turnstile.clone();
-        let underway = Underway { answer, answered: permit.answered().clone(), turnstile };
+        let underway =
+            Underway { answer, answered: permit.answered().clone(), awaited_alone: Some(turnstile) };
         (number, ClientOperation { ask, client: client(reply), deadline, permit, trace }, underway)
     }
 
@@ -205,8 +206,8 @@ impl Backend for Front {
             Err(error) => return Self::ready(Err(error)),
         };
         let with = (permit, moment().plus_micros(timeout_us), trace);
-        let (_, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
-        underway.turnstile.enter(operation);
+        let (number, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
+        self.parts.shards.at(number).turnstile.enter(operation);
         self.within(timeout_us, underway.read(), || Err(nothing_heard()))
     }
 
@@ -221,8 +222,8 @@ impl Backend for Front {
             Err(error) => return Self::ready(Err(error)),
         };
         let with = (permit, moment().plus_micros(timeout_us), trace);
-        let (_, operation, underway) = self.prepare(ask, Client::Write, with);
-        underway.turnstile.enter(operation);
+        let (number, operation, underway) = self.prepare(ask, Client::Write, with);
+        self.parts.shards.at(number).turnstile.enter(operation);
         self.within(timeout_us, underway.written(), || Err(nothing_heard()))
     }
 
@@ -252,12 +253,12 @@ impl Backend for Front {
             let (shard, operation, waits) = match operation {
                 Operation::Read(read) => {
                     let (shard, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
-                    (shard, operation, Awaited::Read(underway))
+                    (shard, operation, Awaited::Read(underway.of_batch()))
                 }
                 Operation::Write(write) => match named(write) {
                     Ok(ask) => {
                         let (shard, operation, underway) = self.prepare(ask, Client::Write, with);
-                        (shard, operation, Awaited::Write(underway))
+                        (shard, operation, Awaited::Write(underway.of_batch()))
                     }
                     Err(error) => {
                         awaited.push(Awaited::Refused(OperationReply::Write(Err(error))));

@@ -1,7 +1,7 @@
 //! Before a shard: whose operation it works at next (see [`crate::protocol::admission`]).
 //!
 //! What waits here holds a permit, so that it is bounded. It waits as a value, not as a task: whoever ends an operation
-//! hands the next one to the shard.
+//! hands the next one to the shard, and so does an alarm where turns rest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +66,7 @@ pub struct Turnstile {
     /// Operations begun since the pace was last looked at, and how long they lay in queues.
     begun: AtomicU64,
     waited_us: AtomicU64,
-    /// Held for a few steps in a map, never while a message is handed over.
+    /// Held for a few steps in a map and now and then a look at all buckets, never while a message is handed over.
     state: Mutex<State>,
 }
 
@@ -132,7 +132,7 @@ impl Turnstile {
         this
     }
 
-    /// On this thread, as long as anybody else has the turnstile.
+    /// On this thread, for as long as the turnstile sets it.
     fn go_on_when_rested(self: &Arc<Self>, bell: Bell) {
         let turnstile = Arc::downgrade(self);
         actix::spawn(bell.ringing(move || {
@@ -218,7 +218,7 @@ impl Turnstile {
             match is_wanted(&operation) {
                 Ok(()) => drop(self.hand_over(operation)),
                 Err(why) => {
-                    self.leave(moment(), operation.permit.slot());
+                    self.state().turns.unused(operation.permit.slot());
                     self.shed(operation, why);
                 }
             }
@@ -257,7 +257,7 @@ impl Turnstile {
         let (admitted, writes) =
             (std::mem::take(&mut state.admitted), std::mem::take(&mut state.writes_admitted));
         // Those of other shards and nodes lay there as long as ours.
-        let for_syncs_us = (writes * waited_us).checked_div(durable).unwrap_or(0);
+        let for_syncs_us = writes.saturating_mul(waited_us).checked_div(durable).unwrap_or(0);
         Waits { begun, total_us, admitted, for_syncs_us }
     }
 
@@ -282,7 +282,7 @@ impl Turnstile {
         if let Some(turn) = &mut operation.permit.turn {
             turn.used = false;
         }
-        self.leave(moment(), operation.permit.slot());
+        self.state().turns.unused(operation.permit.slot());
         refuse(operation.client, OperationError::Overloaded);
     }
 

@@ -12,14 +12,23 @@ use crate::protocol::operation::{OperationError, Outcome, ReadReply, WriteReply}
 pub struct Underway<T> {
     pub(super) answer: oneshot::Receiver<Result<T, OperationError>>,
     pub(super) answered: Answered,
-    pub(super) turnstile: Arc<Turnstile>,
+    /// Who is told when the answer has arrived.
+    pub(super) awaited_alone: Option<Arc<Turnstile>>,
 }
 
 impl<T> Underway<T> {
     async fn result(self, lost: OperationError) -> Result<T, OperationError> {
         let result = self.answer.await.unwrap_or(Err(lost));
-        self.turnstile.replied(&self.answered);
+        if let Some(turnstile) = self.awaited_alone {
+            turnstile.replied(&self.answered);
+        }
         result
+    }
+
+    /// It is one of a batch, whose answers are awaited one after the other: that it lies until then is no sign of a queue.
+    #[must_use]
+    pub fn of_batch(self) -> Self {
+        Self { awaited_alone: None, ..self }
     }
 }
 

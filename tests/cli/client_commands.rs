@@ -244,3 +244,17 @@ fn pages_are_fetched_until_the_limit_and_json_says_where_to_go_on() {
         assert_eq!(neap(&node, wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_value_without_an_end_is_refused_once_it_is_too_long() {
+    let node = ScriptedNode::start(Script::new(204));
+    let output = Command::new(env!("CARGO_BIN_EXE_neap"))
+        .args(["put", "b", "k", "-"])
+        .env("NEAP_URL", node.url())
+        .stdin(std::fs::File::open("/dev/zero").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("64 MiB"), "{output:?}");
+    assert_eq!(node.asked().len(), 0);
+}

@@ -71,10 +71,13 @@ fn a_bucket_that_floods_is_refused_and_a_quiet_one_is_not() {
 #[test]
 fn a_flood_that_is_held_down_goes_on_by_itself_between_the_requests_of_a_quiet_bucket() {
     run(async {
-        let (cluster, _directory) = cluster(1, &["defaults.n=1", "defaults.r=1", "defaults.w=1"]).await;
+        let (cluster, _directory) =
+            cluster(1, &["defaults.n=1", "defaults.r=1", "defaults.w=1", "storage.commit=os"]).await;
         let node = Rc::new(cluster.endpoints()[0].clone());
         let answered = Rc::new(Cell::new(0u32));
-        for at in 0..150 {
+        // More than 64 of each shard, of which there are half as many as cores.
+        let shards = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
+        for at in 0..100 * shards {
             let (node, answered) = (node.clone(), answered.clone());
             tokio::task::spawn_local(async move {
                 let mut connection = RawConnection::open(&node, PATIENCE).await.unwrap();
@@ -82,7 +85,7 @@ fn a_flood_that_is_held_down_goes_on_by_itself_between_the_requests_of_a_quiet_b
                     let put = request("PUT", &format!("/v1/kv/flood/{at}-{of_its}"), &[], b"v");
                     let status = connection.exchange(&put).await.unwrap().status;
                     assert!(matches!(status, 201 | 503 | 504), "{status}");
-                    answered.set(answered.get() + 1);
+                    answered.set(answered.get() + u32::from(status == 201));
                 }
             });
         }
@@ -91,13 +94,13 @@ fn a_flood_that_is_held_down_goes_on_by_itself_between_the_requests_of_a_quiet_b
             get(&node, "/healthz").await.json()["counters"]["floods_held_down"].as_u64() > Some(0)
         })
         .await;
-        // A quiet request has what waits looked at, too: without an alarm that would be four turns each time.
+        // A quiet request has what waits looked at, too: without an alarm that would be four turns of a shard each time.
         for _ in 0..4 {
             assert_eq!(get(&node, "/v1/kv/quiet/k").await.status, 404);
             let before = answered.get();
             tokio::time::sleep(Duration::from_millis(500)).await;
             let went_on = answered.get() - before;
-            assert!(went_on > 50, "{went_on} in half a second");
+            assert!(went_on > 20, "{went_on} in half a second");
         }
     });
 }

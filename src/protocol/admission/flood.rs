@@ -35,7 +35,7 @@ const GONE: u32 = 25;
 const HELD: u32 = 250;
 const HELD_GROWTH: u32 = 8;
 const HELD_MOST: u32 = 2_000;
-/// For so many windows it then has what it would have if it were not held down.
+/// For so many windows it then has all the turns that there are at the least while nothing is held down, without rest.
 const TRIED: u32 = 1;
 /// And so many later it is seen what that was good for: by then its clients have asked again.
 const SEEN: u32 = 2;

@@ -35,7 +35,8 @@ impl Waits {
         self.total_us > self.begun.saturating_mul(target_us)
     }
 
-    /// The same, with what those that had waited for their turn then lay for the disk. That others do is no fault of theirs.
+    /// The same, with what those that had waited for their turn then lay for the disk. Where those are reads, it is no matter how
+    /// busy the disk is.
     pub(super) fn with_syncs_are_beyond(self, target_us: u64) -> bool {
         let for_sync_us = self.for_syncs_us.checked_div(self.admitted).unwrap_or(0);
         for_sync_us >= target_us || self.are_beyond(target_us - for_sync_us)
@@ -45,7 +46,7 @@ impl Waits {
 /// What is asked of a shard at the end of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Demand {
-    /// Operations that it works at.
+    /// Operations that it works at, and turns that rest.
     pub running: u32,
     /// Operations that wait for their turn.
     pub waiting: u32,

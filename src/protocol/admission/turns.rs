@@ -23,7 +23,7 @@ pub struct Turns<T> {
     running: u32,
     /// How many of each bucket.
     running_of: Box<[u32]>,
-    /// Turns that are given back at a moment, in its order; until then they count as if they ran.
+    /// Turns that are given back at a moment, about in its order; until then they count as if they ran.
     resting: VecDeque<(Moment, Slot)>,
     rest_us: u64,
     waiting: u32,
@@ -158,6 +158,11 @@ impl<T> Turns<T> {
         } else {
             self.give_back(slot);
         }
+    }
+
+    /// Something of a bucket that was to run did not: its turn need not rest.
+    pub fn unused(&mut self, slot: Slot) {
+        self.give_back(slot);
     }
 
     fn give_back(&mut self, slot: Slot) {
@@ -410,6 +415,19 @@ mod tests {
             turns.leave(NOW, QUIET);
             assert_eq!(turns.admit_next(NOW), None, "nothing of the flood runs, but all of it rests");
         }
+    }
+
+    #[test]
+    fn a_turn_that_was_not_used_is_anothers_at_once_also_of_a_flood_that_rests() {
+        let mut turns = flooded(1);
+        turns.set_pace(1, 1_000);
+        turns.leave(NOW, FLOOD);
+        let rested = NOW.plus_micros(1_000);
+        for _ in 0..50 {
+            assert_eq!(turns.admit_next(rested), Some("flood"));
+            turns.unused(FLOOD);
+        }
+        assert_eq!([turns.admit_next(rested), turns.admit_next(rested)], [Some("flood"), None]);
     }
 
     #[test]
