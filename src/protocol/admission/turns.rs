@@ -423,6 +423,7 @@ mod tests {
         turns.set_pace(1, 1_000);
         turns.leave(NOW, FLOOD);
         let rested = NOW.plus_micros(1_000);
+        assert_eq!(turns.enter(rested, FLOOD, "flood"), None);
         for _ in 0..50 {
             assert_eq!(turns.admit_next(rested), Some("flood"));
             turns.unused(FLOOD);
