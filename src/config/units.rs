@@ -29,6 +29,12 @@ pub enum UnitError {
         /// What was given.
         given: String,
     },
+    /// No time at all, where some is needed.
+    #[error("{given:?} is no time; accepted: 1ms or more, such as 10s")]
+    NoTime {
+        /// What was given.
+        given: String,
+    },
     /// Not a whole number, with or without a unit of size.
     #[error("{given:?} is not a size; accepted: {}", Accepted::Size)]
     Size {
@@ -75,6 +81,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         .map(Duration::from_millis)
         .filter(|duration| *duration <= DURATION_MAX)
         .ok_or_else(|| UnitError::TooLong { given: text.to_owned() })
+}
+
+/// The same, of what takes some time: not 0.
+pub fn parse_time_taken(text: &str) -> Result<Duration, UnitError> {
+    let duration = parse_duration(text)?;
+    if duration.is_zero() { Err(UnitError::NoTime { given: text.to_owned() }) } else { Ok(duration) }
 }
 
 /// Reads a size in bytes: digits, alone or with one of `B`, `KiB`, `MiB`, `GiB`, `TiB`.
@@ -148,6 +160,17 @@ mod tests {
         }
         for text in ["3651d", "99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(parse_duration(text), Err(UnitError::TooLong { given: text.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn what_takes_time_takes_some() {
+        assert_eq!(parse_time_taken("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(parse_time_taken("5"), Err(UnitError::Duration { given: "5".to_owned() }));
+        for text in ["0s", "0ms"] {
+            let error = parse_time_taken(text).unwrap_err();
+            assert_eq!(error, UnitError::NoTime { given: text.to_owned() });
+            assert!(error.to_string().contains("1ms or more"), "{error}");
         }
     }
 

@@ -42,6 +42,26 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
+fn what_takes_no_time_is_refused_before_anything_is_started() {
+    for args in [
+        &["demo", "--for"][..],
+        &["load", "--for"],
+        &["sim", "--soak"],
+        &["bench", "kv", "--duration"],
+        &["bench", "overload", "--duration"],
+        &["bench", "fairness", "--duration"],
+        &["bench", "cost", "--duration"],
+        &["bench", "staleness", "--duration"],
+    ] {
+        let output = run(&[args, &["0s"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let (flag, text) = (args[args.len() - 1], stderr(&output));
+        assert!(text.contains(flag) && text.contains("accepted: 1ms or more"), "{text}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
 fn the_help_example_of_print_config_works() {
     let output = run(&["node", "--print-config", "--set", "node.id=n1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -12,7 +12,7 @@ use crate::cli::load::Distribution;
 use crate::cli::remote::{failed, print, print_json, remark};
 use crate::cli::table::Table;
 use crate::client::Endpoint;
-use crate::config::units::parse_duration;
+use crate::config::units::{parse_duration, parse_time_taken};
 
 /// Arguments of `neap bench cost`.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +31,7 @@ pub struct CostArgs {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     keys: u64,
     /// How long one side of a pair is measured
-    #[arg(long, default_value = "3s", value_parser = parse_duration)]
+    #[arg(long, default_value = "3s", value_parser = parse_time_taken)]
     duration: Duration,
     /// How long it runs before it is measured
     #[arg(long, default_value = "500ms", value_parser = parse_duration)]

@@ -14,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
 use crate::cli::remote::{failed, print, print_json};
 use crate::cli::table::Table;
-use crate::config::units::parse_duration;
+use crate::config::units::parse_time_taken;
 
 const NODES: u16 = 3;
 /// The bucket of the quiet clients.
@@ -64,7 +64,7 @@ pub struct FairnessArgs {
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     value_bytes: u32,
     /// How long each part is measured
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = parse_time_taken)]
     duration: Duration,
     /// End with exit code 5 if a target is missed
     #[arg(long)]

@@ -18,7 +18,7 @@ use super::exit::Exit;
 use super::processes::{ClusterError, ClusterOptions, LocalCluster};
 use super::remote::{block_on, failed, print, print_json, usage};
 use crate::client::Endpoint;
-use crate::config::units::parse_duration;
+use crate::config::units::parse_time_taken;
 use ledger::Ledger;
 use show::Show;
 use verdict::Verdict;
@@ -44,7 +44,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=15))]
     nodes: u16,
     /// How long the load runs; the verdict comes after it
-    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_time_taken)]
     duration: Duration,
     /// Keep the nodes' data, configurations and logs in this directory, which must be new or empty
     #[arg(long, value_name = "DIR")]

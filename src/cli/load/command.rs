@@ -15,7 +15,7 @@ use super::{Distribution, KeyChooser, Latencies, key_name, request};
 use crate::cli::exit::Exit;
 use crate::cli::remote::{UrlArgs, block_on, complain, parse_bucket, print, print_json, usage};
 use crate::client::endpoints_of;
-use crate::config::units::parse_duration;
+use crate::config::units::parse_time_taken;
 use crate::protocol::ids::BucketName;
 
 /// How often a line is printed.
@@ -47,7 +47,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "OPS", default_value_t = 200.0, value_parser = parse_rate)]
     rate: f64,
     /// How long it runs [default: until it is stopped]
-    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_time_taken)]
     duration: Option<Duration>,
     /// The share of reads, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.8, value_parser = parse_share)]

@@ -57,7 +57,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) jobs: u16,
     /// Runs fresh seeds for so long, and says which
-    #[arg(long, value_name = "DURATION", value_parser = crate::config::units::parse_duration, conflicts_with = "seeds")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::units::parse_time_taken, conflicts_with = "seeds")]
     pub(super) soak: Option<Duration>,
     /// Prints what happened, even if nothing is wrong
     #[arg(long)]

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::cli::bench::generator::{KEYS_MAX, Operation};
 use crate::cli::load::Distribution;
 use crate::client::{Endpoint, parse_urls};
-use crate::config::units::parse_duration;
+use crate::config::units::{parse_duration, parse_time_taken};
 
 /// Arguments of `neap bench kv`.
 #[derive(Debug, Clone, Args)]
@@ -61,7 +61,7 @@ pub struct KvArgs {
     #[arg(long, value_delimiter = ',', default_value = "max,50%")]
     rate: Vec<Rate>,
     /// How long each row is measured
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = parse_time_taken)]
     duration: Duration,
     /// How long each row runs before it is measured
     #[arg(long, default_value = "2s", value_parser = parse_duration)]

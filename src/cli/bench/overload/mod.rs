@@ -18,7 +18,7 @@ use super::target::Target;
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
 use crate::cli::remote::{failed, print, print_json, usage};
-use crate::config::units::parse_duration;
+use crate::config::units::{parse_duration, parse_time_taken};
 
 const NODES: u16 = 3;
 /// How long the unloaded cluster is measured.
@@ -44,7 +44,7 @@ const SAMPLE: Duration = Duration::from_secs(1);
 )]
 pub struct OverloadArgs {
     /// How long the overload lasts
-    #[arg(long, default_value = "60s", value_parser = parse_duration)]
+    #[arg(long, default_value = "60s", value_parser = parse_time_taken)]
     duration: Duration,
     /// Requests that a node takes at once
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]

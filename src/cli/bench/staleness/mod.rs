@@ -18,7 +18,7 @@ use crate::cli::remote::{block_on, complain, failed, print, print_json, usage};
 use crate::cli::scratch::Scratch;
 use crate::cli::table::Table;
 use crate::client::{Endpoint, parse_urls};
-use crate::config::units::parse_duration;
+use crate::config::units::{parse_duration, parse_time_taken};
 use crate::protocol::quorum::Quorum;
 use crate::sim::file::parse_quorum;
 use lag::Relays;
@@ -79,7 +79,7 @@ pub struct StalenessArgs {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     reads: u64,
     /// How long is measured at the most; each point gets the share of it that makes its error small
-    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    #[arg(long, default_value = "1m", value_parser = parse_time_taken)]
     duration: Duration,
     /// Clients, each with one operation at a time; more of them load the nodes more
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
