@@ -76,6 +76,8 @@ struct State {
     /// Operations that had to wait and were admitted since the pace was last looked at, and the writes among them.
     admitted: u64,
     writes_admitted: u64,
+    /// Operations whose deadline had passed before their turn came, since then.
+    expired: u64,
     /// What was synced when it was.
     commits: CommitStats,
     /// When it is to go off, if it is set.
@@ -112,6 +114,7 @@ impl Turnstile {
             pace,
             admitted: 0,
             writes_admitted: 0,
+            expired: 0,
             commits: commit.stats(),
             alarm_at: None,
         };
@@ -258,7 +261,8 @@ impl Turnstile {
             (std::mem::take(&mut state.admitted), std::mem::take(&mut state.writes_admitted));
         // Those of other shards and nodes lay there as long as ours.
         let for_syncs_us = writes.saturating_mul(waited_us).checked_div(durable).unwrap_or(0);
-        Waits { begun, total_us, admitted, for_syncs_us }
+        let expired = std::mem::take(&mut state.expired);
+        Waits { begun, total_us, admitted, for_syncs_us, expired }
     }
 
     /// False if the shard had no room for it. Then a turn is free, and whoever calls goes on with what waits.
@@ -291,6 +295,7 @@ impl Turnstile {
             Unwanted::ClientGone => self.counters.waiting_clients_gone.add(),
             Unwanted::DeadlinePassed => {
                 self.counters.waiting_expired.add();
+                self.state().expired += 1;
                 let outcome = Outcome::NotApplied;
                 let late = OperationError::Deadline { answered: 0, needed: 0, total: 0, outcome };
                 refuse(operation.client, late);

@@ -3,7 +3,8 @@
 //! Where more is asked for window after window than could run at once, while some bucket has nothing waiting, what waits is
 //! a flood. It is held down to a few operations, each of whose turns rests before it is used again: so the machine has time to
 //! spare, and a quiet bucket's requests seldom stand behind any other. How many there are, and for how long a single one rests,
-//! goes by how long operations lie in queues. It costs a flood throughput.
+//! goes by how long operations lie in queues. It costs a flood throughput. It should cost it no operation: where some wait until
+//! their deadlines have passed, it has more.
 //!
 //! A load that was too much for a moment must not be held down for longer, though it may be more than is now done of it. It is
 //! told by this: requests that come whether or not others are answered become more and more, while the clients of a flood wait
@@ -27,6 +28,8 @@ const REST_MOST_US: u64 = 2_000;
 /// windows: with more it has fewer by a quarter, else more by an eighth. A window alone tells too little.
 const HELD_LIES_US: u64 = 60;
 const ROUND: u32 = 5;
+/// So many rounds it is waited after it was given more because some of it had expired: what has expired by then came before.
+const RAISED: u32 = 5;
 /// After so many windows in a row in which all that was asked for could have run at once, or all buckets had something
 /// waiting, it is none.
 const GONE: u32 = 25;
@@ -80,6 +83,11 @@ pub struct Hold {
     limit: u32,
     /// For how long a turn rests, in microseconds.
     rest_us: u64,
+    /// It never has fewer turns, nor does one rest for longer: some waited for too long then.
+    least: u32,
+    rest_most_us: u64,
+    /// Rounds until these may be changed again.
+    raised: u32,
     /// What was asked for before.
     asked: u32,
     /// Windows until the trial, and what they were at first.
@@ -102,6 +110,9 @@ impl Hold {
             most: HELD_TURNS.min(limit),
             limit,
             rest_us: REST_US,
+            least: 1,
+            rest_most_us: REST_MOST_US,
+            raised: 0,
             asked,
             left: HELD,
             of: HELD,
@@ -152,6 +163,8 @@ impl Hold {
                     of: windows,
                     most: self.most,
                     rest_us: self.rest_us,
+                    least: self.least,
+                    rest_most_us: self.rest_most_us,
                     ..Self::new(self.asked, self.limit)
                 });
             }
@@ -159,11 +172,22 @@ impl Hold {
         Some(self)
     }
 
-    fn does_less(&mut self, running: u32) {
-        if self.most > 1 {
-            self.most = fewer(self.most, running).max(1);
+    fn has_too_few(&mut self) {
+        self.raised = RAISED;
+        if self.rest_us > REST_US {
+            (self.rest_us, self.rest_most_us) = (REST_US, REST_US);
         } else {
-            self.rest_us = (self.rest_us * 4 / 3).min(REST_MOST_US);
+            let more = self.most.saturating_add((self.most / 4).max(1));
+            self.least = more.min(self.usual_least()).max(self.least);
+            self.most = self.most.max(self.least);
+        }
+    }
+
+    fn does_less(&mut self, running: u32) {
+        if self.most > self.least {
+            self.most = fewer(self.most, running).max(self.least);
+        } else if self.most == 1 {
+            self.rest_us = (self.rest_us * 4 / 3).min(self.rest_most_us);
         }
     }
 
@@ -179,7 +203,11 @@ impl Hold {
         self.round.add(waits);
         self.round_left -= 1;
         if self.round_left == 0 {
-            if self.round.with_syncs_are_beyond(HELD_LIES_US) {
+            let is_settled = self.raised == 0;
+            self.raised = self.raised.saturating_sub(1);
+            if self.round.expired > 0 && is_settled {
+                self.has_too_few();
+            } else if self.round.with_syncs_are_beyond(HELD_LIES_US) {
                 self.does_less(demand.running);
             } else {
                 self.does_more();
@@ -361,7 +389,7 @@ mod tests {
         let look = |world: &mut World, for_syncs_us| {
             let demand = Demand { running: world.pace.most(), waiting: 100, peak: 170, quiet_beside: true };
             let total_us = 1_000 * HELD_LIES_US / 2;
-            let waits = Waits { begun: 1_000, total_us, admitted: 100, for_syncs_us };
+            let waits = Waits { begun: 1_000, total_us, admitted: 100, for_syncs_us, expired: 0 };
             world.pace.look(Moment(world.window * WINDOW_US), waits, demand);
             world.window += 1;
             world.pace.most()
@@ -387,6 +415,35 @@ mod tests {
         assert!(world.pace.most() == 1 && (REST_US + 1..REST_MOST_US).contains(&world.pace.rest_us()));
         lies(&mut world, HELD_LIES_US / 2, SECOND);
         assert!(world.pace.most() > 1 && world.pace.rest_us() == REST_US);
+    }
+
+    #[test]
+    fn a_flood_of_which_some_expires_has_more_as_many_as_there_are_without_it_at_the_most() {
+        let mut world = World::new();
+        world.go_on(Clients::Flood(170), SECOND / 2, 300);
+        lies(&mut world, 2 * HELD_LIES_US, 2 * SECOND);
+        assert_eq!((world.pace.most(), world.pace.rest_us()), (1, REST_MOST_US));
+        let expire = |world: &mut World, windows| {
+            for _ in 0..windows {
+                let demand =
+                    Demand { running: world.pace.most(), waiting: 169, peak: 170, quiet_beside: true };
+                let waits =
+                    Waits { begun: 100, total_us: 200 * HELD_LIES_US, expired: 1, ..Waits::default() };
+                world.pace.look(Moment(world.window * WINDOW_US), waits, demand);
+                world.window += 1;
+            }
+        };
+        let next = u64::from(ROUND * (1 + RAISED));
+        expire(&mut world, next);
+        assert_eq!((world.pace.most(), world.pace.rest_us()), (1, REST_US));
+        expire(&mut world, next);
+        assert_eq!((world.pace.most(), world.pace.rest_us()), (2, REST_US));
+        // Nor has it fewer once nothing expires any longer, trials or not.
+        lies(&mut world, 2 * HELD_LIES_US, 10 * SECOND);
+        assert_eq!((world.pace.most(), world.pace.rest_us()), (2, REST_US));
+        expire(&mut world, 16 * next);
+        assert_eq!(world.pace.most(), LEAST);
+        assert!(world.pace.holds_down());
     }
 
     #[test]

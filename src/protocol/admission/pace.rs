@@ -21,12 +21,15 @@ pub struct Waits {
     pub admitted: u64,
     /// How long the writes among these lay before the sync began that made them durable, in all, in microseconds.
     pub for_syncs_us: u64,
+    /// How many waited for their turn until their deadline had passed.
+    pub expired: u64,
 }
 
 impl Waits {
     pub(super) fn add(&mut self, other: Self) {
         self.begun = self.begun.saturating_add(other.begun);
         self.total_us = self.total_us.saturating_add(other.total_us);
+        self.expired = self.expired.saturating_add(other.expired);
         self.admitted = self.admitted.saturating_add(other.admitted);
         self.for_syncs_us = self.for_syncs_us.saturating_add(other.for_syncs_us);
     }
