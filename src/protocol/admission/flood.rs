@@ -443,6 +443,8 @@ mod tests {
         assert_eq!((world.pace.most(), world.pace.rest_us()), (2, REST_US));
         expire(&mut world, 16 * next);
         assert_eq!(world.pace.most(), LEAST);
+        assert!(lies(&mut world, 10, 3 * u64::from(ROUND)) > LEAST);
+        assert_eq!(lies(&mut world, 2 * HELD_LIES_US, SECOND), LEAST);
         assert!(world.pace.holds_down());
     }
 
