@@ -78,7 +78,7 @@ struct State {
     writes_admitted: u64,
     /// Operations whose deadline had passed before their turn came, since then.
     expired: u64,
-    /// What was synced when it was.
+    /// What had been synced at that time.
     commits: CommitStats,
     /// When it is to go off, if it is set.
     alarm_at: Option<Moment>,

@@ -157,16 +157,8 @@ impl Hold {
             Some(windows) if windows + 1 < TRIED + SEEN => self.trial = Some(windows + 1),
             Some(_) if asked < self.asked - self.asked / 4 => return None,
             Some(_) => {
-                let windows = self.of.saturating_mul(HELD_GROWTH).min(HELD_MOST);
-                return Some(Self {
-                    left: windows,
-                    of: windows,
-                    most: self.most,
-                    rest_us: self.rest_us,
-                    least: self.least,
-                    rest_most_us: self.rest_most_us,
-                    ..Self::new(self.asked, self.limit)
-                });
+                self.of = self.of.saturating_mul(HELD_GROWTH).min(HELD_MOST);
+                (self.left, self.trial) = (self.of, None);
             }
         }
         Some(self)

@@ -10,7 +10,7 @@ const TARGET_US: u64 = 500;
 /// However long it is: so many keep a shard busy while the replies of others are on their way.
 pub(super) const LEAST: u32 = 16;
 
-/// How long operations lay in the shard's mailbox, and their answers in their worker's, in a window.
+/// How long operations lay in queues in a window: in the shard's mailbox, and their answers in their worker's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Waits {
     /// How many were begun.
