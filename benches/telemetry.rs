@@ -15,6 +15,7 @@ use neap::protocol::sli::{
     VerdictObserved, WriteObserved,
 };
 use neap::protocol::staleness::Verdict;
+use neap::protocol::time::Moment;
 use neap::telemetry::{Identity, Instruments, Sources, Span, SpanKind, Telemetry, TraceContext};
 use opentelemetry::KeyValue;
 
@@ -50,16 +51,19 @@ fn observations() -> [(&'static str, Observation); 7] {
         let value_age_us = Some(1_000_000);
         Observation::Verdict(VerdictObserved {
             bucket,
+            began: Moment(1),
             r: 2,
             verdict,
             exposure_us,
             age_us,
             value_age_us,
             missed_by,
+            silent: Vec::new(),
         })
     };
     let read = ReadObserved {
         bucket: bucket.clone(),
+        began: Moment(1),
         r: 2,
         outcome: OperationOutcome::Ok,
         duration_us: 700,

@@ -71,6 +71,10 @@ pub(crate) enum Bug {
     UnansweredIsFresh,
     /// What a home has when it answers a probe is taken for what it had when the read began.
     ProbeIsThen,
+    /// A late verdict goes by what replicas had when they were asked again.
+    LateIsThen,
+    /// Reads that were not judged are left out of the interval of the stale-read rate.
+    UnjudgedLeftOut,
     /// A version that came less than `clock.max_skew` before a read is taken for one that came after it.
     SkewIsTolerance,
     /// What is followed of writes is lost with their coordinator, and nobody says so.

@@ -56,25 +56,11 @@ impl Now {
     }
 }
 
-/// The wall clock as it was when this was made, and from then on by the monotonic clock: it neither jumps nor goes back.
-#[derive(Debug, Clone, Copy)]
-pub struct SteadyWall {
-    wall: WallMicros,
-    moment: Moment,
-}
-
-impl SteadyWall {
-    /// From now on.
-    #[must_use]
-    pub fn start() -> Self {
-        Self { wall: wall(), moment: moment() }
-    }
-
-    /// What it shows.
-    #[must_use]
-    pub fn now(self) -> WallMicros {
-        WallMicros(self.wall.0.saturating_add(moment().micros_since(self.moment)))
-    }
+/// The wall clock as it was when this process began, and from then on by the monotonic clock: it neither jumps nor goes
+/// back. It shows what [`moment`] shows.
+#[must_use]
+pub fn steady_wall() -> WallMicros {
+    WallMicros(moment().0)
 }
 
 /// Makes a ceiling durable before it returns.

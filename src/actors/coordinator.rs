@@ -29,7 +29,7 @@ use crate::protocol::message::{
 use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::sli::{Observation, UnconvergedObserved};
-use crate::protocol::staleness::{Sampling, Verdict};
+use crate::protocol::staleness::{Sampling, UnjudgedLimits, Verdict};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
 use crate::telemetry::Tracing;
@@ -69,6 +69,8 @@ pub struct CoordinatorParts {
     pub observations: ObservationBuffer,
     /// Which shard this is.
     pub shard: u16,
+    /// Shards of this node.
+    pub shards: usize,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -96,6 +98,7 @@ impl Coordinator {
             fan_out: FanOut::R,
             probe: parts.probe,
             track: TrackLimits::default(),
+            unjudged: UnjudgedLimits::of_shard(parts.shards),
         };
         let core = core::Coordinator::new(settings);
         let traces = Traces::new(parts.tracing.spans().clone(), parts.age_objective_us);
@@ -187,6 +190,9 @@ impl Coordinator {
                 self.verdict(read.judgement.verdict).add();
                 self.parts.observations.push(Observation::Verdict(read.observed()));
             }
+            CoordinatorEffect::JudgedLate(late) => {
+                self.parts.observations.push(Observation::LateVerdict(late.observed()));
+            }
             CoordinatorEffect::Converged(write) => {
                 self.traces.converged(&write);
                 self.parts.observations.push(Observation::Converged(write.observed()));
@@ -252,6 +258,8 @@ impl Coordinator {
             CoordinatorCount::ReadRepairsBlocking => &counters.read_repairs_blocking,
             CoordinatorCount::ReadRepairsAsync => &counters.read_repairs_async,
             CoordinatorCount::HedgedReads => &counters.hedged_reads,
+            CoordinatorCount::ReadsJudgedLate => &counters.reads_judged_late,
+            CoordinatorCount::ReadsNeverJudged => &counters.reads_never_judged,
         }
     }
 }

@@ -33,6 +33,10 @@ counters! {
     read_repairs_async,
     /// Reads that asked another home because one was slow.
     hedged_reads,
+    /// Reads judged after their verdict had been unknown.
+    reads_judged_late,
+    /// Reads whose verdict will never be known: replicas were silent for too long, or do not remember.
+    reads_never_judged,
     /// Reads that missed a version that W homes had when they began.
     reads_stale,
     /// Reads that may have missed one: it cannot be told which came first.

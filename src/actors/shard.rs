@@ -77,6 +77,8 @@ pub struct ShardParts {
     pub age_objective_us: u64,
     /// Which shard this is.
     pub shard: u16,
+    /// Shards of this node.
+    pub shards: usize,
     /// The shard's connections.
     pub lane: LaneConfig,
     /// What is counted.
@@ -133,6 +135,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         age_objective_us: parts.age_objective_us,
         observations: ObservationBuffer::new(parts.observations),
         shard: parts.shard,
+        shards: parts.shards,
         counters: parts.counters,
     }));
     let (one, several) = (coordinator.clone().recipient(), coordinator.recipient());

@@ -24,18 +24,21 @@ const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
     about = "Shows the objectives on staleness, how they stand, and why",
     long_about = "Shows the objectives on staleness, how they stand, and why.\n\nA value is an interval where the truth \
                   is not known exactly: reads of which nobody can say whether they missed a write count as fresh for \
-                  its lower end and as stale for its upper end, which alerts go by. `budget left` is the share of the \
+                  its lower end and as stale for its upper end. Alerts go by the judged reads. State `unknown` means \
+                  that the judged reads are fine, and that those that could not be judged may not be; `why` says \
+                  which replicas were silent. Nodes that do not answer are named, and what they served is not \
+                  known. `budget left` is the share of the \
                   stale reads allowed in the budget's window that is left; `burn` is how many times faster than it \
                   lasts for it is used up, over the shortest window that has enough reads.",
     after_help = "Examples:\n  \
-        neap slo                            this node's objectives\n  \
-        neap slo --scope cluster            those of all nodes together\n  \
+        neap slo                            the objectives of all nodes together\n  \
+        neap slo --scope node               those of the node that answers\n  \
         neap slo --watch                    again every second, until Ctrl-C\n  \
         neap slo --json                     the document of GET /v1/slo"
 )]
 pub struct SloArgs {
     /// Of whom: of the node that answers, or of all nodes together
-    #[arg(long, value_enum, default_value_t = ScopeArg::Node)]
+    #[arg(long, value_enum, default_value_t = ScopeArg::Cluster)]
     pub scope: ScopeArg,
     /// Show it again every second, until Ctrl-C
     #[arg(long)]

@@ -20,6 +20,7 @@ impl Colour {
             "page" => "1;31",
             "ticket" => "33",
             "ok" => "32",
+            "unknown" => "35",
             _ => "2",
         };
         if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
@@ -53,7 +54,8 @@ fn head(document: &Value) -> String {
     let mut head = format!("{scope}, reads of the last {window}\n");
     let away: Vec<&str> = list(document, "unreachable").filter_map(Value::as_str).collect();
     if !away.is_empty() {
-        let _ = writeln!(head, "did not answer, and are not in these figures: {}", away.join(", "));
+        let _ =
+            writeln!(head, "did not answer, and nothing is known of what they served: {}", away.join(", "));
     }
     head.push('\n');
     head
@@ -117,12 +119,23 @@ fn reads(document: &Value) -> String {
     if reads.get("unsampled").and_then(Value::as_u64).is_some_and(|unsampled| unsampled > 0) {
         let _ = write!(text, "; {} not sampled", of("unsampled"));
     }
+    text.push_str(&rate(document));
     if let Some(age) = number(document, "stale_age_p95_s") {
         let _ = write!(text, "\nstale ones: P95 of the age {}", seconds(age));
         let exposure = number(document, "stale_exposure_p95_s");
         let _ = exposure.map(|exposure| write!(text, ", superseded for {} (P95)", seconds(exposure)));
     }
     text + "\n"
+}
+
+/// The share of stale reads, in a sentence.
+fn rate(document: &Value) -> String {
+    let Some(rate) = document.get("stale_read_rate") else { return String::new() };
+    let judged = number(rate, "judged").map(|judged| format!("{} of the judged reads", share(judged)));
+    let all = number(rate, "low").zip(number(rate, "high"));
+    let all = all.map(|(low, high)| format!("{} of all", between(&share(low), &share(high))));
+    let known: Vec<String> = judged.into_iter().chain(all).collect();
+    if known.is_empty() { String::new() } else { format!("\nstale: {}", known.join(", ")) }
 }
 
 fn convergence(document: &Value) -> String {

@@ -63,6 +63,8 @@ struct ReadsBody {
 struct RateBody {
     low: Option<f64>,
     high: Option<f64>,
+    /// Of the judged reads alone: alerts go by it.
+    judged: Option<f64>,
     any_replica_high: Option<f64>,
 }
 
@@ -122,11 +124,14 @@ impl SloBody {
                 unknown: reads.unknown_total(),
                 unsampled: reads.unsampled,
             },
-            unknown_causes: Counters(CAUSE_NAMES.into_iter().zip(reads.unknown).collect()),
+            unknown_causes: Counters(
+                CAUSE_NAMES.into_iter().zip(reads.unknown).chain([("pending", reads.pending)]).collect(),
+            ),
             stale_read_rate: RateBody {
-                low: rate.map(|rate| rate.low),
-                high: rate.map(|rate| rate.high),
-                any_replica_high: rate.map(|rate| rate.any_replica_high),
+                low: rate.and_then(|rate| rate.low),
+                high: rate.and_then(|rate| rate.high),
+                judged: rate.and_then(|rate| rate.judged),
+                any_replica_high: rate.and_then(|rate| rate.any_replica_high),
             },
             staleness_age_p95_s: document.staleness_age_p95_s,
             stale_age_p95_s: document.stale_age_p95_s,

@@ -13,10 +13,11 @@ use super::process::Client;
 use super::queue::{MICROS, Time};
 use super::random::Random;
 use super::truth::{KeyIndex, NEVER};
+use super::verdicts::ReadPlace;
 use super::workload::{Operation, Step};
 use super::world::{Event, World};
 use crate::protocol::bucket::BucketSettings;
-use crate::protocol::causality::CausalContext;
+use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::WriteId;
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteBody, WriteReply};
@@ -32,6 +33,8 @@ struct InFlight {
     began: Time,
     /// How long its node had stood still by then.
     stood_still: Time,
+    /// Of a read, where its node has begun it.
+    place: Option<ReadPlace>,
     what: What,
 }
 
@@ -62,6 +65,8 @@ pub struct Tally {
     pub ages: Vec<Time>,
     /// What the coordinators said of reads, by verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
+    /// What they said later of reads whose verdict had been unknown.
+    pub late_verdicts: BTreeMap<&'static str, u64>,
     /// What the coordinators said beside what was true.
     pub compared: Compared,
     /// How long reads took, in nanoseconds.
@@ -162,7 +167,7 @@ impl World {
         let (run, stood_still) = self.nodes.get(node).map_or((0, 0), |node| (node.run, node.stood_still));
         let began = self.now;
         self.clients.next += 1;
-        let operation = InFlight { client, key, node, run, began, stood_still, what };
+        let operation = InFlight { client, key, node, run, began, stood_still, place: None, what };
         self.clients.in_flight.insert(self.clients.next, operation);
         self.clients.next
     }
@@ -256,7 +261,10 @@ impl World {
         let name = self.names_of(node);
         self.note(Some(key), || format!("client asks {name}: {}", asked(&ask)));
         if let Ask::Read(_) = ask {
-            self.read_begins(node, key);
+            let place = self.read_begins(node, key);
+            if let Some(in_flight) = self.clients.in_flight.get_mut(&operation) {
+                in_flight.place = place;
+            }
         }
         let timeout_us = self.settings.timeout_us;
         self.coordinator(node, |core, around, effects| {
@@ -309,7 +317,7 @@ impl World {
 
     pub(super) fn read_answered(&mut self, operation: u64, result: Result<ReadReply, OperationError>) {
         let Some((in_flight, took)) = self.end(operation) else { return };
-        let InFlight { client, key, began, what, .. } = in_flight;
+        let InFlight { client, key, began, place, what, .. } = in_flight;
         let reply = match result {
             Ok(reply) => reply,
             Err(error) => {
@@ -318,6 +326,9 @@ impl World {
             }
         };
         self.note(Some(key), || format!("client reads {}", read(&reply)));
+        if let Some(place) = place {
+            self.read_told(place, reply.object.as_ref().map(Object::context));
+        }
         if client == INSPECTOR {
             self.clients.inspected.insert(key);
         } else {
@@ -330,7 +341,7 @@ impl World {
         }
         if let What::Read { acked, .. } = &what {
             let r = reply.participation.required;
-            let seen = reply.object.as_ref().map(crate::protocol::causality::Object::context);
+            let seen = reply.object.as_ref().map(Object::context);
             let checked = overlap::answered(&self.truth, key, acked, r, seen);
             self.check(checked);
         }

@@ -106,6 +106,7 @@ impl World {
                 fan_out: settings.fan_out,
                 probe: settings.probe,
                 track: settings.track,
+                unjudged: settings.unjudged,
             },
             timeout_us: settings.timeout_us,
             max_skew_us: settings.max_skew_us,

@@ -16,6 +16,7 @@ pub mod disk;
 pub mod drive;
 pub mod faults;
 pub mod file;
+pub mod indicators;
 pub mod injector;
 pub mod names;
 pub mod network;

@@ -26,7 +26,7 @@ const MANY_SEEDS: u64 = 2_000;
 const OPERATIONS: u64 = 5_000;
 
 /// Which checker is expected to find a bug that any few seeds show.
-const COMMON: [(Bug, Invariant); 32] = {
+const COMMON: [(Bug, Invariant); 34] = {
     use Bug as B;
     use Invariant::{Causality, Determinism, Durability, Endings, Overlap, Sli};
     [
@@ -56,6 +56,8 @@ const COMMON: [(Bug, Invariant); 32] = {
         (B::ReadOneFewer, Overlap),
         (B::UnansweredIsFresh, Sli),
         (B::ProbeIsThen, Sli),
+        (B::LateIsThen, Sli),
+        (B::UnjudgedLeftOut, Sli),
         (B::SkewIsTolerance, Sli),
         (B::ForgetLostTracking, Sli),
         (B::ReturnLegConverges, Sli),

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::disk::{Disk, GroupCommit};
+use super::indicators::Indicators;
 use super::names::Names;
 use super::network::NodeIndex;
 use super::random::Random;
@@ -166,6 +167,8 @@ pub struct Process {
     pub untracked: u64,
     /// When the world was last asked to wake the coordinator and the transport.
     pub armed: Option<Moment>,
+    /// What is said of the objectives.
+    pub indicators: Indicators,
     /// What acknowledgements of coordinated writes promise, by their tags.
     pub stamped: BTreeMap<u64, (KeyIndex, Dot)>,
 }
@@ -228,6 +231,7 @@ impl Process {
             commit: GroupCommit::new(parts.commit),
             untracked: untracked_at_start(parts.clean, parts.untracked),
             armed: None,
+            indicators: Indicators::default(),
             stamped: BTreeMap::new(),
         })
     }

@@ -77,6 +77,8 @@ pub struct Report {
     pub stale: u64,
     /// What the coordinators said of reads, by verdict.
     pub verdicts: BTreeMap<&'static str, u64>,
+    /// What they said later of reads whose verdict had been unknown.
+    pub late_verdicts: BTreeMap<&'static str, u64>,
     /// Writes that succeeded.
     pub writes: u64,
     /// Operations that failed, by why.
@@ -161,6 +163,7 @@ impl Report {
         sum(&mut self.faults, outcome.faults);
         sum(&mut self.failed, tally.failed);
         sum(&mut self.verdicts, tally.verdicts);
+        sum(&mut self.late_verdicts, tally.late_verdicts);
         sum(&mut self.versions, outcome.versions);
         sum(&mut self.counts, outcome.counts);
         self.reads += tally.reads;
@@ -177,15 +180,17 @@ impl Report {
         }
     }
 
-    /// Between which bounds the coordinators say the share of stale reads to be, of those with a verdict other than
-    /// unknown; none if there are none.
+    /// Bounds of the share of stale reads as the coordinators tell it, of all sampled reads, after late verdicts; none if
+    /// there were no reads.
     #[must_use]
     pub fn reported_stale_rate(&self) -> Option<(f64, f64)> {
-        let of = |verdict| self.verdicts.get(verdict).copied().unwrap_or(0);
-        let (stale, suspect) = (of("stale"), of("suspect"));
-        let known = stale + suspect + of("behind") + of("fresh");
-        let share = |count: u64| count as f64 / known as f64;
-        (known > 0).then(|| (share(stale), share(stale + suspect)))
+        let of = |verdicts: &BTreeMap<&str, u64>, verdict| verdicts.get(verdict).copied().unwrap_or(0);
+        let all = self.verdicts.values().sum::<u64>();
+        let judged_late = self.late_verdicts.values().sum::<u64>() - of(&self.late_verdicts, "unknown");
+        let stale = of(&self.verdicts, "stale") + of(&self.late_verdicts, "stale");
+        let unknown = of(&self.verdicts, "unknown").saturating_sub(judged_late);
+        let share = |count: u64| count as f64 / all as f64;
+        (all > 0).then(|| (share(stale), share(stale + of(&self.verdicts, "suspect") + unknown)))
     }
 
     /// The share of reads that were stale; none if there were none.

@@ -5,7 +5,7 @@ use crate::protocol::coordinator::{FanOut, TrackLimits};
 use crate::protocol::pbs::Legs;
 use crate::protocol::quorum::Quorum;
 use crate::protocol::ring::{Member, Ring, RingError, Weight};
-use crate::protocol::staleness::Sampling;
+use crate::protocol::staleness::{Sampling, UnjudgedLimits};
 use crate::storage::Commit;
 
 /// A world's settings.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub fan_out: FanOut,
     /// Which reads are probed for the verdict.
     pub probe: Sampling,
+    /// Bounds on the reads that wait for a late verdict.
+    pub unjudged: UnjudgedLimits,
     /// How much coordinators follow of writes that some home lacks.
     pub track: TrackLimits,
     /// Whether a coordinator's own replica is asked over the network, as in the WARS model.
@@ -53,6 +55,15 @@ fn track_limits(seed: u64) -> TrackLimits {
         3 => TrackLimits { single: 2, keys: 16_384 },
         6 => TrackLimits { single: 4, keys: 6 },
         _ => TrackLimits::default(),
+    }
+}
+
+/// The same, of reads that wait for a late verdict.
+fn unjudged_limits(seed: u64) -> UnjudgedLimits {
+    match seed % 8 {
+        1 => UnjudgedLimits { reads: 8, bytes: 1 << 20 },
+        4 => UnjudgedLimits { reads: 1_000, bytes: 4_096 },
+        _ => UnjudgedLimits::of_shard(1),
     }
 }
 
@@ -76,6 +87,7 @@ impl Settings {
             max_skew_us: 500_000,
             fan_out: FanOut::R,
             probe: Sampling::ALL,
+            unjudged: unjudged_limits(seed),
             track: track_limits(seed),
             own_leg_crosses: false,
             value_bytes: 16,

@@ -20,13 +20,14 @@ pub type ReadBegun = (Time, Vec<VersionIndex>);
 
 impl World {
     /// Remembers what was committed when a read began.
-    pub(super) fn read_begins(&mut self, at: NodeIndex, key: KeyIndex) {
-        let Some(node) = self.nodes.get(at) else { return };
+    pub(super) fn read_begins(&mut self, at: NodeIndex, key: KeyIndex) -> Option<ReadPlace> {
+        let node = self.nodes.get(at)?;
         let place = (at, key, node.clock.moment(self.now));
         let committed: Vec<VersionIndex> = sli::committed_now(&self.truth, key);
         // Of two reads that begin in the same microsecond it could not be told which was judged.
         let read = Some((self.now, committed));
         self.reads_begun.entry(place).and_modify(|read| *read = None).or_insert(read);
+        Some(place)
     }
 
     /// A node has judged a read.
@@ -36,7 +37,13 @@ impl World {
             *self.clients.tally.verdicts.entry(read.judgement.verdict.name()).or_default() += 1;
         }
         let Some(key) = self.names.key_index(&read.bucket, &read.key) else { return };
-        let Some(Some((began, committed))) = self.reads_begun.remove(&(at, key, read.began)) else { return };
+        self.verdict_told(at, key, read);
+        let place = (at, key, read.began);
+        let Some(Some((began, committed))) = self.reads_begun.remove(&place) else { return };
+        if matches!(read.judgement.verdict, Verdict::Unknown(_)) {
+            // It may be judged late.
+            self.reads_begun.insert(place, Some((began, committed.clone())));
+        }
         if !self.keep_time(at, key, self.now) {
             return;
         }
@@ -87,7 +94,7 @@ impl World {
     }
 
     /// Whether the clocks of a coordinator and of a key's homes have kept their rate since then, and some time before.
-    fn keep_time(&self, at: NodeIndex, key: KeyIndex, since: Time) -> bool {
+    pub(super) fn keep_time(&self, at: NodeIndex, key: KeyIndex, since: Time) -> bool {
         let homes = self.truth.key(key).map(|key| key.homes.as_slice()).unwrap_or_default();
         let keeps_time = |node: &NodeIndex| {
             let node = self.nodes.get(*node);

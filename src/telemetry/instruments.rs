@@ -77,6 +77,12 @@ impl Instruments {
         match observation {
             Observation::Read(read) => self.read(read),
             Observation::Verdict(verdict) => self.verdict(verdict),
+            Observation::LateVerdict(late) => {
+                self.reads.late(late);
+                late.now.missed_by.iter().for_each(|peer| self.peers.missed(peer));
+            }
+            // They are counted where they were dropped.
+            Observation::ReadsLost(_) => {}
             Observation::Write(write) => self.write(write),
             Observation::Converged(converged) => self.converged(converged),
             Observation::Merged(merged) => self.merged(merged),

@@ -12,6 +12,8 @@ pub fn scope() -> InstrumentationScope {
 pub mod metric {
     /// Answered reads, by what is said of them.
     pub const READS: &str = "neap.reads";
+    /// Reads that were judged after their verdict had been unknown.
+    pub const LATE_VERDICTS: &str = "neap.reads.late_verdicts";
     /// By how much older a read's answer was than what it missed.
     pub const STALENESS_AGE: &str = "neap.read.staleness_age";
     /// For how long a read's answer had been superseded.

@@ -7,14 +7,14 @@ use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, M
 
 use super::instruments::{seconds, seconds_histogram};
 use super::names::{bounds, key, metric, value};
-use crate::protocol::sli::{ReadObserved, VerdictObserved};
+use crate::protocol::sli::{LateObserved, ReadObserved, VerdictObserved};
 use crate::protocol::staleness::{UnknownCause, Verdict};
 
 /// The R that are told of from the start, at 0; others from when a read first asks for them.
 const USUAL_R: [u8; 3] = [1, 2, 3];
 
 /// All that can be said of a read.
-const VERDICTS: [Verdict; 8] = [
+const VERDICTS: [Verdict; 9] = [
     Verdict::Stale,
     Verdict::Suspect,
     Verdict::Behind,
@@ -23,12 +23,15 @@ const VERDICTS: [Verdict; 8] = [
     Verdict::Unknown(UnknownCause::ReplicaDown),
     Verdict::Unknown(UnknownCause::Timeout),
     Verdict::Unknown(UnknownCause::Settings),
+    Verdict::Unknown(UnknownCause::Forgotten),
 ];
 
 /// The instruments of reads.
 pub(super) struct Reads {
     reads: Counter<u64>,
     by_r: BTreeMap<u8, OfR>,
+    /// By verdict.
+    late: BTreeMap<&'static str, BoundCounter<u64>>,
     ages: BTreeMap<&'static str, Ages>,
     /// By verdict.
     value_ages: BTreeMap<&'static str, BoundHistogram<f64>>,
@@ -56,12 +59,17 @@ impl Reads {
             .build();
         let description = "How long before a read its answer was written.";
         let histogram = seconds_histogram(meter, metric::VALUE_AGE, &bounds::AGE, description);
+        let description =
+            "Reads judged after their verdict had been unknown; neap.reads counts them as unknown.";
+        let late = meter.u64_counter(metric::LATE_VERDICTS).with_description(description).build();
+        let late = VERDICTS.map(|of| (of.name(), late.bind(&[KeyValue::new(key::VERDICT, of.name())])));
         let verdicts = VERDICTS.into_iter().map(Verdict::name).chain([value::UNSAMPLED]);
         let value_ages = verdicts.map(|name| (name, histogram.bind(&[KeyValue::new(key::VERDICT, name)])));
         let by_r = USUAL_R.into_iter().map(|r| (r, OfR::new(&reads, r))).collect();
         Self {
             reads,
             by_r,
+            late: late.into_iter().collect(),
             ages: ages(meter),
             value_ages: value_ages.collect(),
             siblings: siblings.bind(&[]),
@@ -87,7 +95,19 @@ impl Reads {
         if let Some(us) = read.value_age_us {
             self.value_age(read.verdict.name(), us);
         }
-        // Of an unknown read no age is told: it would count as fresh.
+        self.age(read);
+    }
+
+    /// A read whose verdict was unknown has another one.
+    pub(super) fn late(&mut self, late: &LateObserved) {
+        if let Some(reads) = self.late.get(late.now.verdict.name()) {
+            reads.add(1);
+        }
+        self.age(&late.now);
+    }
+
+    /// Of an unknown read no age is told: it would count as fresh.
+    fn age(&self, read: &VerdictObserved) {
         if let Some(ages) = self.ages.get(read.verdict.name()) {
             ages.staleness.record(seconds(read.age_us));
             ages.exposure.record(seconds(read.exposure_us));
@@ -129,6 +149,7 @@ fn detail(verdict: Verdict) -> Option<&'static str> {
             UnknownCause::ReplicaDown => "replica_down",
             UnknownCause::Timeout => "timeout",
             UnknownCause::Settings => "settings",
+            UnknownCause::Forgotten => "forgotten",
         }),
     }
 }

@@ -13,7 +13,7 @@ fn report() -> Value {
         "scope": "cluster", "window_s": 3_600.0,
         "reads": {"fresh": 12_300, "stale": 52, "suspect": 8, "behind": 1, "unknown": 40, "unsampled": 7},
         "unknown_causes": {"replica_down": 40, "timeout": 0, "settings": 0},
-        "stale_read_rate": {"low": 0.0042, "high": 0.0049, "any_replica_high": 0.005},
+        "stale_read_rate": {"low": 0.0042, "high": 0.0081, "judged": 0.0049, "any_replica_high": 0.0082},
         "staleness_age_p95_s": 0.0, "exposure_p95_s": 0.0, "stale_age_p95_s": 1.5, "stale_exposure_p95_s": 0.02,
         "convergence": {"p50_s": 0.002, "p999_s": 4.2, "unconverged": 3, "oldest_s": 1.25, "untracked": 2},
         "objectives": [
@@ -37,11 +37,11 @@ fn node() -> ScriptedNode {
 #[test]
 fn the_objectives_are_a_table_and_each_says_why() {
     let node = node();
-    let output = neap(&["slo", "--scope", "cluster"]).env("NEAP_URL", node.url()).output().unwrap();
+    let output = neap(&["slo"]).env("NEAP_URL", node.url()).output().unwrap();
     assert_eq!((output.status.code(), node.asked_once().target.as_str()), (Some(0), "/v1/slo?scope=cluster"));
     let expected = "\
 all nodes together, reads of the last 1h
-did not answer, and are not in these figures: n3
+did not answer, and nothing is known of what they served: n3
 
 objective    value             target     budget left  burn         state
 age_p95      0 ms              <= 500 ms  -            -            ok
@@ -51,6 +51,7 @@ ok       age_p95: all is well
 page     stale_reads: 0.42 % of 12,400 reads in the last 1h were stale
 
 reads: 12,300 fresh, 52 stale, 8 suspect, 1 behind, 40 unknown (replica_down 40); 7 not sampled
+stale: 0.49 % of the judged reads, 0.42 % to 0.81 % of all
 stale ones: P95 of the age 1.50 s, superseded for 20.0 ms (P95)
 writes: P50 2.00 ms, P99.9 4.20 s; 3 unconverged, the oldest for 1.25 s; 2 untracked
 ";
@@ -60,7 +61,7 @@ writes: P50 2.00 ms, P99.9 4.20 s; 3 unconverged, the oldest for 1.25 s; 2 untra
 #[test]
 fn as_json_it_is_the_nodes_own_document() {
     let node = node();
-    let output = neap(&["slo", "--json"]).env("NEAP_URL", node.url()).output().unwrap();
+    let output = neap(&["slo", "--json", "--scope", "node"]).env("NEAP_URL", node.url()).output().unwrap();
     assert_eq!((output.status.code(), node.asked_once().target.as_str()), (Some(0), "/v1/slo"));
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), report());
 }

@@ -125,6 +125,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         tracing: Tracing::default(),
         age_objective_us: 500_000,
         shard: 0,
+        shards: 1,
         lane: LaneConfig {
             cluster: "test".into(),
             secret: Secret::new("secret"),

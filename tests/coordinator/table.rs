@@ -19,7 +19,7 @@ use neap::protocol::quorum::Quorum;
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::settings::BucketTable;
 use neap::protocol::sli::{Observation, OperationOutcome, Path, ReadObserved, WriteObserved};
-use neap::protocol::staleness::{AppliedAt, Digest, Sampling, SeenState};
+use neap::protocol::staleness::{AppliedAt, Digest, Sampling, SeenState, UnjudgedLimits};
 use neap::protocol::time::{Hlc, Moment, WallMicros};
 use neap::protocol::view::View;
 
@@ -74,6 +74,7 @@ fn bench_of(members: &[&str]) -> Bench {
             fan_out: FanOut::R,
             probe: Sampling::NONE,
             track: LIMITS,
+            unjudged: UnjudgedLimits::of_shard(1),
         }),
         now: Moment(10_000_000),
         effects: Vec::new(),

@@ -5,7 +5,7 @@ use neap::protocol::ids::NodeId;
 use neap::protocol::sli::{Observation, VerdictObserved};
 use neap::protocol::slo::{Slo, SloScope};
 use neap::protocol::staleness::{UnknownCause, Verdict};
-use neap::protocol::time::WallMicros;
+use neap::protocol::time::{Moment, WallMicros};
 use serde_json::json;
 
 use super::client::Node;
@@ -19,12 +19,14 @@ fn take(slo: &mut Slo, times: u64, verdict: Verdict) {
     let (exposure_us, age_us) = if verdict == Verdict::Stale { (64_000, 2_000_000) } else { (0, 0) };
     let seen = Observation::Verdict(VerdictObserved {
         bucket,
+        began: Moment(9),
         r: 1,
         verdict,
         exposure_us,
         age_us,
         value_age_us: None,
         missed_by: vec![],
+        silent: vec![],
     });
     (0..times).for_each(|_| slo.take(WallMicros(9), &seen));
 }
@@ -42,8 +44,12 @@ fn the_report_has_the_names_that_programs_rely_on() {
     assert_eq!((&body["scope"], &body["window_s"]), (&json!("node"), &json!(3_600.0)));
     let reads = json!({"fresh": 1_990, "stale": 8, "suspect": 2, "behind": 0, "unknown": 5, "unsampled": 0});
     assert_eq!(body["reads"], reads);
-    assert_eq!(body["unknown_causes"], json!({"replica_down": 0, "timeout": 5, "settings": 0}));
-    assert_eq!(body["stale_read_rate"], json!({"low": 0.004, "high": 0.005, "any_replica_high": 0.005}));
+    assert_eq!(
+        body["unknown_causes"],
+        json!({"replica_down": 0, "timeout": 5, "settings": 0, "forgotten": 0, "pending": 0})
+    );
+    let rate = json!({"low": 8.0 / 2_005.0, "high": 15.0 / 2_005.0, "judged": 0.005, "any_replica_high": 15.0 / 2_005.0});
+    assert_eq!(body["stale_read_rate"], rate);
     assert_eq!((&body["staleness_age_p95_s"], &body["exposure_p95_s"]), (&json!(0.0), &json!(0.0)));
     let convergence =
         json!({"p50_s": null, "p999_s": null, "unconverged": 0, "oldest_s": null, "untracked": 0});
@@ -54,11 +60,12 @@ fn the_report_has_the_names_that_programs_rely_on() {
         (&stale["name"], &stale["target"], &stale["state"]),
         (&json!("stale_reads"), &json!(0.001), &json!("page"))
     );
-    assert_eq!((&stale["low"], &stale["high"]), (&json!(0.004), &json!(0.005)));
+    assert_eq!((&stale["low"], &stale["high"]), (&json!(8.0 / 2_005.0), &json!(15.0 / 2_005.0)));
     assert_eq!(stale["burn_rates"][0], json!({"window_s": 300.0, "rate": 5.0}));
     assert_eq!(
         stale["why"],
-        "0.40 % to 0.50 % of 2,000 reads in the last 1h were stale; the objective is 0.10 %"
+        "0.50 % of the 2,000 judged reads in the last 1h were stale, and 0.40 % to 0.75 % of all 2,005; the objective is \
+         0.10 %; 5 could not be judged (timeout 5)"
     );
     assert_eq!(body["objectives"][2]["state"], "no_data");
 }
@@ -68,7 +75,10 @@ fn before_the_first_read_every_value_is_null() {
     let node = Node::start();
     node.fake.set_slo(engine().evaluate(WallMicros(9)));
     let body = node.get("/v1/slo?scope=node").json();
-    assert_eq!(body["stale_read_rate"], json!({"low": null, "high": null, "any_replica_high": null}));
+    assert_eq!(
+        body["stale_read_rate"],
+        json!({"low": null, "high": null, "judged": null, "any_replica_high": null})
+    );
     for name in ["staleness_age_p95_s", "exposure_p95_s"] {
         assert!(body[name].is_null(), "{name}");
     }

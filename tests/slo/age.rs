@@ -106,11 +106,12 @@ fn fewer_reads_than_a_thousand_have_a_value_and_no_state() {
     assert_eq!(time.objective(AGE).high, None);
     time.minutes(12, 0, (83, SECOND));
     time.many(3, &verdict("b", Verdict::Stale, SECOND));
-    time.many(5_000, &verdict("b", UNKNOWN, 0));
     let age = time.objective(AGE);
     assert_eq!(age.state, SloState::NoData);
     assert!((age.high.unwrap() - 1.0).abs() < 0.01);
     assert!(age.why.contains("only 999 reads of known verdict"), "{}", age.why);
+    time.many(5_000, &verdict("b", UNKNOWN, 0));
+    assert_eq!(time.state(AGE), SloState::Unknown, "enough were read, and too few judged");
     time.take(&verdict("b", Verdict::Stale, SECOND));
     assert_eq!(time.state(AGE), SloState::Page);
 }

@@ -1,5 +1,6 @@
 //! Restarts, and several nodes taken together.
 
+use neap::protocol::ids::NodeId;
 use neap::protocol::slo::{Slo, SloScope, SloState, SloSummary, UnreadableSummary};
 use neap::protocol::staleness::Verdict;
 use neap::protocol::time::WallMicros;
@@ -49,6 +50,28 @@ fn several_nodes_merged_stand_as_one_that_saw_it_all() {
     let states: Vec<_> = expected.objectives.iter().map(|objective| objective.state).collect();
     assert_eq!(states, [SloState::Page; 6], "there is something to be the same");
     assert_eq!(merged.evaluate(&plan, SloScope::Cluster, Vec::new()), expected);
+}
+
+#[test]
+fn a_node_that_does_not_answer_makes_the_cluster_unknown_by_name() {
+    let mut time = Timeline::new(&[]);
+    time.many(2_000, &verdict("b", FRESH, 0));
+    time.many(2_000, &converged("b", SECOND));
+    let away = vec![NodeId::new("n2").unwrap(), NodeId::new("n3").unwrap()];
+    let summary = time.slo.summary(WallMicros(time.now));
+    let document = summary.evaluate(&plan(&[]), SloScope::Cluster, away.clone());
+    for objective in &document.objectives {
+        assert_eq!((objective.state, objective.low, objective.high), (SloState::Unknown, None, None));
+        assert!(objective.why.starts_with("nothing is known of what n2, n3 served"), "{}", objective.why);
+    }
+    let rate = document.stale_read_rate.unwrap();
+    assert_eq!((rate.low, rate.high, rate.judged), (None, None, Some(0.0)));
+    assert_eq!(document.reads.fresh(), 2_000, "what the others counted is shown");
+    time.many(2_000, &verdict("b", Verdict::Stale, 1));
+    let document = time.slo.summary(WallMicros(time.now)).evaluate(&plan(&[]), SloScope::Cluster, away);
+    let stale = &document.objectives[1];
+    assert_eq!(stale.state, SloState::Page, "what is known is reason enough");
+    assert!(stale.why.ends_with("n2, n3 did not answer"), "{}", stale.why);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use neap::protocol::sli::{
 };
 use neap::protocol::slo::{Objective, Plan, Slo, SloDocument, SloState};
 use neap::protocol::staleness::{UnknownCause, Verdict};
-use neap::protocol::time::WallMicros;
+use neap::protocol::time::{Moment, WallMicros};
 
 pub const SECOND: u64 = 1_000_000;
 pub const MINUTE: u64 = 60 * SECOND;
@@ -40,18 +40,24 @@ pub fn verdict(of: &str, verdict: Verdict, age_us: u64) -> Observation {
     let missed_by = vec![NodeId::new("n1").unwrap()];
     Observation::Verdict(VerdictObserved {
         bucket: bucket(of),
+        began: Moment(0),
         r: 1,
         verdict,
         exposure_us: age_us / 2,
         age_us,
         value_age_us: None,
         missed_by,
+        silent: match verdict {
+            Verdict::Unknown(_) => vec![NodeId::new("n3").unwrap()],
+            _ => Vec::new(),
+        },
     })
 }
 
 pub fn read(of: &str, sampled: bool) -> Observation {
     Observation::Read(ReadObserved {
         bucket: bucket(of),
+        began: Moment(0),
         r: 1,
         outcome: OperationOutcome::Ok,
         duration_us: 900,
@@ -74,6 +80,16 @@ pub fn unconverged(ages: &[(u64, u64)], untracked: u64) -> Observation {
     Observation::Unconverged(UnconvergedObserved { shard: 0, ages: ages.to_vec(), max_lagging: 1, untracked })
 }
 
+/// What is observed of a read that began at `at`; anything else as it is.
+pub fn began(mut observation: Observation, at: Moment) -> Observation {
+    match &mut observation {
+        Observation::Read(read) => read.began = at,
+        Observation::Verdict(verdict) => verdict.began = at,
+        _ => {}
+    }
+    observation
+}
+
 /// An engine in simulated time.
 pub struct Timeline {
     pub slo: Slo,
@@ -85,8 +101,9 @@ impl Timeline {
         Self { slo: Slo::new(plan(sets)), now: BEGIN }
     }
 
+    /// Takes in what is observed of a read that began just now.
     pub fn take(&mut self, observation: &Observation) {
-        self.slo.take(WallMicros(self.now), observation);
+        self.slo.take(WallMicros(self.now), &began(observation.clone(), Moment(self.now)));
     }
 
     pub fn many(&mut self, times: u64, observation: &Observation) {

@@ -63,12 +63,14 @@ fn a_record_keeps_within_its_bound_whatever_the_number_of_buckets_nodes_and_shar
             Moment(number),
             &Observation::Verdict(VerdictObserved {
                 bucket: name,
+                began: Moment(number),
                 r: number as u8,
                 verdict: Verdict::Stale,
                 exposure_us: age_us,
                 age_us,
                 value_age_us: None,
                 missed_by,
+                silent: Vec::new(),
             }),
         );
         record.take(Moment(number), &converged("b", age_us));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use neap::actors::clock::{Ceiling, ShardClock, SteadyWall, moment};
+use neap::actors::clock::{Ceiling, ShardClock, moment, steady_wall};
 use neap::actors::counters::NodeCounters;
 use neap::actors::ring_membership::RingTable;
 use neap::actors::sli_recorder::{
@@ -23,7 +23,7 @@ use neap::protocol::time::Hlc;
 use neap::storage::SloSnapshot;
 use neap::transport::{AnswerSink, Answered, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
 
-use super::{FRESH, SECOND, plan, unconverged, verdict};
+use super::{FRESH, SECOND, began, plan, unconverged, verdict};
 
 struct Alone;
 
@@ -67,9 +67,9 @@ struct Recorder {
 }
 
 fn start(directory: &Path, clean: bool) -> Recorder {
-    let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(directory));
-    let mut slo = sli_recorder::resume(plan(&[]), wall, &snapshot, clean);
-    let view = Arc::new(SloView::new(slo.evaluate(wall.now())));
+    let snapshot = SloSnapshot::of(directory);
+    let mut slo = sli_recorder::resume(plan(&[]), &snapshot, clean);
+    let view = Arc::new(SloView::new(slo.evaluate(steady_wall())));
     let me = NodeId::new("n1").unwrap();
     let (zone, weight) = ("a".to_owned(), Weight::new(1.0).unwrap());
     let member = Member { id: me.clone(), zone, weight, address: "n1:1".to_owned() };
@@ -95,7 +95,6 @@ fn start(directory: &Path, clean: bool) -> Recorder {
     let counters = Arc::new(NodeCounters::default());
     let address = SliRecorder::new(RecorderParts {
         slo,
-        wall,
         view: view.clone(),
         snapshot,
         peers,
@@ -118,8 +117,9 @@ fn what_is_observed_is_shown_within_half_a_second_and_to_the_tap() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let mut recorder = start(directory.path(), true);
-        (0..1_000).for_each(|_| recorder.buffer.push(verdict("b", FRESH, 0)));
-        recorder.buffer.push(verdict("b", Verdict::Stale, SECOND));
+        let now = moment();
+        (0..1_000).for_each(|_| recorder.buffer.push(began(verdict("b", FRESH, 0), now)));
+        recorder.buffer.push(began(verdict("b", Verdict::Stale, SECOND), now));
         recorder.buffer.flush();
         let started = std::time::Instant::now();
         while recorder.view.current().reads.known() < 1_001 {
@@ -142,7 +142,8 @@ fn a_stop_keeps_the_windows_and_the_next_start_goes_on_with_them() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let mut recorder = start(directory.path(), true);
-        (0..10).for_each(|_| recorder.buffer.push(verdict("b", Verdict::Stale, SECOND)));
+        let stale = began(verdict("b", Verdict::Stale, SECOND), moment());
+        (0..10).for_each(|_| recorder.buffer.push(stale.clone()));
         recorder.buffer.push(unconverged(&[(SECOND, 3)], 0));
         recorder.buffer.flush();
         recorder.address.send(KeepWindows).await.unwrap();

@@ -1,7 +1,10 @@
+use neap::protocol::ids::NodeId;
+use neap::protocol::sli::{LateObserved, Observation, VerdictObserved};
 use neap::protocol::slo::SloState;
-use neap::protocol::staleness::Verdict;
+use neap::protocol::staleness::{UnknownCause, Verdict};
+use neap::protocol::time::{Moment, WallMicros};
 
-use super::{DAY, FRESH, HOUR, MINUTE, Timeline, UNKNOWN, read, verdict};
+use super::{DAY, FRESH, HOUR, MINUTE, Timeline, UNKNOWN, bucket, read, verdict};
 
 const STALE: &str = "stale_reads";
 /// Without the alerts on burn rates.
@@ -51,14 +54,15 @@ fn suspects_widen_the_share_to_an_interval_and_alerts_go_by_its_upper_end() {
     assert_eq!(objective.state, SloState::Page);
     assert!(objective.why.starts_with("0.040 % to 0.10 % of 100,000"), "{}", objective.why);
     let rate = time.document().stale_read_rate.unwrap();
-    assert_eq!((rate.low, rate.high, rate.any_replica_high), (0.0004, 0.00101, 0.00101));
+    assert_eq!((rate.low, rate.high, rate.judged), (Some(0.0004), Some(0.00101), Some(0.00101)));
+    assert_eq!(rate.any_replica_high, Some(0.00101));
 }
 
 #[test]
 fn reads_that_were_behind_count_only_where_any_replica_counts() {
     let mut committed = reads(&NO_BURN, 0, 0, 300);
     assert_eq!(committed.state(STALE), SloState::Ok);
-    assert_eq!(committed.document().stale_read_rate.unwrap().any_replica_high, 0.003);
+    assert_eq!(committed.document().stale_read_rate.unwrap().any_replica_high, Some(0.003));
     let mut sets = NO_BURN.to_vec();
     sets.push("slo.stale_counts=any_replica");
     let objective = reads(&sets, 0, 10, 300).objective(STALE);
@@ -66,11 +70,123 @@ fn reads_that_were_behind_count_only_where_any_replica_counts() {
 }
 
 #[test]
-fn unknown_reads_are_neither_fresh_nor_stale() {
+fn reads_that_could_not_be_judged_widen_the_interval_and_leave_alerts_alone() {
     let mut time = reads(&NO_BURN, 100, 0, 0);
     time.many(900_000, &verdict("b", UNKNOWN, 0));
-    assert_eq!(time.objective(STALE).high, Some(0.001));
-    assert_eq!(time.document().reads.unknown, [0, 900_000, 0]);
+    let objective = time.objective(STALE);
+    assert_eq!((objective.low, objective.high), (Some(0.0001), Some(0.9001)));
+    assert_eq!(objective.state, SloState::Ticket, "by the judged reads");
+    assert_eq!(time.document().stale_read_rate.unwrap().judged, Some(0.001));
+    assert_eq!(time.document().reads.unknown, [0, 900_000, 0, 0]);
+}
+
+#[test]
+fn an_objective_that_only_unjudged_reads_could_breach_is_unknown_and_says_whose_silence_it_is() {
+    let mut time = Timeline::new(&NO_BURN);
+    time.many(3_000, &verdict("b", FRESH, 0));
+    assert_eq!(time.state(STALE), SloState::Ok);
+    time.many(6_000, &verdict("b", UNKNOWN, 0));
+    let objective = time.objective(STALE);
+    assert_eq!((objective.low, objective.high), (Some(0.0), Some(6_000.0 / 9_000.0)));
+    assert_eq!(objective.state, SloState::Unknown);
+    assert_eq!(
+        objective.why,
+        "0 % of the 3,000 judged reads in the last 1h were stale, and 0 % to 66.7 % of all 9,000; the objective is \
+         0.10 %; 6,000 could not be judged (timeout 6,000), as replicas were silent: n3 at 6,000"
+    );
+    let age = time.objective("age_p95");
+    assert_eq!(age.state, SloState::Unknown, "{}", age.why);
+    assert!(age.why.contains("n3 at 6,000"), "{}", age.why);
+}
+
+#[test]
+fn reads_none_of_which_could_be_judged_are_no_reason_to_be_calm() {
+    let mut time = Timeline::new(&NO_BURN);
+    time.many(1_000, &verdict("b", UNKNOWN, 0));
+    let objective = time.objective(STALE);
+    assert_eq!((objective.low, objective.high), (Some(0.0), Some(1.0)));
+    assert_eq!(objective.state, SloState::Unknown);
+    assert!(objective.why.starts_with("none of the 0 judged reads"), "{}", objective.why);
+}
+
+#[test]
+fn a_burn_that_only_unjudged_reads_could_be_is_unknown() {
+    let mut time = with_only("slo.page.burn_fast");
+    burn(&mut time, 60, 0);
+    time.many(3_000, &verdict("b", UNKNOWN, 0));
+    assert_eq!(time.state(STALE), SloState::Unknown);
+}
+
+/// A late verdict on a read that began at `began`.
+fn late(began: u64, verdict: Verdict) -> Observation {
+    let silent = vec![NodeId::new("n3").unwrap()];
+    Observation::LateVerdict(LateObserved {
+        was: UnknownCause::Timeout,
+        were_silent: silent.clone(),
+        now: VerdictObserved {
+            bucket: bucket("b"),
+            began: Moment(began),
+            r: 1,
+            verdict,
+            exposure_us: 0,
+            age_us: 0,
+            value_age_us: None,
+            missed_by: Vec::new(),
+            silent: if matches!(verdict, Verdict::Unknown(_)) { silent } else { Vec::new() },
+        },
+    })
+}
+
+#[test]
+fn a_late_verdict_counts_where_its_read_began() {
+    let mut time = Timeline::new(&NO_BURN);
+    time.many(1_000, &verdict("b", FRESH, 0));
+    time.many(4, &verdict("b", UNKNOWN, 0));
+    let began = time.now;
+    time.now += 50 * MINUTE;
+    time.many(1_000, &verdict("b", FRESH, 0));
+    assert_eq!(time.state(STALE), SloState::Unknown);
+    time.take(&late(began, Verdict::Stale));
+    time.take(&late(began, FRESH));
+    time.take(&late(began, Verdict::Unknown(UnknownCause::Forgotten)));
+    let reads = time.document().reads;
+    assert_eq!((reads.stale, reads.fresh(), reads.unknown), (1, 2_001, [0, 1, 0, 1]));
+    let why = time.objective(STALE).why;
+    assert!(
+        why.ends_with("2 could not be judged (timeout 1, forgotten 1), as replicas were silent: n3 at 2"),
+        "{why}"
+    );
+    time.now += 10 * MINUTE;
+    let reads = time.document().reads;
+    assert_eq!((reads.stale, reads.fresh(), reads.unknown_total()), (0, 1_000, 0), "their hour is over");
+    time.take(&late(began, Verdict::Stale));
+    assert_eq!(time.document().reads.stale, 0, "too late for this window");
+}
+
+#[test]
+fn an_answered_read_whose_verdict_is_late_is_not_taken_for_judged() {
+    let mut time = Timeline::new(&NO_BURN);
+    time.many(2_000, &read("b", true));
+    let began = time.now;
+    assert_eq!(time.document().reads.sampled(), 0, "the verdicts may come in time");
+    time.now += 400_000;
+    let reads = time.document().reads;
+    assert_eq!((reads.pending, reads.sampled()), (2_000, 2_000));
+    assert_eq!(time.state(STALE), SloState::Unknown);
+    let Observation::Verdict(mut seen) = verdict("b", FRESH, 0) else { unreachable!("a verdict") };
+    seen.began = Moment(began);
+    (0..2_000).for_each(|_| time.slo.take(WallMicros(time.now), &Observation::Verdict(seen.clone())));
+    let reads = time.document().reads;
+    assert_eq!((reads.pending, reads.fresh_all, time.state(STALE)), (0, 2_000, SloState::Ok));
+}
+
+#[test]
+fn reads_that_the_recorder_was_not_told_of_are_unknown() {
+    let mut time = Timeline::new(&NO_BURN);
+    time.many(1_000, &verdict("b", FRESH, 0));
+    time.take(&Observation::ReadsLost(500));
+    let objective = time.objective(STALE);
+    assert_eq!((objective.high, objective.state), (Some(500.0 / 1_500.0), SloState::Unknown));
 }
 
 #[test]

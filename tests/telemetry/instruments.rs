@@ -10,6 +10,7 @@ use neap::protocol::sli::{
     VerdictObserved,
 };
 use neap::protocol::staleness::{UnknownCause, Verdict};
+use neap::protocol::time::Moment;
 use neap::telemetry::{ClockStanding, Instruments, Metrics, SloStanding, Telemetry};
 
 use super::{bucket, config, identity, instruments, node, read, write};
@@ -67,12 +68,14 @@ impl Scene {
 fn verdict(verdict: Verdict, ages: (u64, u64), missed_by: &[&str]) -> Observation {
     Observation::Verdict(VerdictObserved {
         bucket: bucket(),
+        began: Moment(1),
         r: 1,
         verdict,
         exposure_us: ages.0,
         age_us: ages.1,
         value_age_us: Some(2_000_000),
         missed_by: missed_by.iter().map(|peer| node(peer)).collect(),
+        silent: Vec::new(),
     })
 }
 
@@ -117,6 +120,7 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         ("neap_read_repairs_total", "counter"),
         ("neap_read_staleness_age_seconds", "histogram"),
         ("neap_read_value_age_seconds", "histogram"),
+        ("neap_reads_late_verdicts_total", "counter"),
         ("neap_reads_total", "counter"),
         ("neap_ring_members", "gauge"),
         ("neap_siblings", "histogram"),
@@ -227,8 +231,16 @@ fn a_read_that_failed_is_no_unsampled_read() {
     let mut scene = Scene::new();
     let outcome = OperationOutcome::QuorumFailed;
     let (value_age_us, siblings, sampled) = (None, 0, false);
-    let failed =
-        ReadObserved { bucket: bucket(), r: 1, outcome, duration_us: 9, value_age_us, siblings, sampled };
+    let failed = ReadObserved {
+        bucket: bucket(),
+        began: Moment(1),
+        r: 1,
+        outcome,
+        duration_us: 9,
+        value_age_us,
+        siblings,
+        sampled,
+    };
     scene.take(Observation::Read(failed));
     scene.expect("neap_reads_total{r=\"1\",verdict=\"unsampled\"}", 0.0);
     scene.expect("neap_operation_duration_seconds_count{operation=\"read\",outcome=\"quorum_failed\"}", 1.0);

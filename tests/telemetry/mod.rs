@@ -13,6 +13,7 @@ use neap::config::{OtlpProtocol, TelemetryConfig};
 use neap::protocol::bucket::Resolution;
 use neap::protocol::ids::{BucketName, NodeId};
 use neap::protocol::sli::{Observation, OperationOutcome, ReadObserved, WriteObserved};
+use neap::protocol::time::Moment;
 use neap::telemetry::{Identity, Instruments, Sources, Span, SpanKind, Telemetry, TraceContext};
 
 use self::collector::{Collector, Manner};
@@ -75,6 +76,7 @@ pub fn sources(telemetry: &Telemetry) -> Sources {
 pub fn read(r: u8, sampled: bool) -> Observation {
     Observation::Read(ReadObserved {
         bucket: bucket(),
+        began: Moment(1),
         r,
         outcome: OperationOutcome::Ok,
         duration_us: 1_500,

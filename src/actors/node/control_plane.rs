@@ -9,7 +9,7 @@ use actix::{Addr, AsyncContext as _, Context, Recipient};
 use super::{Common, Directory};
 use crate::actors::backfill::{Backfill, BackfillParts};
 use crate::actors::bucket_settings::{BucketSettingsActor, SettingsParts};
-use crate::actors::clock::{Ceiling, SteadyWall};
+use crate::actors::clock::{Ceiling, steady_wall};
 use crate::actors::key_lister::{KeyLister, ListerParts};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, SharedGate};
@@ -101,9 +101,9 @@ pub(super) fn run_recorder(
     context: Context<SliRecorder>,
     (tap, shown): (Tap, Shown),
 ) -> (Addr<SliRecorder>, Arc<SloView>) {
-    let (wall, snapshot) = (SteadyWall::start(), SloSnapshot::of(&config.node.data));
-    let mut slo = sli_recorder::resume(config.slo.plan(), wall, &snapshot, clean);
-    let view = Arc::new(SloView::new(slo.evaluate(wall.now())));
+    let snapshot = SloSnapshot::of(&config.node.data);
+    let mut slo = sli_recorder::resume(config.slo.plan(), &snapshot, clean);
+    let view = Arc::new(SloView::new(slo.evaluate(steady_wall())));
     let sink = ToMailbox::new(context.address().recipient(), common.counters.clone());
     let peers = Peers {
         me: common.me.clone(),
@@ -113,7 +113,6 @@ pub(super) fn run_recorder(
     };
     let recorder = context.run(SliRecorder::new(RecorderParts {
         slo,
-        wall,
         view: view.clone(),
         snapshot,
         peers,

@@ -65,6 +65,7 @@ pub(super) fn start_shards(
             tracing: around.tracing.clone(),
             age_objective_us: micros(config.slo.age_p95),
             shard,
+            shards: placement.shards.into(),
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };

@@ -6,7 +6,7 @@ use actix::{Message, Recipient};
 
 use crate::actors::counters::NodeCounters;
 use crate::actors::shell::hand_over;
-use crate::protocol::sli::Observation;
+use crate::protocol::sli::{Observation, OperationOutcome};
 
 /// Observations that are handed over at once.
 pub const BATCH: usize = 256;
@@ -40,13 +40,15 @@ impl ObservationSink {
 pub struct ObservationBuffer {
     sink: Arc<ObservationSink>,
     kept: Vec<Observation>,
+    /// Answered reads that a dropped batch told of, and of which the recorder is not told yet.
+    lost: u64,
 }
 
 impl ObservationBuffer {
     /// Nothing was observed yet.
     #[must_use]
     pub fn new(sink: Arc<ObservationSink>) -> Self {
-        Self { sink, kept: Vec::new() }
+        Self { sink, kept: Vec::new(), lost: 0 }
     }
 
     /// Keeps an observation, and hands all over once they make a batch.
@@ -61,16 +63,29 @@ impl ObservationBuffer {
     }
 
     /// Hands over what was kept: to be called on every tick. What the recorder cannot take is dropped, and counted one
-    /// by one: what was dropped must be seen to be missing.
+    /// by one: what was dropped must be seen to be missing. Reads among it are told of as lost with the next batch.
     pub fn flush(&mut self) {
         if self.kept.is_empty() {
             return;
+        }
+        if self.lost > 0 {
+            self.kept.push(Observation::ReadsLost(std::mem::take(&mut self.lost)));
         }
         let batch = Observations(std::mem::take(&mut self.kept));
         let ObservationSink { to, counters, .. } = &*self.sink;
         if let Err(Observations(dropped)) = hand_over(to, batch, &counters.mailbox_refused) {
             counters.observations_dropped.add_many(dropped.len() as u64);
+            self.lost = dropped.iter().map(lost_reads).sum();
         }
+    }
+}
+
+/// Sampled reads that an observation tells of. Their verdicts come by themselves, or are lost as well.
+fn lost_reads(observation: &Observation) -> u64 {
+    match observation {
+        Observation::Read(read) => u64::from(read.sampled && read.outcome == OperationOutcome::Ok),
+        Observation::ReadsLost(reads) => *reads,
+        _ => 0,
     }
 }
 

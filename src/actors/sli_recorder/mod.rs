@@ -20,7 +20,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::actors::clock::{ShardClock, SteadyWall, moment};
+use crate::actors::clock::{ShardClock, moment, steady_wall};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::Answer;
 use crate::actors::ring_membership::RingTable;
@@ -69,8 +69,6 @@ pub type Shown = Box<dyn FnMut(&SloDocument)>;
 pub struct RecorderParts {
     /// The engine, with what the last run left.
     pub slo: Slo,
-    /// Its clock.
-    pub wall: SteadyWall,
     /// What it shows.
     pub view: Arc<SloView>,
     /// Where it keeps the windows.
@@ -89,9 +87,9 @@ pub struct RecorderParts {
 
 /// The engine for this run, which goes on from what the last one left; `clean` says whether that ended with a word.
 #[must_use]
-pub fn resume(plan: Plan, wall: SteadyWall, snapshot: &SloSnapshot, clean: bool) -> Slo {
+pub fn resume(plan: Plan, snapshot: &SloSnapshot, clean: bool) -> Slo {
     let mut slo = Slo::new(plan);
-    slo.resume(wall.now(), snapshot.load().as_ref(), clean);
+    slo.resume(steady_wall(), snapshot.load().as_ref(), clean);
     slo
 }
 
@@ -118,14 +116,14 @@ impl SliRecorder {
     }
 
     fn summary(&mut self) -> SloSummary {
-        self.parts.slo.summary(self.parts.wall.now())
+        self.parts.slo.summary(steady_wall())
     }
 
     fn look(&mut self) {
         for gathered in self.gatherings.overdue(moment()) {
             self.told(gathered);
         }
-        let document = self.parts.slo.evaluate(self.parts.wall.now());
+        let document = self.parts.slo.evaluate(steady_wall());
         if let Some(shown) = &mut self.parts.shown {
             shown(&document);
         }
@@ -172,7 +170,7 @@ impl Handler<Observations> for SliRecorder {
     type Result = ();
 
     fn handle(&mut self, Observations(batch): Observations, _: &mut Self::Context) {
-        let (now, wall) = (moment(), self.parts.wall.now());
+        let (now, wall) = (moment(), steady_wall());
         for observation in &batch {
             self.record.take(now, observation);
             self.parts.slo.take(wall, observation);

@@ -38,6 +38,8 @@ pub(super) fn summary(report: &Report, wall: Duration) {
     });
     let verdicts = listed(report.verdicts.iter().map(|(verdict, count)| (*verdict, *count)));
     text += &format!("verdicts     {verdicts}{reported}\n");
+    let late = listed(report.late_verdicts.iter().map(|(verdict, count)| (*verdict, *count)));
+    text += &format!("             of the unknown, later: {late}\n");
     text += &compared(report);
     text += &format!("writes       {writes} succeeded; took {}\n", times(&report.write_took));
     let unconverged = report.versions.get("unconverged").copied().unwrap_or(0);
@@ -200,6 +202,7 @@ pub(super) fn json(args: &RunArgs, report: &Report, wall: Duration) {
             "writes": report.writes,
             "failed": report.failed,
             "verdicts": report.verdicts,
+            "late_verdicts": report.late_verdicts,
             "stale_read_rate": report.reported_stale_rate().map(|(low, high)| json!({"low": low, "high": high})),
             "counts": report.counts,
             "staleness_age_ms": ms(&report.compared.age.1),

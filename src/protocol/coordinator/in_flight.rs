@@ -6,15 +6,15 @@ use super::plan::Surroundings;
 use super::told::{ConvergedWrite, CoordinatorCount, CoordinatorEffect, JudgedRead};
 use super::unconverged::Standing;
 use super::{
-    ApplyWhy, Asked, Bunch, BunchConverged, ClientWrite, Effect, HealMachine, Input, ReadMachine, RepairWhen,
-    TrackMachine, Unfollowed, WriteMachine,
+    ApplyWhy, Asked, Bunch, BunchConverged, ClientWrite, Effect, HealMachine, Input, LateProbeMachine,
+    ReadMachine, RepairWhen, TrackMachine, Unfollowed, WriteMachine,
 };
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
 use crate::protocol::operation::Write;
 use crate::protocol::sli::{ConvergedObserved, Observation};
-use crate::protocol::staleness::{Convergence, Question, judge};
+use crate::protocol::staleness::{Convergence, Judgement, Place, Question};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 type Effects<C> = Vec<CoordinatorEffect<C>>;
@@ -25,6 +25,7 @@ pub(super) enum Machine {
     Read(Box<ReadMachine>),
     Write(Box<ClientWrite>),
     Heal(Box<HealMachine>),
+    LateProbe(Box<LateProbeMachine>),
     Track(Box<TrackMachine>),
 }
 
@@ -84,26 +85,6 @@ impl<C> Operation<C> {
             Effect::Probe { to } => {
                 self.ask(around, (id, follow_us), to, Asked::Probe, ReplicaRequest::Probe, effects);
             }
-            Effect::Judge(question) => {
-                let (bucket, key, judgement) = (self.bucket.clone(), self.key.clone(), judge(&question));
-                let Question { began, began_hlc, reply, returned, answered_by, .. } = *question;
-                let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
-                let value_age_us = returned.map(age);
-                let r = self.machine.r();
-                let judged = JudgedRead {
-                    id,
-                    bucket,
-                    key,
-                    began,
-                    reply,
-                    returned,
-                    value_age_us,
-                    r,
-                    answered_by,
-                    judgement,
-                };
-                effects.push(CoordinatorEffect::Judged(Box::new(judged)));
-            }
             Effect::Apply { to, object, why } => {
                 let via = why.via();
                 let count = match why {
@@ -145,9 +126,41 @@ impl<C> Operation<C> {
                 let converged = ConvergedObserved { bucket, path, convergence_us, writes };
                 effects.push(CoordinatorEffect::Observed(Observation::Converged(converged)));
             }
-            // The table sees to it.
-            Effect::Unfollowed(_) => {}
+            // The table sees to them.
+            Effect::Judge(_) | Effect::Unfollowed(_) | Effect::SightedLate(_) => {}
         }
+    }
+
+    /// The key that it is about.
+    pub(super) fn place(&self) -> Place {
+        Place { bucket: self.bucket.clone(), key: self.key.clone() }
+    }
+
+    /// All that can be known of a read that was answered is known.
+    pub(super) fn judged(
+        &self,
+        id: OperationId,
+        question: Question,
+        judgement: Judgement,
+        effects: &mut Effects<C>,
+    ) {
+        let (bucket, key, silent) = (self.bucket.clone(), self.key.clone(), question.silent());
+        let Question { began, began_hlc, reply, returned, answered_by, .. } = question;
+        let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
+        let (value_age_us, r) = (returned.map(age), self.machine.r());
+        effects.push(CoordinatorEffect::Judged(Box::new(JudgedRead {
+            id,
+            bucket,
+            key,
+            began,
+            reply,
+            returned,
+            value_age_us,
+            r,
+            answered_by,
+            silent,
+            judgement,
+        })));
     }
 
     /// What was stamped is never handed on.
@@ -220,6 +233,7 @@ impl Machine {
             Self::Read(read) => read.start(now, effects),
             Self::Write(write) => write.start(now, effects),
             Self::Heal(heal) => heal.start(effects),
+            Self::LateProbe(probe) => probe.start(effects),
             // It waits for its time from the beginning.
             Self::Track(_) => {}
         }
@@ -230,6 +244,7 @@ impl Machine {
             Self::Read(read) => read.handle(now, input, effects),
             Self::Write(write) => write.handle(now, input, effects),
             Self::Heal(heal) => heal.handle(input, effects),
+            Self::LateProbe(probe) => probe.handle(input, effects),
             Self::Track(track) => track.handle(input, effects),
         }
     }
@@ -239,6 +254,7 @@ impl Machine {
             Self::Read(read) => read.tick(now, effects),
             Self::Write(write) => write.tick(now, effects),
             Self::Heal(heal) => heal.tick(now),
+            Self::LateProbe(probe) => probe.tick(now, effects),
             Self::Track(track) => track.tick(now, effects),
         }
     }
@@ -248,6 +264,7 @@ impl Machine {
             Self::Read(read) => read.finished(),
             Self::Write(write) => write.finished(),
             Self::Heal(heal) => heal.finished(),
+            Self::LateProbe(probe) => probe.finished(),
             Self::Track(track) => track.finished(),
         }
     }
@@ -257,6 +274,7 @@ impl Machine {
             Self::Read(read) => read.wake_at(),
             Self::Write(write) => write.wake_at(),
             Self::Heal(heal) => heal.wake_at(),
+            Self::LateProbe(probe) => probe.wake_at(),
             Self::Track(track) => track.wake_at(),
         }
     }
@@ -265,7 +283,7 @@ impl Machine {
     pub(super) fn r(&self) -> u8 {
         match self {
             Self::Read(read) => read.r(),
-            Self::Write(_) | Self::Heal(_) | Self::Track(_) => 0,
+            Self::Write(_) | Self::Heal(_) | Self::LateProbe(_) | Self::Track(_) => 0,
         }
     }
 
@@ -291,7 +309,7 @@ impl Machine {
                 let all = track.single().iter().map(|(_, write)| single(write));
                 all.chain(track.bunches().map(bunch)).collect()
             }
-            Self::Read(_) | Self::Heal(_) => Vec::new(),
+            Self::Read(_) | Self::Heal(_) | Self::LateProbe(_) => Vec::new(),
         }
     }
 }

@@ -18,6 +18,8 @@ mod bunch;
 mod forward;
 mod heal;
 mod in_flight;
+mod late;
+mod late_verdicts;
 mod legs;
 mod observe;
 mod plan;
@@ -33,6 +35,7 @@ pub use answer::{AnswerBody, Kind, untag};
 pub use bunch::{Bunch, BunchConverged};
 pub use forward::{ClientWrite, ForwardPlan};
 pub use heal::{HealMachine, HealPlan};
+pub use late::LateProbeMachine;
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use read::{Candidate, FanOut, ReadMachine, ReadPlan};
 pub use table::{Coordinator, OPERATIONS_MAX};
@@ -90,6 +93,8 @@ pub enum Effect {
     ReplyWrite(Box<Result<WriteReply, OperationError>>),
     /// All that can be known of a read that was answered is known.
     Judge(Box<Question>),
+    /// These replicas were asked late for the reads of a key that could not be judged, and said this.
+    SightedLate(Vec<(NodeId, Sighting)>),
     /// All homes have the write.
     Converged(Dot, Convergence),
     /// All homes have a write that was followed for an operation that is over.

@@ -23,6 +23,7 @@ pub(super) fn read_observed(
     let written = object.and_then(Object::newest);
     Observation::Read(ReadObserved {
         bucket: bucket.clone(),
+        began,
         r: read.r(),
         outcome: OperationOutcome::of(result),
         duration_us,
@@ -62,11 +63,12 @@ pub(super) fn write_observed(
 }
 
 /// A client's operation that was refused before anything was done. Of one that another node hands on that node tells.
-pub(super) fn refused(buckets: &BucketTable, ask: &Ask) -> Option<Observation> {
+pub(super) fn refused(now: Moment, buckets: &BucketTable, ask: &Ask) -> Option<Observation> {
     let outcome = OperationOutcome::Refused;
     match ask {
         Ask::Read(read) => Some(Observation::Read(ReadObserved {
             bucket: read.bucket.clone(),
+            began: now,
             r: read.r.unwrap_or(buckets.settings(&read.bucket).quorum.r),
             outcome,
             duration_us: 0,

@@ -12,7 +12,7 @@ use crate::protocol::latency::Latency;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, Write};
 use crate::protocol::quorum::homes_to_merge_from;
-use crate::protocol::staleness::Sampling;
+use crate::protocol::staleness::{Sampling, UnjudgedLimits};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 use crate::protocol::view::View;
 
@@ -50,6 +50,8 @@ pub struct CoordinatorSettings {
     pub probe: Sampling,
     /// How much is followed of writes that some home lacks.
     pub track: TrackLimits,
+    /// Bounds on the reads that are kept until they can be judged.
+    pub unjudged: UnjudgedLimits,
 }
 
 /// What plans are made with.

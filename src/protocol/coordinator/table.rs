@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{AnswerBody, Kind, acknowledged, input, sighted, untag};
 use super::in_flight::{Machine, Operation, WriteDetails};
+use super::late_verdicts::LatePace;
 use super::legs;
 use super::observe::refused;
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
@@ -19,7 +20,7 @@ use crate::protocol::latency::Latency;
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Read, Write};
 use crate::protocol::sli::{ClockObserved, LegsObserved, UnconvergedObserved};
-use crate::protocol::staleness::PeerClocks;
+use crate::protocol::staleness::{PeerClocks, UnjudgedReads, Verdict, judge};
 use crate::protocol::time::Moment;
 
 /// How many operations a table holds, those whose client was answered and whose last homes are still followed
@@ -33,7 +34,7 @@ const LOOK_AGAIN_US: u64 = 1_000;
 /// The operations of one shard.
 #[derive(Debug)]
 pub struct Coordinator<C> {
-    operations: BTreeMap<OperationId, Operation<C>>,
+    pub(super) operations: BTreeMap<OperationId, Operation<C>>,
     wakes: BTreeSet<(Moment, OperationId)>,
     /// Keys whose damaged records are being healed.
     healing: BTreeSet<(BucketName, Key)>,
@@ -43,7 +44,7 @@ pub struct Coordinator<C> {
     clocks: PeerClocks,
     /// What the legs of operations took since it was last asked for.
     legs: LegsObserved,
-    settings: CoordinatorSettings,
+    pub(super) settings: CoordinatorSettings,
     /// Who follows the writes of a key that some home lacks after their coordination is over.
     tracked: BTreeMap<(BucketName, Key), OperationId>,
     /// How many of these writes are known one by one.
@@ -52,6 +53,9 @@ pub struct Coordinator<C> {
     folded: Folded,
     /// What a machine wants, until it is seen to; kept so that it is not allocated for every step.
     wanted: Vec<Effect>,
+    /// Reads that could not be judged.
+    pub(super) unjudged: UnjudgedReads,
+    pub(super) late_pace: LatePace,
 }
 
 type Effects<C> = Vec<CoordinatorEffect<C>>;
@@ -73,6 +77,8 @@ impl<C> Coordinator<C> {
             single: 0,
             folded: Folded::default(),
             wanted: Vec::new(),
+            unjudged: UnjudgedReads::new(settings.unjudged),
+            late_pace: LatePace::default(),
         }
     }
 
@@ -98,7 +104,8 @@ impl<C> Coordinator<C> {
     /// When [`Coordinator::tick`] is wanted next; none while nothing is in flight.
     #[must_use]
     pub fn wake_at(&self) -> Option<Moment> {
-        self.wakes.first().map(|(wake, _)| *wake)
+        let wake = self.wakes.first().map(|(wake, _)| *wake);
+        [wake, self.unjudged_wake_at()].into_iter().flatten().min()
     }
 
     /// Begins an operation, which is answered by `deadline`.
@@ -112,7 +119,7 @@ impl<C> Coordinator<C> {
     ) {
         if self.operations.len() >= OPERATIONS_MAX && !self.drop_a_follow_up(effects) {
             effects.push(CoordinatorEffect::Count(CoordinatorCount::OperationsRefused, 1));
-            effects.extend(refused(around.view.buckets, &ask).map(CoordinatorEffect::Observed));
+            effects.extend(refused(around.now, around.view.buckets, &ask).map(CoordinatorEffect::Observed));
             return refuse(&ask, client, OperationError::Overloaded, effects);
         }
         match ask {
@@ -157,7 +164,7 @@ impl<C> Coordinator<C> {
                 self.insert(around, Operation::new(machine, Some(client), place, None, times), effects);
             }
             Err(error) => {
-                let observed = refused(buckets, &Ask::Read(read));
+                let observed = refused(around.now, buckets, &Ask::Read(read));
                 effects.extend(observed.map(CoordinatorEffect::Observed));
                 effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) });
             }
@@ -187,7 +194,7 @@ impl<C> Coordinator<C> {
             }
             Err(error) => {
                 if !forwarded {
-                    let observed = refused(buckets, &Ask::Write(write, write_id));
+                    let observed = refused(around.now, buckets, &Ask::Write(write, write_id));
                     effects.extend(observed.map(CoordinatorEffect::Observed));
                 }
                 effects.push(CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) });
@@ -213,7 +220,12 @@ impl<C> Coordinator<C> {
         self.insert(around, operation, effects);
     }
 
-    fn insert(&mut self, around: Surroundings<'_>, mut operation: Operation<C>, effects: &mut Effects<C>) {
+    pub(super) fn insert(
+        &mut self,
+        around: Surroundings<'_>,
+        mut operation: Operation<C>,
+        effects: &mut Effects<C>,
+    ) {
         self.next += 1;
         let id = OperationId(self.next);
         let mut wanted = std::mem::take(&mut self.wanted);
@@ -292,6 +304,7 @@ impl<C> Coordinator<C> {
                 self.wake_later(id, wake, around.now.plus_micros(LOOK_AGAIN_US));
             }
         }
+        self.look_at_unjudged(around, effects);
     }
 
     fn wake_later(&mut self, id: OperationId, before: Moment, wake: Moment) {
@@ -309,11 +322,19 @@ impl<C> Coordinator<C> {
         mut wanted: Vec<Effect>,
         effects: &mut Effects<C>,
     ) {
-        let mut unfollowed = None;
+        let (mut unfollowed, mut unjudged, mut sighted) = (None, None, None);
         if let Some(operation) = self.operations.get_mut(&id) {
             for effect in wanted.drain(..) {
                 match effect {
                     Effect::Unfollowed(write) => unfollowed = Some(write),
+                    Effect::SightedLate(sightings) => sighted = Some((operation.place(), sightings)),
+                    Effect::Judge(question) => {
+                        let judgement = judge(&question);
+                        if let Verdict::Unknown(cause) = judgement.verdict {
+                            unjudged = Some((operation.place(), question.clone(), cause));
+                        }
+                        operation.judged(id, *question, judgement, effects);
+                    }
                     effect @ Effect::Followed(..) => {
                         self.single -= 1;
                         operation.turn(around, (id, self.settings.follow_us), effect, effects);
@@ -339,6 +360,12 @@ impl<C> Coordinator<C> {
         }
         wanted.clear();
         self.wanted = wanted;
+        if let Some((place, question, cause)) = unjudged {
+            self.keep_unjudged(around.now, place, &question, cause, effects);
+        }
+        if let Some((place, sightings)) = sighted {
+            self.sighted_late(around.now, &place, &sightings, effects);
+        }
     }
 
     /// An operation is over, and some home lacks its write: from now on it is that of looking who has the writes of its

@@ -5,8 +5,8 @@ use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
-use crate::protocol::sli::{ConvergedObserved, Observation, VerdictObserved};
-use crate::protocol::staleness::{Convergence, Judgement, Verdict};
+use crate::protocol::sli::{ConvergedObserved, LateObserved, Observation, VerdictObserved};
+use crate::protocol::staleness::{Convergence, Judgement, LateVerdict, Verdict};
 use crate::protocol::time::{Hlc, Moment};
 
 /// What a client, or a node that hands a write on, asks for.
@@ -95,6 +95,8 @@ pub enum CoordinatorEffect<C> {
     },
     /// All that can be known of a read is known.
     Judged(Box<JudgedRead>),
+    /// A read that could not be judged has a verdict, or will never have one.
+    JudgedLate(Box<LateVerdict>),
     /// All homes of a write have it.
     Converged(Box<ConvergedWrite>),
     /// An operation was answered.
@@ -131,6 +133,8 @@ pub struct JudgedRead {
     pub r: u8,
     /// The homes whose answers the reply was made of.
     pub answered_by: Vec<NodeId>,
+    /// The replicas that did not say what they had.
+    pub silent: Vec<NodeId>,
     /// What is said.
     pub judgement: Judgement,
 }
@@ -156,15 +160,43 @@ impl JudgedRead {
     pub fn observed(&self) -> VerdictObserved {
         let Judgement { verdict, exposure_us, age_us, .. } = self.judgement;
         let missed = verdict == Verdict::Stale;
+        let unknown = matches!(verdict, Verdict::Unknown(_));
         VerdictObserved {
             bucket: self.bucket.clone(),
+            began: self.began,
             r: self.r,
             verdict,
             exposure_us,
             age_us,
             value_age_us: self.value_age_us,
             missed_by: if missed { self.answered_by.clone() } else { Vec::new() },
+            silent: if unknown { self.silent.clone() } else { Vec::new() },
         }
+    }
+}
+
+impl LateVerdict {
+    /// What is told of it.
+    #[must_use]
+    pub fn observed(&self) -> LateObserved {
+        let Judgement { verdict, exposure_us, age_us, .. } = self.judgement;
+        let missed = verdict == Verdict::Stale;
+        let now = VerdictObserved {
+            bucket: self.place.bucket.clone(),
+            began: self.began,
+            r: self.r,
+            verdict,
+            exposure_us,
+            age_us,
+            // It was told with the first verdict.
+            value_age_us: None,
+            missed_by: if missed { self.answered_by.clone() } else { Vec::new() },
+            silent: match verdict {
+                Verdict::Unknown(_) => self.were_silent.clone(),
+                _ => Vec::new(),
+            },
+        };
+        LateObserved { was: self.was, were_silent: self.were_silent.clone(), now }
     }
 }
 
@@ -212,6 +244,11 @@ pub enum CoordinatorCount {
     ReadRepairsAsync,
     /// A read asked another home because one was slow.
     HedgedReads,
+    /// A read that could not be judged was judged later.
+    ReadsJudgedLate,
+    /// A read that could not be judged never will be: it was kept for too long, there was no room for it, or replicas
+    /// do not remember.
+    ReadsNeverJudged,
 }
 
 impl CoordinatorCount {
@@ -225,6 +262,8 @@ impl CoordinatorCount {
             Self::ReadRepairsBlocking => "read_repairs_blocking",
             Self::ReadRepairsAsync => "read_repairs_async",
             Self::HedgedReads => "hedged_reads",
+            Self::ReadsJudgedLate => "reads_judged_late",
+            Self::ReadsNeverJudged => "reads_never_judged",
         }
     }
 }

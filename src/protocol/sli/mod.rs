@@ -19,8 +19,8 @@ pub use histogram::{BUCKETS, Sparse, Times, VALUE_MAX_US};
 pub use legs::{Leg, LegView, LegsObserved, QUANTILES, RecentLegs};
 pub use lost::untracked_at_start;
 pub use observation::{
-    ClockObserved, ConvergedObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved,
-    UnconvergedObserved, VerdictObserved, WriteObserved,
+    ClockObserved, ConvergedObserved, LateObserved, MergeObserved, Observation, OperationOutcome, Path,
+    ReadObserved, UnconvergedObserved, VerdictObserved, WriteObserved,
 };
 pub use record::{Outcomes, SliRecord};
 pub use tally::{CAUSE_NAMES, CAUSES, ReadTally, cause};

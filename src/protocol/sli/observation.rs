@@ -4,7 +4,8 @@ use super::legs::LegsObserved;
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::operation::{OperationError, Outcome};
-use crate::protocol::staleness::Verdict;
+use crate::protocol::staleness::{UnknownCause, Verdict};
+use crate::protocol::time::Moment;
 
 /// Something that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub enum Observation {
     Read(ReadObserved),
     /// All that can be known of a read is known. Its [`Observation::Read`] came before.
     Verdict(VerdictObserved),
+    /// A read whose verdict was unknown has another one.
+    LateVerdict(LateObserved),
+    /// So many answered reads of which nothing more is told, since they could not be handed over.
+    ReadsLost(u64),
     /// A write was answered.
     Write(WriteObserved),
     /// The last home of a key has a write.
@@ -101,6 +106,8 @@ impl OperationOutcome {
 pub struct ReadObserved {
     /// Its bucket.
     pub bucket: BucketName,
+    /// When the coordinator accepted it.
+    pub began: Moment,
     /// The R it was asked with.
     pub r: u8,
     /// How it ended.
@@ -120,6 +127,8 @@ pub struct ReadObserved {
 pub struct VerdictObserved {
     /// Its bucket.
     pub bucket: BucketName,
+    /// When the coordinator accepted it: the windows count it there.
+    pub began: Moment,
     /// The R it was asked with.
     pub r: u8,
     /// The verdict.
@@ -132,6 +141,19 @@ pub struct VerdictObserved {
     pub value_age_us: Option<u64>,
     /// The homes among the R that lacked what was missed; empty unless stale.
     pub missed_by: Vec<NodeId>,
+    /// The replicas that did not say what they had; told only where the verdict is unknown.
+    pub silent: Vec<NodeId>,
+}
+
+/// The verdict on a read that was unknown before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateObserved {
+    /// Why it was unknown.
+    pub was: UnknownCause,
+    /// The replicas that were silent then.
+    pub were_silent: Vec<NodeId>,
+    /// The verdict now; unknown if it will never be known.
+    pub now: VerdictObserved,
 }
 
 /// A write that was answered.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::histogram::Times;
 use super::observation::{
-    ConvergedObserved, Observation, OperationOutcome, Path, ReadObserved, UnconvergedObserved,
+    ConvergedObserved, LateObserved, Observation, OperationOutcome, Path, ReadObserved, UnconvergedObserved,
     VerdictObserved, WriteObserved,
 };
 use super::tally::ReadTally;
@@ -87,6 +87,9 @@ impl SliRecord {
         match observation {
             Observation::Read(read) => self.take_read(read),
             Observation::Verdict(verdict) => self.take_verdict(verdict),
+            Observation::LateVerdict(late) => self.take_late(late),
+            // Their R was lost as well.
+            Observation::ReadsLost(reads) => tally_of(&mut self.by_r, 0).forget(*reads),
             Observation::Write(write) => self.take_write(write),
             Observation::Converged(converged) => self.take_converged(converged),
             Observation::Merged(merged) => {
@@ -129,6 +132,11 @@ impl SliRecord {
             }
             Verdict::Unknown(_) => {}
         }
+    }
+
+    fn take_late(&mut self, late: &LateObserved) {
+        tally_of(&mut self.by_r, late.now.r).take_back(late.was);
+        self.take_verdict(&late.now);
     }
 
     fn take_write(&mut self, write: &WriteObserved) {

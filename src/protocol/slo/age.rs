@@ -6,6 +6,7 @@
 use super::document::{Objective, SloState, SloUnit};
 use super::plan::{Plan, Promise};
 use super::ring::Ring;
+use super::stale::unjudged;
 use super::verdict::Findings;
 use super::windows::{Ages, Minute, Windows};
 use super::words::{between, count, seconds, share, span};
@@ -75,6 +76,8 @@ pub fn objective(plan: &Plan, promise: &Promise, windows: &Windows, ages: &Ages,
             share(some as f64 / ages.known.max(1) as f64)
         ),
     };
+    let tally = windows.reads_over(now_us, plan.window_us);
+    let unjudged = unjudged(&tally, &windows.silence, now_us);
     let mut findings = Findings::default();
     let lasted = above_for_us(&windows.minutes, now_us, |minute| minute.above_page);
     findings.when(enough && lasted > plan.age_page_for_us, SloState::Page, || {
@@ -95,6 +98,21 @@ pub fn objective(plan: &Plan, promise: &Promise, windows: &Windows, ages: &Ages,
             count(minutes),
             span(plan.age_ticket_within_us),
             count(plan.age_ticket_minutes),
+        )
+    });
+    // Nobody knows how old the answers to unjudged reads were.
+    let unknown = ages.suspect.saturating_add(tally.unknown_total());
+    let all = ages.known.saturating_add(tally.unknown_total());
+    let most = p95_s(all, unknown, VALUE_MAX_US, &ages.ages);
+    let could_be = tally.unknown_total() > 0
+        && all >= plan.min_reads
+        && most.is_some_and(|most| most > level.ticket as f64 / 1e6);
+    findings.when(could_be, SloState::Unknown, || {
+        format!(
+            "P95 of the staleness age of the {} judged reads in the last {window} is {value}; the objective is \
+             {}{unjudged}{suspects}",
+            count(ages.known),
+            seconds(target)
         )
     });
     let (state, why) = findings.or(

@@ -33,6 +33,8 @@ pub enum SloState {
     NoData,
     /// As promised.
     Ok,
+    /// Fine as far as is known, and too much is not known.
+    Unknown,
     /// Somebody should look in the morning.
     Ticket,
     /// Somebody should look now.
@@ -46,6 +48,7 @@ impl SloState {
         match self {
             Self::NoData => "no_data",
             Self::Ok => "ok",
+            Self::Unknown => "unknown",
             Self::Ticket => "ticket",
             Self::Page => "page",
         }
@@ -72,15 +75,18 @@ impl SloUnit {
     }
 }
 
-/// The true share of stale reads lies between `low` and `high`.
+/// The true share of stale reads, of all sampled reads that were answered, lies between `low` and `high`. They are none
+/// where nothing is known of what some node served.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StaleRate {
-    /// Suspects counted as fresh.
-    pub low: f64,
-    /// Suspects counted as stale.
-    pub high: f64,
-    /// The same with reads that missed a version that was not committed.
-    pub any_replica_high: f64,
+    /// Suspects, and reads that could not be judged, counted as fresh.
+    pub low: Option<f64>,
+    /// Both counted as stale.
+    pub high: Option<f64>,
+    /// Of the judged reads alone, with suspects counted as stale: alerts go by it. None if no read was judged.
+    pub judged: Option<f64>,
+    /// The upper end with reads that missed a version that was not committed.
+    pub any_replica_high: Option<f64>,
 }
 
 /// How fast the budget is used up.
@@ -157,6 +163,7 @@ pub struct SloDocument {
     pub legs: Vec<LegView>,
     /// Those of all buckets first, then of each set.
     pub objectives: Vec<Objective>,
-    /// Nodes that did not answer, or not in the same terms, when the cluster was asked.
+    /// Nodes that did not answer, or not in the same terms, when the cluster was asked. While there are some, the
+    /// objectives have no bounds and are at best in state `unknown`.
     pub unreachable: Vec<NodeId>,
 }

@@ -2,6 +2,7 @@
 
 use super::convergence::Pending;
 use super::document::{SloDocument, SloScope};
+use super::expected::ExpectedVerdicts;
 use super::plan::Plan;
 use super::summary::{SloSummary, Summarised, evaluate};
 use super::windows::Windows;
@@ -23,6 +24,8 @@ struct Lost {
 pub struct Slo {
     plan: Plan,
     promises: Vec<Summarised>,
+    /// One for each promise.
+    expected: Vec<ExpectedVerdicts>,
     unconverged: Unconverged,
     legs: RecentLegs,
     lost: Option<Lost>,
@@ -34,13 +37,17 @@ impl Slo {
     /// value that can be told apart, some tens of kilobytes with usual traffic. Then what is kept of legs.
     #[must_use]
     pub const fn bytes_max(sets: usize) -> usize {
-        (sets + 1) * Windows::BYTES_MAX + Unconverged::BYTES_MAX + SHARDS_MAX + RecentLegs::BYTES_MAX
+        (sets + 1) * (Windows::BYTES_MAX + ExpectedVerdicts::BYTES_MAX)
+            + Unconverged::BYTES_MAX
+            + SHARDS_MAX
+            + RecentLegs::BYTES_MAX
     }
 
     /// Bytes that it takes now.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.promises.iter().map(|mine| mine.windows.bytes()).sum::<usize>()
+            + self.expected.iter().map(ExpectedVerdicts::bytes).sum::<usize>()
             + self.unconverged.bytes()
             + self.legs.bytes()
     }
@@ -48,9 +55,10 @@ impl Slo {
     /// An engine to which nothing has happened yet.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let promises = plan.promises().map(|promise| Summarised::empty(&plan, promise)).collect();
+        let promises: Vec<_> = plan.promises().map(|promise| Summarised::empty(&plan, promise)).collect();
         Self {
             plan,
+            expected: promises.iter().map(|_| ExpectedVerdicts::default()).collect(),
             promises,
             unconverged: Unconverged::default(),
             legs: RecentLegs::default(),
@@ -71,15 +79,35 @@ impl Slo {
         self.now_us
     }
 
-    /// Takes in one observation, made at `now`.
+    /// Counts the reads whose verdicts are late.
+    fn count_pending(&mut self, now_us: u64) {
+        for (mine, expected) in self.promises.iter_mut().zip(&mut self.expected) {
+            for pending in expected.overdue(now_us) {
+                mine.windows.pending(now_us, pending);
+            }
+        }
+    }
+
+    /// Takes in one observation, made at `now`. Reads say when they began by a monotonic clock that shows the same as
+    /// `now`.
     pub fn take(&mut self, now: WallMicros, observation: &Observation) {
         let now_us = self.advance(now);
         match observation {
             Observation::Read(read) if read.outcome == OperationOutcome::Ok && !read.sampled => {
                 self.each(&read.bucket, |windows| windows.unsampled(now_us));
             }
-            Observation::Verdict(verdict) => {
-                self.each(&verdict.bucket, |windows| windows.verdict(now_us, verdict));
+            Observation::Read(read) if read.outcome == OperationOutcome::Ok => {
+                self.each_with_expected(&read.bucket, |_, expected| expected.answered(read.began.0));
+            }
+            Observation::Verdict(verdict) => self.each_with_expected(&verdict.bucket, |windows, expected| {
+                windows.verdict(now_us, verdict, expected.judged(verdict.began.0));
+            }),
+            Observation::LateVerdict(late) => {
+                self.each(&late.now.bucket, |windows| windows.late(now_us, late))
+            }
+            // Of which buckets they were was lost as well: they may be of any set.
+            Observation::ReadsLost(reads) => {
+                self.promises.iter_mut().for_each(|mine| mine.windows.lost(now_us, *reads));
             }
             Observation::Converged(converged) => {
                 let ConvergedObserved { bucket, convergence_us, writes, .. } = converged;
@@ -95,8 +123,17 @@ impl Slo {
     }
 
     fn each(&mut self, bucket: &BucketName, take: impl Fn(&mut Windows)) {
-        let promises = self.plan.promises().zip(&mut self.promises);
-        promises.filter(|(promise, _)| promise.covers(bucket)).for_each(|(_, mine)| take(&mut mine.windows));
+        self.each_with_expected(bucket, |windows, _| take(windows));
+    }
+
+    fn each_with_expected(
+        &mut self,
+        bucket: &BucketName,
+        take: impl Fn(&mut Windows, &mut ExpectedVerdicts),
+    ) {
+        let mine = self.promises.iter_mut().zip(&mut self.expected);
+        let covering = self.plan.promises().zip(mine).filter(|(promise, _)| promise.covers(bucket));
+        covering.for_each(|(_, (mine, expected))| take(&mut mine.windows, expected));
     }
 
     fn pending(&self) -> Pending {
@@ -108,6 +145,7 @@ impl Slo {
     /// How the objectives stand at `now`.
     pub fn evaluate(&mut self, now: WallMicros) -> SloDocument {
         let now_us = self.advance(now);
+        self.count_pending(now_us);
         let windows = self.promises.iter().map(|mine| &mine.windows);
         let document = evaluate(&self.plan, windows, &self.pending(), now_us, (SloScope::Node, Vec::new()));
         SloDocument { legs: self.legs.view(now_us), ..document }
@@ -116,6 +154,7 @@ impl Slo {
     /// All that it knows at `now`.
     pub fn summary(&mut self, now: WallMicros) -> SloSummary {
         let at_us = self.advance(now);
+        self.count_pending(at_us);
         SloSummary { at_us, promises: self.promises.clone(), pending: self.pending() }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! plan      what is promised, and every threshold
 //! engine    takes in observations ──> windows (rings of slots) ──> summary, which can be stored, sent and added up
+//! expected   answered reads whose verdict is to come
 //! age, stale, convergence   one objective each: its value with its interval, its state, and why in a sentence
 //! document  what is said of them all at one moment          gather  the summaries of all nodes, added up
 //! ```
@@ -13,6 +14,7 @@ mod age;
 mod convergence;
 mod document;
 mod engine;
+mod expected;
 mod gather;
 mod plan;
 mod ring;
@@ -28,8 +30,9 @@ pub use document::{
     BurnRate, ConvergenceView, Objective, SloDocument, SloScope, SloState, SloUnit, StaleRate,
 };
 pub use engine::Slo;
+pub use expected::ExpectedVerdicts;
 pub use gather::{Begun, GATHERINGS_MAX, Gathered, Gatherings};
 pub use plan::{BucketPattern, Burn, Level, Plan, Promise, StaleCounts};
 pub use stored::UnreadableSummary;
 pub use summary::{SloSummary, Summarised};
-pub use windows::{Ages, Converged, Levels, Minute, Windows};
+pub use windows::{Ages, Converged, Levels, Minute, Silence, Windows};

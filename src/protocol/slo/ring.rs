@@ -65,6 +65,25 @@ impl<T: Tally> Ring<T> {
         self.kept.back_mut().map(|(_, tally)| tally)
     }
 
+    /// The slot of an earlier time, `at_us`; none if that is no longer within the window at `now_us`. A time after
+    /// `now_us` counts as now.
+    pub fn slot_at(&mut self, now_us: u64, at_us: u64) -> Option<&mut T> {
+        let (now, at) = (self.number(now_us), self.number(at_us.min(now_us)));
+        self.forget(now);
+        if at < oldest(now, self.slots) {
+            return None;
+        }
+        // Most are of the newest slot.
+        let place = match self.kept.back() {
+            Some((newest, _)) if *newest == at => self.kept.len() - 1,
+            _ => self.kept.partition_point(|(number, _)| *number < at),
+        };
+        if self.kept.get(place).is_none_or(|(number, _)| *number != at) {
+            self.kept.insert(place, (at, T::default()));
+        }
+        self.kept.get_mut(place).map(|(_, tally)| tally)
+    }
+
     /// All of the window at `now_us`.
     #[must_use]
     pub fn total(&self, now_us: u64) -> T {
@@ -170,6 +189,19 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_adds_to_the_newest_slot() {
         assert_eq!(ring(&[1_000, 900]).total(1_000), Count(2));
+    }
+
+    #[test]
+    fn an_earlier_time_has_its_own_slot_as_long_as_the_window_holds_it() {
+        let mut ring = ring(&[1_000, 1_050]);
+        ring.slot_at(1_090, 1_010).unwrap().0 += 1;
+        ring.slot_at(1_090, 1_052).unwrap().0 += 1;
+        ring.slot_at(1_090, 2_000).unwrap().0 += 1;
+        assert!(ring.slot_at(1_090, 999).is_none());
+        let kept: Vec<_> = ring.kept().map(|(at, count)| (at, count.0)).collect();
+        assert_eq!(kept, [(100, 1), (101, 1), (105, 2), (109, 1)]);
+        assert!(ring.slot_at(2_000, 1_052).is_none(), "it is as old as the window");
+        assert_eq!(ring.total(2_000), Count(0));
     }
 
     #[test]

@@ -11,11 +11,12 @@ use super::convergence::Pending;
 use super::plan::BucketPattern;
 use super::ring::{Ring, Tally};
 use super::summary::{SloSummary, Summarised};
-use super::windows::{Ages, Converged, Levels, Minute, Windows};
+use super::windows::{Ages, Converged, Levels, Minute, Silence, Windows};
+use crate::protocol::ids::NodeId;
 use crate::protocol::sli::{CAUSES, ReadTally, Sparse};
 
 const MAGIC: &[u8; 7] = b"neapslo";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// More than any summary takes: one of all sets with every slot full.
 const BYTES_MAX: usize = 64 << 20;
 
@@ -52,6 +53,7 @@ struct StoredPromise {
     buckets: Vec<String>,
     levels: [u64; 4],
     reads: Vec<(u64, Slots<StoredReads>)>,
+    silence: Slots<Vec<(String, u64)>>,
     minutes: Slots<[u64; 3]>,
     ages: Slots<StoredAges>,
     converged: Slots<StoredConverged>,
@@ -64,6 +66,7 @@ struct StoredReads {
     suspect: u64,
     behind: u64,
     unknown: [u64; CAUSES],
+    pending: u64,
     unsampled: u64,
 }
 
@@ -92,17 +95,28 @@ fn ring<T: Tally, S>((slot_us, slots): Slots<S>, read: impl Fn(S) -> T) -> Ring<
 
 impl From<&ReadTally> for StoredReads {
     fn from(tally: &ReadTally) -> Self {
-        let ReadTally { fresh_all, fresh_overlap, stale, suspect, behind, unknown, unsampled } = *tally;
-        Self { fresh: [fresh_all, fresh_overlap], stale, suspect, behind, unknown, unsampled }
+        let ReadTally { fresh_all, fresh_overlap, stale, suspect, behind, unknown, pending, unsampled } =
+            *tally;
+        Self { fresh: [fresh_all, fresh_overlap], stale, suspect, behind, unknown, pending, unsampled }
     }
 }
 
 impl From<StoredReads> for ReadTally {
     fn from(stored: StoredReads) -> Self {
-        let StoredReads { fresh: [fresh_all, fresh_overlap], stale, suspect, behind, unknown, unsampled } =
-            stored;
-        Self { fresh_all, fresh_overlap, stale, suspect, behind, unknown, unsampled }
+        let StoredReads { fresh, stale, suspect, behind, unknown, pending, unsampled } = stored;
+        let [fresh_all, fresh_overlap] = fresh;
+        Self { fresh_all, fresh_overlap, stale, suspect, behind, unknown, pending, unsampled }
     }
+}
+
+fn stored_silence(silence: &Silence) -> Vec<(String, u64)> {
+    silence.reads.iter().map(|(replica, reads)| (replica.to_string(), *reads)).collect()
+}
+
+/// Names that are none, as only damage makes them, are left out.
+fn silence(stored: Vec<(String, u64)>) -> Silence {
+    let named = stored.into_iter().filter_map(|(replica, reads)| Some((NodeId::new(&replica).ok()?, reads)));
+    Silence { reads: named.collect() }
 }
 
 impl From<&Ages> for StoredAges {
@@ -135,7 +149,7 @@ impl From<StoredConverged> for Converged {
 
 impl From<&Summarised> for StoredPromise {
     fn from(promise: &Summarised) -> Self {
-        let Windows { levels, reads, minutes, ages, converged } = &promise.windows;
+        let Windows { levels, reads, silence, minutes, ages, converged } = &promise.windows;
         Self {
             name: promise.name.clone(),
             buckets: promise.buckets.iter().map(ToString::to_string).collect(),
@@ -146,6 +160,7 @@ impl From<&Summarised> for StoredPromise {
                 levels.convergence_ticket_us,
             ],
             reads: reads.iter().map(|(span, ring)| (*span, slots(ring, |tally| tally.into()))).collect(),
+            silence: slots(silence, stored_silence),
             minutes: slots(minutes, |minute| [minute.known, minute.above_page, minute.above_ticket]),
             ages: slots(ages, |ages| ages.into()),
             converged: slots(converged, |converged| converged.into()),
@@ -162,6 +177,7 @@ impl StoredPromise {
         let windows = Windows {
             levels: Levels { age_page_us, age_ticket_us, convergence_page_us, convergence_ticket_us },
             reads: reads.collect(),
+            silence: ring(self.silence, silence),
             minutes: ring(self.minutes, minute),
             ages: ring(self.ages, Ages::from),
             converged: ring(self.converged, Converged::from),

@@ -2,7 +2,7 @@
 //! others.
 
 use super::convergence::{self, Pending};
-use super::document::{SloDocument, SloScope};
+use super::document::{Objective, SloDocument, SloScope, SloState, StaleRate};
 use super::plan::{BucketPattern, Plan, Promise};
 use super::windows::Windows;
 use super::{age, stale};
@@ -108,5 +108,36 @@ pub fn evaluate<'a>(
         document.objectives.push(stale::objective(plan, promise, windows, now_us));
         document.objectives.push(convergence::objective(plan, promise, &converged, pending));
     }
+    if !document.unreachable.is_empty() {
+        let away = names(&document.unreachable);
+        document.objectives.iter_mut().for_each(|objective| without(objective, &away));
+        document.stale_read_rate = document.stale_read_rate.map(|rate| StaleRate {
+            low: None,
+            high: None,
+            any_replica_high: None,
+            ..rate
+        });
+    }
     document
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Says of an objective that nothing is known of what some nodes served. What the others know may still be reason enough
+/// to tell somebody.
+fn without(objective: &mut Objective, away: &str) {
+    let Objective { state, why, .. } = objective;
+    let of_the_others = std::mem::take(why);
+    *why = match *state {
+        SloState::Page | SloState::Ticket => format!("{of_the_others}; {away} did not answer"),
+        SloState::NoData | SloState::Ok | SloState::Unknown => {
+            *state = SloState::Unknown;
+            format!(
+                "nothing is known of what {away} served, since no answer came; of the others: {of_the_others}"
+            )
+        }
+    };
+    (objective.low, objective.high) = (None, None);
 }

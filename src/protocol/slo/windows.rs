@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | each that a share of reads is taken over, up to 30 d | 60 each | counts |
 //! | minutes, for how long the age has been above | 1 a minute, 1,443 at the most | counts |
+//! | whose silence left reads unjudged, over `slo.window` | 60 | counts by replica |
 //! | the age, over `slo.window` | 12 | counts and a sparse histogram of ages and exposures of stale reads |
 //! | convergence, over its window | 12 | counts and a sparse histogram |
 //!
@@ -11,8 +12,14 @@
 //! are only within 1 %.
 
 use super::plan::{Plan, Promise};
+use std::collections::BTreeMap;
+
+use super::document::StaleRate;
+use super::expected::PendingReads;
 use super::ring::{Ring, Tally};
-use crate::protocol::sli::{ReadTally, Sparse, VerdictObserved};
+use super::stale;
+use crate::protocol::ids::NodeId;
+use crate::protocol::sli::{LateObserved, ReadTally, Sparse, VerdictObserved};
 use crate::protocol::staleness::Verdict;
 
 /// Slots of a window of counts.
@@ -48,6 +55,32 @@ pub struct Ages {
     pub exposures: Sparse,
 }
 
+/// Reads that could not be judged, by the replicas that were silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Reads, by replica. A read counts for each replica that was silent.
+    pub reads: BTreeMap<NodeId, u64>,
+}
+
+/// Replicas that a slot names at the most.
+pub const SILENT_MAX: usize = 64;
+
+impl Silence {
+    fn add(&mut self, replica: &NodeId, reads: u64) {
+        if let Some(known) = self.reads.get_mut(replica) {
+            add(known, reads);
+        } else if self.reads.len() < SILENT_MAX {
+            self.reads.insert(replica.clone(), reads);
+        }
+    }
+
+    fn take_back(&mut self, replica: &NodeId) {
+        if let Some(reads) = self.reads.get_mut(replica) {
+            *reads = reads.saturating_sub(1);
+        }
+    }
+}
+
 /// Writes that have converged, and how long they took.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Converged {
@@ -68,6 +101,12 @@ fn add(mine: &mut u64, theirs: u64) {
 impl Tally for ReadTally {
     fn merge(&mut self, other: &Self) {
         Self::merge(self, other);
+    }
+}
+
+impl Tally for Silence {
+    fn merge(&mut self, other: &Self) {
+        other.reads.iter().for_each(|(replica, reads)| self.add(replica, *reads));
     }
 }
 
@@ -130,6 +169,8 @@ pub struct Windows {
     pub levels: Levels,
     /// Reads by verdict, each window with its length in microseconds, ascending.
     pub reads: Vec<(u64, Ring<ReadTally>)>,
+    /// Reads that could not be judged, by who was silent.
+    pub silence: Ring<Silence>,
     /// Minutes.
     pub minutes: Ring<Minute>,
     /// Ages.
@@ -150,6 +191,7 @@ impl Windows {
         Self {
             levels: Levels::of(promise),
             reads: reads.map(|span| (span, Ring::new(span, COUNT_SLOTS))).collect(),
+            silence: Ring::new(plan.window_us, COUNT_SLOTS),
             minutes: Ring::new(minute.saturating_mul(minutes), minutes),
             ages: Ring::new(plan.window_us, TIME_SLOTS),
             converged: Ring::new(plan.convergence_window_us, TIME_SLOTS),
@@ -161,8 +203,9 @@ impl Windows {
     pub const BYTES_MAX: usize = {
         let counts = COUNT_WINDOWS_MAX * (COUNT_SLOTS as usize + 1) * (size_of::<ReadTally>() + 8);
         let minutes = (MINUTES_MAX as usize + 4) * (size_of::<Minute>() + 8);
+        let silence = (COUNT_SLOTS as usize + 1) * (SILENT_MAX * 64 + 32);
         let times = 2 * (TIME_SLOTS as usize + 1) * 64 + 3 * (TIME_SLOTS as usize + 1) * Sparse::BYTES_MAX;
-        2 * (counts + minutes) + times + size_of::<Self>()
+        2 * (counts + minutes + silence) + times + size_of::<Self>()
     };
 
     /// Bytes that they take now.
@@ -171,26 +214,64 @@ impl Windows {
         let counts: usize = self.reads.iter().map(|(_, ring)| ring.bytes(|_| 0)).sum();
         let ages = self.ages.bytes(|slot| slot.ages.bytes() + slot.exposures.bytes());
         let converged = self.converged.bytes(|slot| slot.times.bytes());
-        counts + self.minutes.bytes(|_| 0) + ages + converged + size_of::<Self>()
+        let silence = self.silence.bytes(|slot| slot.reads.len() * 64);
+        counts + silence + self.minutes.bytes(|_| 0) + ages + converged + size_of::<Self>()
     }
 
-    /// Takes in a verdict.
-    pub fn verdict(&mut self, now_us: u64, observed: &VerdictObserved) {
-        self.count(now_us, |tally| tally.count(observed.verdict));
+    /// Counts reads whose verdicts are late.
+    pub fn pending(&mut self, now_us: u64, pending: PendingReads) {
+        self.count_at(now_us, pending.at_us, |tally| add(&mut tally.pending, pending.reads));
+    }
+
+    /// Counts reads of which nothing will be known.
+    pub fn lost(&mut self, now_us: u64, reads: u64) {
+        self.count_at(now_us, now_us, |tally| tally.forget(reads));
+    }
+
+    /// Takes in a verdict, where its read began. `was_pending` is where the read was counted as pending.
+    pub fn verdict(&mut self, now_us: u64, observed: &VerdictObserved, was_pending: Option<u64>) {
+        if let Some(at_us) = was_pending {
+            self.count_at(now_us, at_us, |tally| tally.pending = tally.pending.saturating_sub(1));
+        }
+        self.count_at(now_us, observed.began.0, |tally| tally.count(observed.verdict));
+        self.judged(now_us, observed);
+    }
+
+    /// Takes in a late verdict, in the place of the one that was unknown.
+    pub fn late(&mut self, now_us: u64, late: &LateObserved) {
+        let LateObserved { was, were_silent, now } = late;
+        self.count_at(now_us, now.began.0, |tally| {
+            tally.take_back(*was);
+            tally.count(now.verdict);
+        });
+        if let Some(silence) = self.silence.slot_at(now_us, now.began.0) {
+            were_silent.iter().for_each(|replica| silence.take_back(replica));
+        }
+        self.judged(now_us, now);
+    }
+
+    /// Counts the age of a read, or who kept it from being judged.
+    fn judged(&mut self, now_us: u64, observed: &VerdictObserved) {
+        let at_us = observed.began.0;
         let (age_us, suspect) = match observed.verdict {
-            Verdict::Unknown(_) => return,
+            Verdict::Unknown(_) => {
+                if let Some(silence) = self.silence.slot_at(now_us, at_us) {
+                    observed.silent.iter().for_each(|replica| silence.add(replica, 1));
+                }
+                return;
+            }
             Verdict::Stale => (observed.age_us, false),
             // At the most.
             Verdict::Suspect => (observed.age_us, true),
             Verdict::Fresh { .. } | Verdict::Behind => (0, false),
         };
         let levels = self.levels;
-        if let Some(minute) = self.minutes.slot(now_us) {
+        if let Some(minute) = self.minutes.slot_at(now_us, at_us) {
             add(&mut minute.known, 1);
             add(&mut minute.above_page, u64::from(age_us > levels.age_page_us));
             add(&mut minute.above_ticket, u64::from(age_us > levels.age_ticket_us));
         }
-        if let Some(ages) = self.ages.slot(now_us) {
+        if let Some(ages) = self.ages.slot_at(now_us, at_us) {
             add(&mut ages.known, 1);
             add(&mut ages.suspect, u64::from(suspect));
             if observed.verdict == Verdict::Stale {
@@ -202,7 +283,7 @@ impl Windows {
 
     /// Takes in a read that is not to have a verdict.
     pub fn unsampled(&mut self, now_us: u64) {
-        self.count(now_us, |tally| tally.unsampled = tally.unsampled.saturating_add(1));
+        self.count_at(now_us, now_us, |tally| add(&mut tally.unsampled, 1));
     }
 
     /// Takes in so many writes that have converged.
@@ -217,9 +298,9 @@ impl Windows {
         }
     }
 
-    fn count(&mut self, now_us: u64, count: impl Fn(&mut ReadTally)) {
+    fn count_at(&mut self, now_us: u64, at_us: u64, count: impl Fn(&mut ReadTally)) {
         for (_, ring) in &mut self.reads {
-            if let Some(tally) = ring.slot(now_us) {
+            if let Some(tally) = ring.slot_at(now_us, at_us) {
                 count(tally);
             }
         }
@@ -230,6 +311,12 @@ impl Windows {
     pub fn reads_over(&self, now_us: u64, span_us: u64) -> ReadTally {
         let found = self.reads.iter().find(|(span, _)| *span == span_us);
         found.map(|(_, ring)| ring.total(now_us)).unwrap_or_default()
+    }
+
+    /// The share of stale reads over a window of this length; none of no reads.
+    #[must_use]
+    pub fn rate_over(&self, now_us: u64, span_us: u64) -> Option<StaleRate> {
+        stale::rate(&self.reads_over(now_us, span_us))
     }
 
     /// Adds what other windows hold: another node's, or those that a run before this one left. Where the levels were
@@ -243,6 +330,7 @@ impl Windows {
                 ring.merge(now_us, slots);
             }
         }
+        self.silence.merge(now_us, &other.silence);
         self.ages.merge(now_us, &other.ages);
         if self.levels == other.levels {
             self.minutes.merge(now_us, &other.minutes);

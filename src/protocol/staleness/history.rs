@@ -34,6 +34,8 @@ impl Place {
 struct KeyHistory {
     /// The oldest is the state before all changes that are remembered.
     states: VecDeque<SeenState>,
+    /// When a damaged record was replaced: nothing is known of what the key held before.
+    replaced: Option<Moment>,
 }
 
 /// Since when a key covers something.
@@ -83,8 +85,10 @@ impl History {
     ) {
         self.complete_since.get_or_insert(now);
         let place = Place::of(bucket, key);
-        let history =
-            self.keys.entry(place.clone()).or_insert_with(|| KeyHistory { states: VecDeque::new() });
+        let history = self
+            .keys
+            .entry(place.clone())
+            .or_insert_with(|| KeyHistory { states: VecDeque::new(), replaced: None });
         if history.states.is_empty() {
             history.states.extend(before);
         }
@@ -98,6 +102,9 @@ impl History {
         self.keys.remove(&Place::of(bucket, key));
         let nothing = SeenState::of(&Object::new(), None, Path::Direct);
         self.changed(now, bucket, key, Some(nothing), (after, Path::Transfer));
+        if let Some(history) = self.keys.get_mut(&Place::of(bucket, key)) {
+            history.replaced = Some(now);
+        }
     }
 
     /// Since when a key whose state covers a version has done so.
@@ -124,6 +131,7 @@ impl History {
                 vec![SeenState::of(object.unwrap_or(&nothing), None, Path::Direct)]
             }
             Some(history) => {
+                complete_since = complete_since.max(history.replaced.unwrap_or(complete_since));
                 let skipped = history.states.len().saturating_sub(STATES_MAX);
                 let mut states: Vec<SeenState> = history.states.iter().skip(skipped).cloned().collect();
                 if let Some(oldest) = states.first_mut().filter(|_| skipped > 0) {
@@ -276,13 +284,13 @@ mod tests {
         changed(&mut history, 10, 5);
         let (bucket, key) = place();
         history.replaced(Moment(20), &bucket, &key, &object(2));
-        assert_eq!(digest(&mut history, 30, 2), (10, vec![(None, 0), (Some(20), 2)]));
+        assert_eq!(digest(&mut history, 30, 2), (20, vec![(None, 0), (Some(20), 2)]));
         changed(&mut history, 1_015, 3);
-        assert_eq!(digest(&mut history, 1_015, 3), (10, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
+        assert_eq!(digest(&mut history, 1_015, 3), (20, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
         assert_eq!(since(&mut history, 1_020, 2), (20, true, Path::Transfer), "what took its place counts");
         // The change that counts no more is forgotten, and takes none of those that do with it.
         push_out(&mut history, 2_000, EVENTS_MAX as u64 - 2);
-        assert_eq!(digest(&mut history, 99_999, 3), (10, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
+        assert_eq!(digest(&mut history, 99_999, 3), (20, vec![(None, 0), (Some(20), 2), (Some(1_015), 3)]));
     }
 
     #[test]

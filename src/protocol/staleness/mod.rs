@@ -14,6 +14,7 @@ mod clocks;
 mod digest;
 mod history;
 mod sample;
+mod unjudged;
 mod verdict;
 
 pub use applied::{AppliedAt, Came, Convergence, committed_at, converged};
@@ -22,4 +23,7 @@ pub use clocks::PeerClocks;
 pub use digest::{Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting};
 pub use history::{EVENTS_MAX, History, Since};
 pub use sample::Sampling;
+pub use unjudged::{
+    KEPT_FOR_US, LateVerdict, Place, UNJUDGED_BYTES_MAX, UNJUDGED_READS_MAX, UnjudgedLimits, UnjudgedReads,
+};
 pub use verdict::{HomeView, Judgement, Question, UnknownCause, Verdict, judge};

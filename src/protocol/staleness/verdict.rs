@@ -36,6 +36,8 @@ pub enum UnknownCause {
     Timeout,
     /// The coordinator had not heard yet how many homes the bucket's keys have, and what its lowest W is.
     Settings,
+    /// Replicas that were silent do not remember as far back as the read, or were silent for too long.
+    Forgotten,
 }
 
 impl Verdict {
@@ -182,7 +184,7 @@ impl HomeView {
             Self::Sighted(sighting) => sighting,
         };
         let Some(state) = sighting.states.iter().find(|state| state.context.covers(dot)) else {
-            return Had::No;
+            return sighting.lacked_before(began);
         };
         if planted::has(Bug::ProbeIsThen) {
             return Had::Yes(None);
@@ -194,7 +196,7 @@ impl HomeView {
         }
         match state.applied {
             Some(applied) if applied.before(began) => Had::Yes(Some(applied.from)),
-            Some(applied) if applied.after(began) => Had::No,
+            Some(applied) if applied.after(began) => sighting.lacked_before(began),
             Some(_) => Had::Undecided,
             None if sighting.complete_since.before(began) => Had::Yes(None),
             None => Had::Forgotten,
@@ -202,8 +204,23 @@ impl HomeView {
     }
 }
 
+impl Sighting {
+    /// A replica holds a version only since after a read, or not at all. Whether it had it before is not known if it was
+    /// started since, or if its record was damaged: it may have lost it.
+    fn lacked_before(&self, began: Moment) -> Had {
+        if self.complete_since.before(began) { Had::No } else { Had::Forgotten }
+    }
+}
+
 impl Question {
-    /// No home is known to have had anything that the reply lacks.
+    /// The replicas that told nothing.
+    #[must_use]
+    pub fn silent(&self) -> Vec<NodeId> {
+        let silent = self.homes.iter().filter(|(_, home)| matches!(home, HomeView::Unanswered(_)));
+        silent.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// No replica is known to have had anything that the reply lacks.
     fn fresh_or_unknown(&self) -> Verdict {
         let unanswered = self.homes.iter().filter_map(|(_, home)| match home {
             HomeView::Unanswered(refusal) => Some(*refusal),
@@ -358,6 +375,18 @@ mod tests {
         assert_eq!(verdict(vec![late, down()], 2).verdict, Verdict::Unknown(UnknownCause::Timeout));
         let had = came(at(LONG_BEFORE.0, LONG_BEFORE.1), 2);
         assert_eq!(verdict(vec![had, down()], 2).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn a_replica_that_was_started_since_may_have_lost_what_it_had() {
+        let restarted = || {
+            let mut home = came(at(AFTER.0, AFTER.1), 1);
+            if let HomeView::Sighted(sighting) = &mut home {
+                sighting.complete_since = Interval { from: Moment(1_000_000), to: Moment(1_000_001) };
+            }
+            home
+        };
+        assert_eq!(verdict(vec![restarted(), came(at(AFTER.0, AFTER.1), 1)], 1).verdict, Verdict::Suspect);
     }
 
     #[test]

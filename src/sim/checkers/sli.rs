@@ -10,6 +10,7 @@ use super::{Invariant, Violation};
 use crate::protocol::causality::CausalContext;
 use crate::protocol::coordinator::ConvergedWrite;
 use crate::protocol::ids::Dot;
+use crate::protocol::slo::StaleRate;
 use crate::protocol::staleness::{Convergence, DRIFT_PPM, Verdict};
 use crate::sim::clients::Compared;
 use crate::sim::network::NodeIndex;
@@ -63,6 +64,41 @@ pub fn rate(compared: &Compared) -> Result<(), Violation> {
         "of {reads} reads {stale} were called stale and {suspect} suspect, and {truly_stale} were stale"
     );
     Err(Violation::of(Invariant::Sli, what))
+}
+
+/// Reads of a window, by the truth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrueReads {
+    /// Reads.
+    pub all: u64,
+    /// Those of them that missed a committed version for sure.
+    pub at_least: u64,
+    /// The same with those of which nobody can say.
+    pub at_most: u64,
+}
+
+/// This was said of the share of stale reads over a window of `sampled` reads.
+pub fn interval(truly: TrueReads, sampled: u64, told: Option<StaleRate>) -> Result<(), Violation> {
+    let TrueReads { all, at_least, at_most } = truly;
+    let broken = |what: String| Err(Violation::of(Invariant::Sli, what));
+    if all != sampled {
+        return broken(format!("{all} reads were answered within a window, and {sampled} counted"));
+    }
+    let Some(StaleRate { low: Some(low), high: Some(high), .. }) = told else { return Ok(()) };
+    let of = |reads: u64| reads as f64 / all as f64;
+    // Shares of equal counts may differ by a rounding.
+    if low > of(at_most) + 1e-9 || high < of(at_least) - 1e-9 {
+        return broken(format!(
+            "{low} to {high} of {all} reads of a window were said to be stale, and {at_least} to {at_most} were"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether one of these versions is such that nodes can know that it was missed.
+#[must_use]
+pub fn misses_what_can_be_known(truth: &Truth, missed: &[VersionIndex]) -> bool {
+    missed.iter().filter_map(|index| truth.version(*index)).any(is_knowable)
 }
 
 /// What a read missed; where nothing is said to be missed, of what nodes can know of.

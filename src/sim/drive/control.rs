@@ -75,6 +75,7 @@ impl World {
         let parked = process.replica.parked() > 0;
         let ticks = now / TICK;
         self.announce_ceiling(at, ticks);
+        self.look_at_rates(at, ticks);
         if ticks.is_multiple_of(REMEMBERS_EVERY) {
             self.remember_announced(at);
         }

@@ -86,9 +86,10 @@ impl World {
                 self.answer_peer(at, request, answer);
             }
             CoordinatorEffect::Judged(read) => self.judged(at, &read),
+            CoordinatorEffect::JudgedLate(late) => self.judged_late(at, &late),
             CoordinatorEffect::Converged(write) => self.converged(at, &write),
-            // What the recorder is told is what was told to clients.
-            CoordinatorEffect::Observed(_) | CoordinatorEffect::Over { .. } => {}
+            CoordinatorEffect::Observed(observation) => self.observed(at, &observation),
+            CoordinatorEffect::Over { .. } => {}
             CoordinatorEffect::Count(count, times) => self.count(count.name(), times),
         }
     }
