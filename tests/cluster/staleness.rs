@@ -39,3 +39,35 @@ fn a_read_that_misses_what_was_committed_is_known_to_be_stale() {
         super::eventually("it is judged", async || verdicts(&nodes[2]).await[3] == before[3] + 1).await;
     });
 }
+
+#[test]
+fn reads_of_a_node_that_hears_nobody_are_unknown_and_judged_once_the_others_are_back() {
+    run(async {
+        let (mut cluster, _directory) = cluster(3, &["slo.min_reads=10"]).await;
+        let nodes = cluster.endpoints();
+        assert_eq!(put(&nodes[0], "/v1/kv/b/k?w=3", "one").await.status, 201);
+        let stale_reads = async || get(&nodes[0], "/v1/slo").await.json()["objectives"][1].clone();
+        cluster.pause(1).unwrap();
+        cluster.pause(2).unwrap();
+        for _ in 0..20 {
+            assert_eq!(get(&nodes[0], "/v1/kv/b/k?r=1").await.text(), "one");
+        }
+        super::eventually("nobody knows", async || {
+            let (objective, reads) =
+                (stale_reads().await, get(&nodes[0], "/v1/slo").await.json()["reads"].clone());
+            let unknown = objective["state"] == "unknown" && reads["unknown"] == 20;
+            unknown && objective["high"] == 1.0 && objective["why"].as_str().unwrap().contains("n2 at 20")
+        })
+        .await;
+        cluster.resume(1).unwrap();
+        cluster.resume(2).unwrap();
+        super::eventually("the others say that they had nothing newer", async || {
+            let document = get(&nodes[0], "/v1/slo").await.json();
+            let (reads, objective) = (&document["reads"], &document["objectives"][1]);
+            reads["unknown"] == 0 && reads["fresh"].as_u64() >= Some(20) && objective["state"] == "ok"
+        })
+        .await;
+        let judged = get(&nodes[0], "/healthz").await.json()["counters"]["reads_judged_late"].as_u64();
+        assert_eq!(judged, Some(20));
+    });
+}
