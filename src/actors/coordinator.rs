@@ -134,6 +134,7 @@ impl Coordinator {
                 wall: now.wall,
                 settled: self.parts.settings.is_settled(),
                 is_up: &|peer| self.parts.lane.is_up(peer),
+                is_down: &|peer| self.parts.lane.is_down(peer),
             };
             step(&mut self.core, around, &mut effects);
         }

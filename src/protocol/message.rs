@@ -115,6 +115,9 @@ pub enum Refusal {
     Draining,
     /// Nothing was sent: no connection, or its bounds were reached. Nothing changed.
     NotSent,
+    /// Nothing was sent: the node is known to be down, as no connection to it stands and the last dial failed. Nothing
+    /// changed.
+    Down,
     /// The request was sent and no answer came before the connection broke or the deadline passed. Whether
     /// anything changed is unknown.
     NoAnswer,
@@ -138,6 +141,7 @@ impl Refusal {
             Self::ClockSkew => "clock_skew",
             Self::Draining => "draining",
             Self::NotSent => "not_sent",
+            Self::Down => "down",
             Self::NoAnswer => "no_answer",
             Self::Storage => "storage_error",
         }

@@ -55,6 +55,8 @@ pub struct Link {
     pub shaking: bool,
     /// How long the next dial waits after a failure, in microseconds.
     pub backoff_us: u64,
+    /// Whether the last dial failed.
+    pub down: bool,
     /// When the last dial failed, or the last connection ended.
     pub failed_at: Option<Moment>,
     outstanding: BTreeMap<u64, Outstanding>,
@@ -69,7 +71,7 @@ const REST_AFTER_FAILURE_US: u64 = 20_000;
 /// The first wait after a failed dial, in microseconds.
 pub const BACKOFF_MIN_US: u64 = 50_000;
 /// The longest, in microseconds.
-pub const BACKOFF_MAX_US: u64 = 2_000_000;
+pub const BACKOFF_MAX_US: u64 = 1_000_000;
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -105,6 +107,12 @@ impl Transport {
     #[must_use]
     pub fn is_up(&self, peer: NodeIndex) -> bool {
         self.links.get(&peer).is_some_and(|link| link.connection.is_some())
+    }
+
+    /// Whether `peer` is known to be down: no connection stands, and the last dial failed.
+    #[must_use]
+    pub fn is_down(&self, peer: NodeIndex) -> bool {
+        self.links.get(&peer).is_some_and(|link| link.down)
     }
 
     /// Takes a request to be sent.
@@ -145,7 +153,7 @@ impl Transport {
     /// A connection stands: what waited for it goes out.
     pub fn up(&mut self, peer: NodeIndex, connection: u64) -> Vec<Pending> {
         let link = self.links.entry(peer).or_default();
-        link.connection = Some(connection);
+        (link.connection, link.down) = (Some(connection), false);
         (link.dialling, link.shaking) = (false, false);
         link.backoff_us = BACKOFF_MIN_US;
         link.failed_at = None;
@@ -160,7 +168,8 @@ impl Transport {
     /// The connection has ended, or could not be made: what waited for answers gets none.
     pub fn down(&mut self, now: Moment, peer: NodeIndex) -> Vec<(Outstanding, Refusal)> {
         let link = self.links.entry(peer).or_default();
-        link.connection = None;
+        // Without a connection it was a dial that failed.
+        link.down = link.connection.take().is_none();
         link.shaking = false;
         link.failed_at = Some(now);
         link.pending.clear();

@@ -86,6 +86,12 @@ impl Lane {
     pub fn is_up(&self, peer: &NodeId) -> bool {
         self.links.get(peer).is_some_and(|link| link.is_up())
     }
+
+    /// Whether `peer` is known to be down: no connection stands, and the last dial failed.
+    #[must_use]
+    pub fn is_down(&self, peer: &NodeId) -> bool {
+        self.links.get(peer).is_some_and(|link| link.is_down())
+    }
 }
 
 impl Drop for Lane {

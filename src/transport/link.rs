@@ -34,7 +34,8 @@ pub const BUFFERED_MAX: usize = 32 * 1024 * 1024;
 const PATIENT_MAX: usize = 32;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The longest time from one dial to the next: a node that is back is used again within a second.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// A request that comes this soon after a failed dial is refused rather than dialled for, in microseconds.
 const REST_AFTER_FAILURE_US: u64 = 20_000;
 /// How often a sign of life is asked for, in microseconds.
@@ -64,6 +65,8 @@ struct Outstanding {
 #[derive(Default)]
 struct State {
     up: bool,
+    /// Whether the last dial failed.
+    down: bool,
     closed: bool,
     buffer: Vec<u8>,
     /// Whose frames are in `buffer`, one after the other, and where each ends.
@@ -129,6 +132,11 @@ impl Link {
     /// Whether the connection stands.
     pub fn is_up(&self) -> bool {
         self.state.borrow().up
+    }
+
+    /// Whether the peer is known to be down: no connection stands, and the last dial failed.
+    pub fn is_down(&self) -> bool {
+        self.state.borrow().down
     }
 
     /// Sends a request, or answers it with a refusal.
@@ -270,6 +278,7 @@ impl Link {
     pub async fn keep_connected(self: Rc<Self>) {
         let mut backoff = BACKOFF_MIN;
         loop {
+            let dialled = tokio::time::Instant::now();
             match self.connect().await {
                 Ok(stream) => {
                     backoff = BACKOFF_MIN;
@@ -280,6 +289,7 @@ impl Link {
                     self.config.lane.gatekeeper.connected(&self.config.peer, false);
                 }
                 Err(error) => {
+                    self.state.borrow_mut().down = true;
                     self.config.lane.counters.dial_failures.add();
                     error.count(&self.config.lane.counters);
                     if matches!(error, HandshakeError::Broken(_)) {
@@ -294,7 +304,7 @@ impl Link {
             self.end_outstanding();
             // Whoever shows itself, or is needed, is dialled at once, but never in a tight loop.
             tokio::time::sleep(Duration::from_micros(REST_AFTER_FAILURE_US)).await;
-            let _ = tokio::time::timeout(jittered(backoff), self.wake.notified()).await;
+            let _ = tokio::time::timeout_at(dialled + jittered(backoff), self.wake.notified()).await;
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
@@ -315,7 +325,7 @@ impl Link {
 
     fn up(&self) {
         let mut state = self.state.borrow_mut();
-        state.up = true;
+        (state.up, state.down) = (true, false);
         state.failed_at = None;
         state.heard_at = Some((self.config.lane.now)());
         (state.pinged_at, state.ticked_at) = (state.heard_at, state.heard_at);

@@ -1,6 +1,7 @@
 //! The coordinator's machines, driven by hand: answers in, effects out, time as an argument.
 
 mod converge;
+mod down;
 mod heal;
 mod read;
 mod table;

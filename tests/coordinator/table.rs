@@ -30,26 +30,28 @@ const FOLLOW_US: u64 = 2_000_000;
 const WALL_AHEAD_US: u64 = 1_700_000_000_000_000;
 
 /// A coordinator at `a`, and the cluster that it sees: three nodes, all of them homes of every key.
-struct Bench {
+pub struct Bench {
     me: NodeId,
     ring: Ring,
     buckets: BucketTable,
-    table: Coordinator<u32>,
-    now: Moment,
-    effects: Vec<CoordinatorEffect<u32>>,
+    pub table: Coordinator<u32>,
+    pub now: Moment,
+    pub effects: Vec<CoordinatorEffect<u32>>,
+    /// Nodes that are known to be down.
+    pub down: BTreeSet<NodeId>,
 }
 
 type Tag = u64;
 
-fn bucket() -> BucketName {
+pub fn bucket() -> BucketName {
     BucketName::new("b").unwrap()
 }
 
-fn bench() -> Bench {
+pub fn bench() -> Bench {
     bench_of(&["a", "b", "c"])
 }
 
-fn bench_of(members: &[&str]) -> Bench {
+pub fn bench_of(members: &[&str]) -> Bench {
     let members = members.iter().map(|name| Member {
         id: node(name),
         zone: (*name).to_owned(),
@@ -78,6 +80,7 @@ fn bench_of(members: &[&str]) -> Bench {
         }),
         now: Moment(10_000_000),
         effects: Vec::new(),
+        down: BTreeSet::new(),
     }
 }
 
@@ -85,7 +88,7 @@ fn bench_of(members: &[&str]) -> Bench {
 const LIMITS: TrackLimits = TrackLimits { single: 4_096, keys: 16_384 };
 const TRACKED: (usize, usize) = (LIMITS.keys, LIMITS.single);
 
-fn write(key: u64, only_if_absent: bool) -> Write {
+pub fn write(key: u64, only_if_absent: bool) -> Write {
     Write {
         bucket: bucket(),
         key: Key::new(key.to_be_bytes().to_vec()),
@@ -106,16 +109,18 @@ impl Bench {
         let view = View { me: &self.me, ring: &self.ring, buckets: &self.buckets };
         let wall = WallMicros(WALL_AHEAD_US + self.now.0);
         let (clock, is_up) = (Hlc::from_wall(wall), |_: &NodeId| true);
-        let around = Surroundings { view, now: self.now, clock, wall, settled: true, is_up: &is_up };
+        let is_down = |peer: &NodeId| self.down.contains(peer);
+        let (now, settled) = (self.now, true);
+        let around = Surroundings { view, now, clock, wall, settled, is_up: &is_up, is_down: &is_down };
         step(&mut self.table, around, &mut self.effects);
     }
 
-    fn begin(&mut self, ask: Ask) {
+    pub fn begin(&mut self, ask: Ask) {
         let deadline = self.now.plus_micros(TIMEOUT_US);
         self.step(|table, around, effects| table.begin(around, ask, 1, deadline, effects));
     }
 
-    fn answered(&mut self, from: &str, tag: Tag, answer: AnswerBody) {
+    pub fn answered(&mut self, from: &str, tag: Tag, answer: AnswerBody) {
         self.step(|table, around, effects| table.answered(around, node(from), tag, answer, effects));
     }
 
@@ -129,7 +134,7 @@ impl Bench {
     }
 
     /// When a home applied something, by a clock that shows the same as this node's.
-    fn applied(&self, at: Moment) -> ReplicaReply {
+    pub fn applied(&self, at: Moment) -> ReplicaReply {
         let (arrived, answered) = (self.now, self.now);
         let when = AppliedAt { clock: 1, arrived, applied: at, exactly: true, answered, path: Path::Direct };
         ReplicaReply::Applied { siblings: 1, when }
@@ -163,7 +168,7 @@ impl Bench {
         tags.try_into().unwrap()
     }
 
-    fn acknowledge(&mut self, from: &str, tag: Tag) {
+    pub fn acknowledge(&mut self, from: &str, tag: Tag) {
         let reply = self.applied(self.now);
         self.answered(from, tag, AnswerBody::Peer(PeerAnswer::Replica(reply)));
     }
@@ -172,18 +177,18 @@ impl Bench {
         self.answered(from, tag, AnswerBody::Peer(PeerAnswer::Refused(refusal)));
     }
 
-    fn taken<T>(&mut self, wanted: impl FnMut(CoordinatorEffect<u32>) -> Option<T>) -> Vec<T> {
+    pub fn taken<T>(&mut self, wanted: impl FnMut(CoordinatorEffect<u32>) -> Option<T>) -> Vec<T> {
         self.effects.drain(..).filter_map(wanted).collect()
     }
 
-    fn writes_observed(&mut self) -> Vec<WriteObserved> {
+    pub fn writes_observed(&mut self) -> Vec<WriteObserved> {
         self.taken(|effect| match effect {
             CoordinatorEffect::Observed(Observation::Write(write)) => Some(write),
             _ => None,
         })
     }
 
-    fn reads_observed(&mut self) -> Vec<ReadObserved> {
+    pub fn reads_observed(&mut self) -> Vec<ReadObserved> {
         self.taken(|effect| match effect {
             CoordinatorEffect::Observed(Observation::Read(read)) => Some(read),
             _ => None,

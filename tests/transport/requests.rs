@@ -95,11 +95,13 @@ fn what_was_sent_when_the_connection_broke_is_unknown_and_the_peer_is_dialled_ag
         answers.wait_for(1).await;
         assert_eq!(answers.of(1), [PeerAnswer::Refused(Refusal::NoAnswer)]);
         eventually("down", || gate.has_heard("b down")).await;
+        eventually("known to be down", || lane.is_down(&node("b"))).await;
         lane.send(&node("b"), ask("yes", 2, PATIENCE));
         answers.wait_for(2).await;
         assert_eq!(answers.of(2), [PeerAnswer::Refused(Refusal::NotSent)], "nobody listens: refused at once");
         let again = Server::start(Gate::new("b"), "test", "secret", &address).await;
         eventually("up again", || lane.is_up(&node("b"))).await;
+        assert!(!lane.is_down(&node("b")));
         lane.send(&node("b"), ask("yes", 3, PATIENCE));
         answers.wait_for(3).await;
         assert_eq!(answers.of(3), [PeerAnswer::HoldsBucket(true)]);

@@ -11,13 +11,40 @@ use super::{
 };
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
-use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
+use crate::protocol::message::{Coordinate, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target};
 use crate::protocol::operation::Write;
 use crate::protocol::sli::{ConvergedObserved, Observation};
 use crate::protocol::staleness::{Convergence, Judgement, Place, Question};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 type Effects<C> = Vec<CoordinatorEffect<C>>;
+
+/// Which operation takes a step, and how long its late answers are followed, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Following {
+    pub(super) id: OperationId,
+    pub(super) follow_us: u64,
+}
+
+/// The refusal with which a node that is known to be down answers, as nothing is sent to it; none if the effect asks no
+/// such node.
+fn refused_as_down(around: Surroundings<'_>, effect: &Effect) -> Option<Input> {
+    let (Effect::Fetch { to } | Effect::Probe { to } | Effect::Apply { to, .. } | Effect::Forward { to }) =
+        effect
+    else {
+        return None;
+    };
+    if !(around.is_down)(to) {
+        return None;
+    }
+    let (from, reply) = (to.clone(), ReplicaReply::Refused(Refusal::Down));
+    Some(match effect {
+        Effect::Probe { .. } => Input::Probed { from, result: Err(Refusal::Down) },
+        Effect::Forward { .. } => Input::Forwarded { from, result: Box::new(Err(Refusal::Down)) },
+        Effect::Apply { .. } => Input::Replica { from, to: Asked::Apply, reply },
+        _ => Input::Replica { from, to: Asked::Fetch, reply },
+    })
+}
 
 /// The machine of an operation.
 #[derive(Debug)]
@@ -69,21 +96,26 @@ impl<C> Operation<C> {
         Self { machine, client, bucket, key, version, details, asked, began, wake, deadline }
     }
 
-    /// Turns what the machine wants into what the node is to do.
+    /// Turns what the machine wants into what the node is to do. Returns the answer of a node that is known to be down,
+    /// which is not asked.
     pub(super) fn turn(
         &mut self,
         around: Surroundings<'_>,
-        (id, follow_us): (OperationId, u64),
+        following: Following,
         effect: Effect,
         effects: &mut Effects<C>,
-    ) {
+    ) -> Option<Input> {
+        if let Some(down) = refused_as_down(around, &effect) {
+            return Some(down);
+        }
+        let id = following.id;
         match effect {
             Effect::Coordinate => self.coordinate(around, id, effects),
             Effect::Fetch { to } => {
-                self.ask(around, (id, follow_us), to, Asked::Fetch, ReplicaRequest::Fetch, effects);
+                self.ask(around, following, to, Asked::Fetch, ReplicaRequest::Fetch, effects);
             }
             Effect::Probe { to } => {
-                self.ask(around, (id, follow_us), to, Asked::Probe, ReplicaRequest::Probe, effects);
+                self.ask(around, following, to, Asked::Probe, ReplicaRequest::Probe, effects);
             }
             Effect::Apply { to, object, why } => {
                 let via = why.via();
@@ -94,7 +126,7 @@ impl<C> Operation<C> {
                 };
                 effects.extend(count.map(|count| CoordinatorEffect::Count(count, 1)));
                 let request = ReplicaRequest::Apply(object, via);
-                self.ask(around, (id, follow_us), to, Asked::Apply, request, effects);
+                self.ask(around, following, to, Asked::Apply, request, effects);
             }
             Effect::Heal { merged } => {
                 let (bucket, key, tag) = (self.bucket.clone(), self.key.clone(), tag(id, Kind::Apply));
@@ -102,7 +134,7 @@ impl<C> Operation<C> {
             }
             Effect::Forward { to } => self.forward(around.now, id, to, effects),
             Effect::ReplyRead(result) => {
-                let Some(client) = self.client.take() else { return };
+                let client = self.client.take()?;
                 if let Machine::Read(read) = &self.machine {
                     let observed = read_observed(around, &self.bucket, (read, self.began), &result);
                     effects.push(CoordinatorEffect::Observed(observed));
@@ -110,7 +142,7 @@ impl<C> Operation<C> {
                 effects.push(CoordinatorEffect::AnswerRead { client, result });
             }
             Effect::ReplyWrite(result) => {
-                let Some(client) = self.client.take() else { return };
+                let client = self.client.take()?;
                 if let (Machine::Write(write), Some(details)) = (&self.machine, &self.details) {
                     let duration_us = (!details.forwarded).then(|| around.now.micros_since(self.began));
                     let resolution = details.settings.resolution;
@@ -129,6 +161,7 @@ impl<C> Operation<C> {
             // The table sees to them.
             Effect::Judge(_) | Effect::Unfollowed(_) | Effect::SightedLate(_) => {}
         }
+        None
     }
 
     /// The key that it is about.
@@ -196,7 +229,7 @@ impl<C> Operation<C> {
     fn ask(
         &mut self,
         around: Surroundings<'_>,
-        (id, follow_us): (OperationId, u64),
+        following: Following,
         to: NodeId,
         asked: Asked,
         request: ReplicaRequest,
@@ -204,9 +237,9 @@ impl<C> Operation<C> {
     ) {
         let target =
             Target { bucket: self.bucket.clone(), key: self.key.clone(), settings: self.version.clone() };
-        let deadline = self.deadline.max(around.now).plus_micros(follow_us / 2);
+        let deadline = self.deadline.max(around.now).plus_micros(following.follow_us / 2);
         let kind = Kind::of(asked);
-        let tag = tag(id, kind);
+        let tag = tag(following.id, kind);
         self.asked.push((to.clone(), kind, around.now));
         if to == *around.view.me {
             return effects.push(CoordinatorEffect::AskOwn { target, request, deadline, tag });

@@ -6,7 +6,6 @@ use crate::protocol::bucket::Resolution;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::BucketName;
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
-use crate::protocol::settings::BucketTable;
 use crate::protocol::sli::{Observation, OperationOutcome, ReadObserved, WriteObserved};
 use crate::protocol::time::Moment;
 
@@ -62,9 +61,10 @@ pub(super) fn write_observed(
     })
 }
 
-/// A client's operation that was refused before anything was done. Of one that another node hands on that node tells.
-pub(super) fn refused(now: Moment, buckets: &BucketTable, ask: &Ask) -> Option<Observation> {
-    let outcome = OperationOutcome::Refused;
+/// A client's operation that was refused with `error` before anything was done. Of one that another node hands on that
+/// node tells.
+pub(super) fn refused(around: Surroundings<'_>, ask: &Ask, error: &OperationError) -> Option<Observation> {
+    let (now, buckets, outcome) = (around.now, around.view.buckets, OperationOutcome::of_error(error));
     match ask {
         Ask::Read(read) => Some(Observation::Read(ReadObserved {
             bucket: read.bucket.clone(),

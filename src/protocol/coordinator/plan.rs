@@ -10,7 +10,7 @@ use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::Refusal;
-use crate::protocol::operation::{OperationError, Read, Write};
+use crate::protocol::operation::{OperationError, Outcome, Read, Write};
 use crate::protocol::quorum::homes_to_merge_from;
 use crate::protocol::staleness::{Sampling, UnjudgedLimits};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
@@ -31,6 +31,8 @@ pub struct Surroundings<'a> {
     pub settled: bool,
     /// Whether a peer can be asked now.
     pub is_up: &'a dyn Fn(&NodeId) -> bool,
+    /// Whether a peer is known to be down: no connection to it stands, and the last dial failed.
+    pub is_down: &'a dyn Fn(&NodeId) -> bool,
 }
 
 impl std::fmt::Debug for Surroundings<'_> {
@@ -76,6 +78,18 @@ impl Planner<'_> {
         Err(OperationError::TooFewMembers { n, members })
     }
 
+    /// Refuses at once what replicas that are known to be down make impossible, before anything is done.
+    fn possible(&self, replicas: &[NodeId], needed: u8) -> Result<(), OperationError> {
+        let down = replicas.iter().filter(|replica| (self.around.is_down)(replica));
+        let refusals: Vec<_> = down.map(|replica| (replica.clone(), Refusal::Down)).collect();
+        if replicas.len() - refusals.len() >= usize::from(needed) {
+            return Ok(());
+        }
+        let total = u8::try_from(replicas.len()).unwrap_or(u8::MAX);
+        let outcome = Outcome::NotApplied;
+        Err(OperationError::NotReached { answered: 0, needed, total, outcome, refusals })
+    }
+
     pub(super) fn read(
         &self,
         read: &Read,
@@ -85,6 +99,7 @@ impl Planner<'_> {
         let r = read.r.unwrap_or(settings.quorum.r);
         settings.quorum.check_r(r)?;
         let homes = self.homes(&read.bucket, &read.key, settings.quorum.n)?;
+        self.possible(&homes, r)?;
         Ok(ReadPlan { probe, ..self.read_plan(homes, r, settings, settings.read_repair) })
     }
 
@@ -139,6 +154,7 @@ impl Planner<'_> {
         let w = write.w.unwrap_or(quorum.w);
         quorum.check_w(w, settings.w_min)?;
         let homes = self.homes(&write.bucket, &write.key, quorum.n)?;
+        self.possible(&homes, w)?;
         let at_home = homes.contains(me);
         let mut others: Vec<NodeId> = homes.iter().filter(|&home| home != me).cloned().collect();
         if write.only_if_absent {

@@ -3,10 +3,10 @@
 //! Each operation is a machine of its own; the table feeds it, keeps its deadlines in order, and turns what it
 //! wants into messages to this node's replica, to peers and to clients.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answer::{AnswerBody, Kind, acknowledged, input, sighted, untag};
-use super::in_flight::{Machine, Operation, WriteDetails};
+use super::in_flight::{Following, Machine, Operation, WriteDetails};
 use super::late_verdicts::LatePace;
 use super::legs;
 use super::observe::refused;
@@ -119,7 +119,8 @@ impl<C> Coordinator<C> {
     ) {
         if self.operations.len() >= OPERATIONS_MAX && !self.drop_a_follow_up(effects) {
             effects.push(CoordinatorEffect::Count(CoordinatorCount::OperationsRefused, 1));
-            effects.extend(refused(around.now, around.view.buckets, &ask).map(CoordinatorEffect::Observed));
+            effects
+                .extend(refused(around, &ask, &OperationError::Overloaded).map(CoordinatorEffect::Observed));
             return refuse(&ask, client, OperationError::Overloaded, effects);
         }
         match ask {
@@ -164,7 +165,7 @@ impl<C> Coordinator<C> {
                 self.insert(around, Operation::new(machine, Some(client), place, None, times), effects);
             }
             Err(error) => {
-                let observed = refused(around.now, buckets, &Ask::Read(read));
+                let observed = refused(around, &Ask::Read(read), &error);
                 effects.extend(observed.map(CoordinatorEffect::Observed));
                 effects.push(CoordinatorEffect::AnswerRead { client, result: Err(error) });
             }
@@ -194,7 +195,7 @@ impl<C> Coordinator<C> {
             }
             Err(error) => {
                 if !forwarded {
-                    let observed = refused(around.now, buckets, &Ask::Write(write, write_id));
+                    let observed = refused(around, &Ask::Write(write, write_id), &error);
                     effects.extend(observed.map(CoordinatorEffect::Observed));
                 }
                 effects.push(CoordinatorEffect::AnswerWrite { client, result: Box::new(Err(error)) });
@@ -324,23 +325,28 @@ impl<C> Coordinator<C> {
     ) {
         let (mut unfollowed, mut unjudged, mut sighted) = (None, None, None);
         if let Some(operation) = self.operations.get_mut(&id) {
-            for effect in wanted.drain(..) {
-                match effect {
-                    Effect::Unfollowed(write) => unfollowed = Some(write),
-                    Effect::SightedLate(sightings) => sighted = Some((operation.place(), sightings)),
-                    Effect::Judge(question) => {
-                        let judgement = judge(&question);
-                        if let Verdict::Unknown(cause) = judgement.verdict {
-                            unjudged = Some((operation.place(), question.clone(), cause));
+            let following = Following { id, follow_us: self.settings.follow_us };
+            let mut at_once = VecDeque::new();
+            loop {
+                for effect in wanted.drain(..) {
+                    match effect {
+                        Effect::Unfollowed(write) => unfollowed = Some(write),
+                        Effect::SightedLate(sightings) => sighted = Some((operation.place(), sightings)),
+                        Effect::Judge(question) => {
+                            let judgement = judge(&question);
+                            if let Verdict::Unknown(cause) = judgement.verdict {
+                                unjudged = Some((operation.place(), question.clone(), cause));
+                            }
+                            operation.judged(id, *question, judgement, effects);
                         }
-                        operation.judged(id, *question, judgement, effects);
+                        effect => {
+                            self.single -= usize::from(matches!(effect, Effect::Followed(..)));
+                            at_once.extend(operation.turn(around, following, effect, effects));
+                        }
                     }
-                    effect @ Effect::Followed(..) => {
-                        self.single -= 1;
-                        operation.turn(around, (id, self.settings.follow_us), effect, effects);
-                    }
-                    effect => operation.turn(around, (id, self.settings.follow_us), effect, effects),
                 }
+                let Some(input) = at_once.pop_front() else { break };
+                operation.machine.handle(around.now, input, &mut wanted);
             }
             let (finished, wake) = (operation.machine.finished(), operation.machine.wake_at());
             let before = operation.wake;

@@ -74,16 +74,20 @@ impl OperationOutcome {
     /// Of an operation's result.
     #[must_use]
     pub fn of<T>(result: &Result<T, OperationError>) -> Self {
-        match result {
-            Ok(_) | Err(OperationError::Exists) => Self::Ok,
-            Err(OperationError::Deadline { .. }) => Self::Deadline,
-            Err(OperationError::NotReached { .. }) => Self::QuorumFailed,
-            Err(
-                OperationError::Quorum(_)
-                | OperationError::TooFewMembers { .. }
-                | OperationError::Overloaded
-                | OperationError::NotServing(_),
-            ) => Self::Refused,
+        result.as_ref().err().map_or(Self::Ok, Self::of_error)
+    }
+
+    /// Of an operation that ended with an error.
+    #[must_use]
+    pub fn of_error(error: &OperationError) -> Self {
+        match error {
+            OperationError::Exists => Self::Ok,
+            OperationError::Deadline { .. } => Self::Deadline,
+            OperationError::NotReached { .. } => Self::QuorumFailed,
+            OperationError::Quorum(_)
+            | OperationError::TooFewMembers { .. }
+            | OperationError::Overloaded
+            | OperationError::NotServing(_) => Self::Refused,
         }
     }
 

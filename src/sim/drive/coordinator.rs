@@ -36,6 +36,7 @@ impl World {
             wall,
             settled,
             is_up: &|peer| names.node(peer).is_some_and(|peer| transport.is_up(peer)),
+            is_down: &|peer| names.node(peer).is_some_and(|peer| transport.is_down(peer)),
         };
         step(coordinator, around, &mut effects);
         for effect in effects {

@@ -45,4 +45,5 @@ refusals!(
     NotSent,
     NoAnswer,
     Storage,
+    Down,
 );
