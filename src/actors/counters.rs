@@ -51,6 +51,8 @@ counters! {
     wrong_ring,
     /// Frames refused because the sender's clock was too far ahead.
     clock_skew_refused,
+    /// Times that a peer's clock was found ahead of this node's by more than `clock.max_skew`.
+    peer_clocks_ahead,
     /// Requests dropped on arrival because their deadline had passed.
     expired_on_arrival,
     /// Records that were not among those in memory, and were asked of the disk.

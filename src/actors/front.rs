@@ -26,7 +26,7 @@ use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::coordinator::Ask;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, WriteId};
 use crate::protocol::listing::{KeyRange, ListError, ListReply};
-use crate::protocol::membership::Confirmation;
+use crate::protocol::membership::{ClockAhead, Confirmation};
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
@@ -403,7 +403,7 @@ impl Backend for Front {
                 Some("fewer than a majority of the members have admitted this node yet".to_owned())
             }
             Confirmation::Confirmed if missing > 0 => Some(self.still_incomplete(missing)),
-            Confirmation::Confirmed => None,
+            Confirmation::Confirmed => self.parts.gate.clock_ahead().map(clock_ahead),
         }
     }
 
@@ -440,6 +440,18 @@ impl Front {
         }
         why
     }
+}
+
+fn clock_ahead(ClockAhead { of, ahead_us, left_us }: ClockAhead) -> String {
+    let s = |us: u64| us as f64 / 1e6;
+    let of: Vec<&str> = of.iter().map(NodeId::as_str).collect();
+    format!(
+        "times that this node has issued, or may have, are {:.1} s ahead of the clocks of {}, which refuse them; they \
+         get there in {:.1} s (or give the directory a new id, and have it refilled)",
+        s(ahead_us),
+        of.join(", "),
+        s(left_us)
+    )
 }
 
 fn draw_write_id() -> Option<WriteId> {

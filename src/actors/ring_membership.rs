@@ -14,7 +14,8 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::{
-    Confirmation, Gate, Identity, Memory, NotAdmitted, PeerEvent, Presented, REFUSED_BEFORE,
+    ClockAhead, Confirmation, Gate, Identity, Memory, NotAdmitted, PeerCeilings, PeerClock, PeerEvent,
+    Presented, REFUSED_BEFORE,
 };
 use crate::protocol::message::Recall;
 use crate::protocol::ring::Ring;
@@ -58,6 +59,7 @@ pub struct SharedGate {
     events: Recipient<PeerNews>,
     /// Makes it durable that this node's identity was refused.
     mark_refused: Box<dyn Fn() + Send + Sync>,
+    ceilings: Mutex<PeerCeilings>,
     counters: Arc<NodeCounters>,
 }
 
@@ -71,12 +73,14 @@ pub struct Party {
     pub refused: bool,
     /// Makes it durable that this one is.
     pub mark_refused: Box<dyn Fn() + Send + Sync>,
+    /// `clock.max_skew`, in microseconds.
+    pub max_skew_us: u64,
 }
 
 impl SharedGate {
     /// Meets peers as `party`, remembers what `store` does of peers, and tells `events` what happens.
     pub fn new(
-        Party { me, presented, refused, mark_refused }: Party,
+        Party { me, presented, refused, mark_refused, max_skew_us }: Party,
         ring: Arc<RingTable>,
         ceiling: Arc<Ceiling>,
         store: Arc<dyn Store>,
@@ -93,7 +97,20 @@ impl SharedGate {
         }
         let confirmed = AtomicBool::new(gate.is_confirmed());
         let gate = Mutex::new(gate);
-        Ok(Self { me, ring, presented, ceiling, store, gate, confirmed, events, mark_refused, counters })
+        let ceilings = Mutex::new(PeerCeilings::new(max_skew_us));
+        Ok(Self {
+            me,
+            ring,
+            presented,
+            ceiling,
+            store,
+            gate,
+            confirmed,
+            events,
+            mark_refused,
+            ceilings,
+            counters,
+        })
     }
 
     /// Whether this node may answer as a home.
@@ -112,6 +129,14 @@ impl SharedGate {
     #[must_use]
     pub fn is_up(&self, peer: &NodeId) -> bool {
         self.with(|gate| gate.is_up(peer))
+    }
+
+    /// By how much this node's clock is ahead, if most peers refuse it for that.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<ClockAhead> {
+        let members = self.ring.current().members().len();
+        let ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        ceilings.own_clock_ahead(self.ceiling.synced(), members)
     }
 
     /// What is remembered of a peer's directories.
@@ -179,6 +204,20 @@ impl Gatekeeper for SharedGate {
 
     fn announced(&self, peer: &NodeId, ceiling: Hlc) {
         self.with(|gate| gate.announced(peer, ceiling));
+        let own = self.ceiling.synced();
+        let mut ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        match ceilings.announced(peer, ceiling, own) {
+            Some(PeerClock::Ahead(us)) => {
+                self.counters.peer_clocks_ahead.add();
+                tracing::warn!(
+                    %peer,
+                    "its clock is ahead by {:.3} s, more than clock.max_skew: what it asks is refused until it is not",
+                    us as f64 / 1e6
+                );
+            }
+            Some(PeerClock::Back) => tracing::info!(%peer, "its clock is within clock.max_skew again"),
+            None => {}
+        }
     }
 
     fn connected(&self, peer: &NodeId, up: bool) {

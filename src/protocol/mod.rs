@@ -24,3 +24,4 @@ pub mod slo;
 pub mod staleness;
 pub mod time;
 pub mod view;
+pub mod wall_clock;

@@ -99,6 +99,16 @@ pub struct CeilingReached {
     pub ceiling: Hlc,
 }
 
+/// What the own wall clock shows, and the highest that it ever showed: peers are judged by the latter, so that clocks that
+/// were all set back do not stop a cluster. Never by a hybrid clock, which a fast peer could drag on for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WallReadings {
+    /// Now.
+    pub now: WallMicros,
+    /// Of all readings, also of earlier runs: it is synced with the ceiling.
+    pub highest: WallMicros,
+}
+
 /// One sequence of HLCs. It never issues a value twice, nor one above the ceiling.
 #[derive(Debug, Clone)]
 pub struct HybridClock {
@@ -123,11 +133,11 @@ pub fn ceiling_ahead(shown: Hlc, synced: Hlc, confirmed: bool) -> Option<Hlc> {
 }
 
 /// How long a start waits until the wall clock has passed the ceiling that it found, in microseconds, so that its
-/// frames do not seem to come from the future. Not for good: a wall clock that was set back far may need hours, and
-/// the peers will say.
+/// frames do not seem to come from the future. A wall clock that was set back is not waited for: it showed `highest`
+/// before, and so did those of the peers.
 #[must_use]
-pub fn wait_for_wall_us(found: Hlc, now: WallMicros) -> u64 {
-    found.wall().0.saturating_sub(now.0).min(WAIT_FOR_WALL_MAX_US)
+pub fn wait_for_wall_us(found: Hlc, own: WallReadings) -> u64 {
+    found.wall().0.saturating_sub(own.now.max(own.highest).0).min(WAIT_FOR_WALL_MAX_US)
 }
 
 /// The longest that a start waits for the wall clock, in microseconds.
@@ -141,7 +151,7 @@ pub trait CeilingKeeper {
     /// The ceiling in force.
     fn synced(&self) -> Hlc;
 
-    /// Makes a higher one durable before it returns; it is then in force.
+    /// Makes a higher one durable before it returns, with the highest reading of the wall clock; it is then in force.
     fn raise(&self, to: Hlc) -> Result<(), Self::Error>;
 }
 
@@ -174,8 +184,9 @@ impl HybridClock {
 
     /// Takes the clock of a frame into account. Only frames' clocks are judged and merged; the stored times
     /// of versions never are.
-    pub fn observe(&mut self, frame: Hlc, now: WallMicros) -> Result<(), ClockTooFarAhead> {
-        let ahead_us = frame.wall().0.saturating_sub(now.0);
+    pub fn observe(&mut self, frame: Hlc, own: WallReadings) -> Result<(), ClockTooFarAhead> {
+        let highest = own.now.max(own.highest);
+        let ahead_us = frame.wall().0.saturating_sub(highest.0);
         if ahead_us > self.max_skew_us {
             return Err(ClockTooFarAhead { ahead_us, max_skew_us: self.max_skew_us });
         }

@@ -15,7 +15,8 @@ use crate::protocol::causality::Object;
 use crate::protocol::coordinator::CoordinatorSettings;
 use crate::protocol::ids::{ActorId, DirectoryId};
 use crate::protocol::membership::{Presented, RunId, RunRecord};
-use crate::protocol::time::wait_for_wall_us;
+use crate::protocol::time::{WallReadings, wait_for_wall_us};
+use crate::protocol::wall_clock::Readings;
 use crate::storage::{Begun, Bookkeeping, Commit, Store as _, Table, keys, objects};
 
 /// How soon a process that could not start is started again.
@@ -73,7 +74,8 @@ impl World {
         let Ok((bookkeeping, begun)) = Bookkeeping::begin(node.disk.store.clone(), run, synced) else {
             return self.queue.push(now + START_AGAIN, Event::Begin(at));
         };
-        let wait_us = wait_for_wall_us(begun.ceiling, node.clock.wall(now));
+        let own = WallReadings { now: node.clock.wall(now), highest: begun.highest };
+        let wait_us = wait_for_wall_us(begun.ceiling, own);
         let serves = node.clock.time_of(node.clock.moment(now).plus_micros(wait_us), now);
         let run = node.run;
         self.queue.push(serves, Event::Serve { node: at, run, begun: Box::new((begun, bookkeeping)) });
@@ -85,7 +87,8 @@ impl World {
         let defaults = self.buckets.first().map(|bucket| bucket.settings.clone());
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
         let Some(defaults) = defaults.filter(|_| node.process.is_none()) else { return };
-        let Begun { run: RunRecord { number, history, refused, .. }, ceiling, holding, clean } = begun;
+        let Begun { run: RunRecord { number, history, refused, .. }, ceiling, highest, holding, clean } =
+            begun;
         let untracked = node.untracked.take();
         let directory = node.disk.directory;
         let actor = if planted::has(Bug::ReuseCounters) { ActorId(directory.0) } else { drawn };
@@ -96,6 +99,8 @@ impl World {
             clean,
             untracked,
             bookkeeping: Rc::new(bookkeeping),
+            clocks: Readings { moment: node.clock.moment(self.now), wall: node.clock.wall(self.now) },
+            highest,
             presented: Presented { directory, number, history, found_ceiling: ceiling },
             refused,
             holding,

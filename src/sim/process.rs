@@ -1,6 +1,6 @@
 //! One run of a node: the machines of the protocol core, put together as the actors put them together.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -25,8 +25,9 @@ use crate::protocol::ring::Ring;
 use crate::protocol::settings::{BucketTable, SettingsHost, SettingsKeeper, StoredSettings};
 use crate::protocol::sli::untracked_at_start;
 use crate::protocol::time::{
-    CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros, ceiling_ahead,
+    CeilingKeeper, ClockTooFarAhead, Hlc, HybridClock, Moment, WallMicros, WallReadings, ceiling_ahead,
 };
+use crate::protocol::wall_clock::{Readings, WallClock};
 use crate::storage::{
     Bookkeeping, Change, Commit, Store, StoreError, Table, keys, objects, settings as records,
 };
@@ -104,7 +105,17 @@ impl Dots {
 #[derive(Debug)]
 pub struct Ceiling {
     synced: Cell<Hlc>,
+    /// The highest reading of the wall clock.
+    highest: Cell<WallMicros>,
     bookkeeping: Rc<Bookkeeping>,
+}
+
+impl Ceiling {
+    /// What the wall clock shows, and the highest that it ever showed.
+    pub fn readings(&self, now: WallMicros) -> WallReadings {
+        self.highest.set(self.highest.get().max(now));
+        WallReadings { now, highest: self.highest.get() }
+    }
 }
 
 impl CeilingKeeper for Ceiling {
@@ -115,7 +126,7 @@ impl CeilingKeeper for Ceiling {
     }
 
     fn raise(&self, to: Hlc) -> Result<(), StoreError> {
-        self.bookkeeping.raise_ceiling(to)?;
+        self.bookkeeping.raise_ceiling(to, self.highest.get())?;
         self.synced.set(self.synced.get().max(to));
         Ok(())
     }
@@ -167,6 +178,8 @@ pub struct Process {
     pub untracked: u64,
     /// When the world was last asked to wake the coordinator and the transport.
     pub armed: Option<Moment>,
+    /// The wall clock as far as it is believed.
+    pub wall_clock: RefCell<WallClock>,
     /// What is said of the objectives.
     pub indicators: Indicators,
     /// What acknowledgements of coordinated writes promise, by their tags.
@@ -188,6 +201,10 @@ pub struct ProcessParts<'a> {
     pub untracked: Option<u64>,
     /// The bookkeeping that the start has begun.
     pub bookkeeping: Rc<Bookkeeping>,
+    /// What the clocks show.
+    pub clocks: Readings,
+    /// The highest reading of the wall clock in earlier runs.
+    pub highest: WallMicros,
     /// What the run presents.
     pub presented: Presented,
     /// Whether a run before it was refused.
@@ -214,7 +231,8 @@ impl Process {
         let ProcessParts { id, ring, disk, bookkeeping, presented, .. } = parts;
         let found_ceiling = presented.found_ceiling;
         let known = crate::storage::peers::load(&*disk.store, &mut |_| {})?;
-        let ceiling = Ceiling { synced: Cell::new(found_ceiling), bookkeeping: bookkeeping.clone() };
+        let (synced, highest) = (Cell::new(found_ceiling), Cell::new(parts.highest));
+        let ceiling = Ceiling { synced, highest, bookkeeping: bookkeeping.clone() };
         let table = BucketTable::new(parts.defaults, records::load(&*disk.store)?);
         Ok(Self {
             coordinator: Coordinator::new(parts.coordinator),
@@ -231,6 +249,7 @@ impl Process {
             commit: GroupCommit::new(parts.commit),
             untracked: untracked_at_start(parts.clean, parts.untracked),
             armed: None,
+            wall_clock: RefCell::new(WallClock::new(parts.clocks)),
             indicators: Indicators::default(),
             stamped: BTreeMap::new(),
         })
@@ -238,6 +257,7 @@ impl Process {
 
     /// Raises the clock's ceiling ahead of the wall clock.
     pub fn keep_ceiling_ahead(&self, wall: WallMicros) -> Result<(), StoreError> {
+        self.ceiling.readings(wall);
         match ceiling_ahead(Hlc::from_wall(wall), self.ceiling.synced(), self.gate.is_confirmed()) {
             Some(wanted) => self.ceiling.raise(wanted),
             None => Ok(()),
@@ -358,7 +378,7 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn observe(&mut self, frame: Hlc) -> Result<(), ClockTooFarAhead> {
-        self.clock.observe(frame, self.wall)
+        self.clock.observe(frame, self.ceiling.readings(self.wall))
     }
 
     fn next_dot(&mut self) -> Dot {

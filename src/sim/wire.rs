@@ -160,7 +160,7 @@ impl World {
 
     fn shown_clock(&self, at: NodeIndex) -> Hlc {
         let Some(node) = self.nodes.get(at) else { return Hlc::ZERO };
-        let wall = node.clock.wall(self.now);
+        let wall = node.wall(self.now);
         node.process.as_ref().map_or(Hlc::ZERO, |process| process.clock.read(wall))
     }
 
@@ -183,7 +183,7 @@ impl World {
         }
         let now = self.now;
         let Some(node) = self.nodes.get_mut(to) else { return };
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         let Some(process) = &mut node.process else { return self.reset(from, to, connection) };
         match frame.body {
             Body::Request { .. } => {
@@ -194,7 +194,7 @@ impl World {
             }
             Body::Answer(answer) => {
                 let Some(request) = process.transport.answered(from, connection, id) else { return };
-                if process.clock.observe(clock, wall).is_err() {
+                if process.clock.observe(clock, process.ceiling.readings(wall)).is_err() {
                     self.count("clock_skew_refused", 1);
                 }
                 let (owner, tag, from) = (request.owner, request.tag, self.names_of(from));

@@ -22,6 +22,8 @@ use super::wire::{Frame, Shake};
 use super::workload::{Bucket, Step};
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::ring::Ring;
+use crate::protocol::time::WallMicros;
+use crate::protocol::wall_clock::Readings;
 use crate::storage::{Begun, StoreError};
 
 /// When the workload begins: every node has started and met the others by then.
@@ -72,6 +74,15 @@ pub struct Node {
     pub is_backup: bool,
     /// Whether it was refused as one: it must not count again before an operator has given it a new directory id.
     pub known_as_backup: bool,
+}
+
+impl Node {
+    /// The wall clock, as far as the node's process believes it.
+    #[must_use]
+    pub fn wall(&self, now: Time) -> WallMicros {
+        let shown = Readings { moment: self.clock.moment(now), wall: self.clock.wall(now) };
+        self.process.as_ref().map_or(shown.wall, |process| process.wall_clock.borrow_mut().read(shown).0)
+    }
 }
 
 /// Something that is going to happen.

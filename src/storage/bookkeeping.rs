@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Change, Store, StoreError, Table};
 use crate::protocol::membership::{Holding, Memory, RunId, RunNumber, RunRecord};
-use crate::protocol::time::Hlc;
+use crate::protocol::time::{Hlc, WallMicros};
 
 const RUN_KEY: &[u8] = b"directory/run";
 const CEILING_KEY: &[u8] = b"directory/ceiling";
@@ -24,10 +24,19 @@ pub struct Begun {
     pub run: RunRecord,
     /// No HLC above it was ever issued here. The clock begins above it.
     pub ceiling: Hlc,
+    /// The highest reading of the wall clock that was recorded with a ceiling.
+    pub highest: WallMicros,
     /// Whether the run before this one ended with the mark of a clean stop.
     pub clean: bool,
     /// What the directory holds.
     pub holding: Holding,
+}
+
+/// What is recorded of a node's clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CeilingRecord {
+    ceiling: Hlc,
+    highest: WallMicros,
 }
 
 /// Why a run cannot begin. Nothing changed.
@@ -51,13 +60,13 @@ pub enum BookkeepingError {
 pub struct Bookkeeping {
     store: Arc<dyn Store>,
     run: Mutex<RunRecord>,
-    ceiling: Mutex<Hlc>,
+    ceiling: Mutex<CeilingRecord>,
 }
 
 impl Bookkeeping {
     /// Makes the records of an empty store.
     pub fn make(store: &dyn Store) -> Result<(), StoreError> {
-        let ceiling = put(CEILING_KEY, &Hlc::ZERO.0.to_le_bytes());
+        let ceiling = ceiling_change(CeilingRecord { ceiling: Hlc::ZERO, highest: WallMicros(0) });
         write(store, vec![run_change(&RunRecord::before_any()), ceiling, holding_change(Holding::New)])
     }
 
@@ -65,13 +74,13 @@ impl Bookkeeping {
     /// recorded durably, and so is what the run before it may have lost.
     pub fn begin(store: Arc<dyn Store>, run: RunId, synced: bool) -> Result<(Self, Begun), BookkeepingError> {
         let last = read(&*store, RUN_KEY, run_from_bytes)?;
-        let ceiling =
-            read(&*store, CEILING_KEY, |bytes| bytes.try_into().ok().map(u64::from_le_bytes).map(Hlc))?;
+        let clocks = read(&*store, CEILING_KEY, ceiling_from_bytes)?;
         let holding = last.leaves(read(&*store, HOLDING_KEY, holding_from_bytes)?);
         let run = last.next(run, synced);
         write(&*store, vec![run_change(&run), holding_change(holding)])?;
-        let bookkeeping = Self { store, run: Mutex::new(run.clone()), ceiling: Mutex::new(ceiling) };
-        Ok((bookkeeping, Begun { run, ceiling, clean: last.clean, holding }))
+        let bookkeeping = Self { store, run: Mutex::new(run.clone()), ceiling: Mutex::new(clocks) };
+        let CeilingRecord { ceiling, highest } = clocks;
+        Ok((bookkeeping, Begun { run, ceiling, highest, clean: last.clean, holding }))
     }
 
     /// Forgets the runs, for a directory that is to have another id: it does not count towards R until it merged what
@@ -101,12 +110,14 @@ impl Bookkeeping {
         write(&*self.store, vec![run_change(&run)])
     }
 
-    /// Records durably that HLCs up to `ceiling` may be issued. A lower one than that in force is ignored.
-    pub fn raise_ceiling(&self, ceiling: Hlc) -> Result<(), StoreError> {
+    /// Records durably that HLCs up to `ceiling` may be issued, and the highest reading of the wall clock. A lower ceiling
+    /// than that in force is ignored.
+    pub fn raise_ceiling(&self, ceiling: Hlc, highest: WallMicros) -> Result<(), StoreError> {
         let mut in_force = self.ceiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if ceiling > *in_force {
-            write(&*self.store, vec![put(CEILING_KEY, &ceiling.0.to_le_bytes())])?;
-            *in_force = ceiling;
+        if ceiling > in_force.ceiling {
+            let raised = CeilingRecord { ceiling, highest: highest.max(in_force.highest) };
+            write(&*self.store, vec![ceiling_change(raised)])?;
+            *in_force = raised;
         }
         Ok(())
     }
@@ -116,6 +127,18 @@ impl Bookkeeping {
         self.store.sync()?;
         write(&*self.store, vec![holding_change(holding)])
     }
+}
+
+fn ceiling_change(record: CeilingRecord) -> Change {
+    put(CEILING_KEY, &[record.ceiling.0.to_le_bytes(), record.highest.0.to_le_bytes()].concat())
+}
+
+/// A record of an earlier version has no highest reading.
+fn ceiling_from_bytes(bytes: &[u8]) -> Option<CeilingRecord> {
+    let (ceiling, rest) = bytes.split_first_chunk()?;
+    let highest = if rest.is_empty() { [0; 8] } else { rest.try_into().ok()? };
+    let (ceiling, highest) = (Hlc(u64::from_le_bytes(*ceiling)), WallMicros(u64::from_le_bytes(highest)));
+    Some(CeilingRecord { ceiling, highest })
 }
 
 fn run_change(run: &RunRecord) -> Change {

@@ -1,7 +1,8 @@
 //! The hybrid logical clock.
 
 use neap::protocol::time::{
-    CEILING_STEP_US, CeilingReached, ClockTooFarAhead, Hlc, HybridClock, WallMicros, ceiling_ahead,
+    CEILING_STEP_US, CeilingReached, ClockTooFarAhead, Hlc, HybridClock, WallMicros, WallReadings,
+    ceiling_ahead, wait_for_wall_us,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,6 +35,10 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn own(now: u64) -> WallReadings {
+    WallReadings { now: wall(now), highest: wall(0) }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -52,7 +57,7 @@ proptest! {
                     Err(error) => prop_assert_eq!(error, CeilingReached { ceiling }),
                 },
                 Event::Observe { frame, wall: now } => {
-                    let taken = clock.observe(at(frame), wall(now));
+                    let taken = clock.observe(at(frame), own(now));
                     prop_assert_eq!(taken.is_ok(), frame.saturating_sub(now) <= SKEW_US);
                     if taken.is_ok() {
                         last = last.max(at(frame));
@@ -93,17 +98,27 @@ fn a_wall_clock_that_went_back_is_not_followed() {
 #[test]
 fn what_is_issued_after_a_frame_is_above_its_clock() {
     let mut clock = HybridClock::new(Hlc::ZERO, at(900_000), SKEW_US);
-    clock.observe(at(400_000), wall(0)).unwrap();
+    clock.observe(at(400_000), own(0)).unwrap();
     assert!(clock.issue(wall(0)).unwrap() > at(400_000));
 }
 
 #[test]
 fn a_frame_too_far_ahead_is_refused_and_changes_nothing() {
     let mut clock = HybridClock::new(Hlc::ZERO, at(90_000_000), SKEW_US);
-    let refused = clock.observe(at(SKEW_US + 1), wall(0)).unwrap_err();
+    let refused = clock.observe(at(SKEW_US + 1), own(0)).unwrap_err();
     assert_eq!(refused, ClockTooFarAhead { ahead_us: SKEW_US + 1, max_skew_us: SKEW_US });
     assert_eq!(clock.issue(wall(7)).unwrap(), at(7));
-    clock.observe(at(SKEW_US), wall(0)).unwrap();
+    clock.observe(at(SKEW_US), own(0)).unwrap();
+}
+
+#[test]
+fn clocks_that_were_all_set_back_go_on_hearing_each_other() {
+    let before = 600_000_000;
+    let own = WallReadings { now: wall(0), highest: wall(before) };
+    let mut clock = HybridClock::new(at(before), at(2 * before), SKEW_US);
+    clock.observe(at(before + SKEW_US), own).unwrap();
+    assert!(clock.observe(at(before + SKEW_US + 1), own).is_err(), "a peer drags nobody further");
+    assert_eq!(wait_for_wall_us(at(before + 400_000), own), 400_000, "not for ten minutes");
 }
 
 #[test]
@@ -134,7 +149,7 @@ fn a_higher_ceiling_is_wanted_once_less_than_half_a_step_is_left() {
 #[test]
 fn a_frame_above_the_ceiling_makes_a_higher_one_wanted() {
     let mut clock = HybridClock::new(Hlc::ZERO, at(10), SKEW_US);
-    clock.observe(at(100), wall(0)).unwrap();
+    clock.observe(at(100), own(0)).unwrap();
     assert!(clock.issue(wall(0)).is_err());
     clock.raise_ceiling(ceiling_ahead(clock.read(wall(0)), at(10), true).unwrap());
     assert_eq!(clock.issue(wall(0)), Ok(at(100).next()));

@@ -115,8 +115,9 @@ fn a_quorum_that_cannot_be_reached_is_refused_with_what_is_certain() {
     run(async {
         let (mut cluster, _directory) = cluster(3, &[]).await;
         let nodes = cluster.endpoints();
-        cluster.kill(1).unwrap();
-        cluster.kill(2).unwrap();
+        // They seem to be there, and say nothing.
+        cluster.pause(1).unwrap();
+        cluster.pause(2).unwrap();
         let written = put(&nodes[0], "/v1/kv/b/k?timeout=500ms", "v").await;
         assert!(matches!(written.status, 503 | 504), "{written:?}");
         let problem = written.json();
@@ -126,6 +127,19 @@ fn a_quorum_that_cannot_be_reached_is_refused_with_what_is_certain() {
         let read = get(&nodes[0], "/v1/kv/b/k?timeout=500ms").await;
         assert!(matches!(read.status, 503 | 504), "{read:?}");
         assert_eq!(get(&nodes[0], "/v1/kv/b/k?r=1").await.text(), "v");
+        cluster.kill(1).unwrap();
+        cluster.kill(2).unwrap();
+        eventually("both are known to be down", async || {
+            let refused = put(&nodes[0], "/v1/kv/b/other", "v").await;
+            refused.status == 503
+                && refused.json()["outcome"] == "not_applied"
+                && refused.retry_after.is_some()
+        })
+        .await;
+        let refused = put(&nodes[0], "/v1/kv/b/third", "v").await.json();
+        let detail = refused.to_string();
+        assert!(detail.contains("n2") && detail.contains("n3") && detail.contains("down"), "{detail}");
+        assert_eq!(get(&nodes[0], "/v1/kv/b/third?r=1").await.status, 404, "it was applied nowhere");
         cluster.spawn(1).unwrap();
         cluster.node_ready(1).await.unwrap();
         eventually("the quorum is back", async || put(&nodes[0], "/v1/kv/b/k", "w").await.status == 204)

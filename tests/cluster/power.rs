@@ -24,7 +24,7 @@ use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::staleness::Sampling;
-use neap::protocol::time::Hlc;
+use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{Commit, GroupCommit, MemoryStore, Store, StoreError, Table, keys};
 use neap::telemetry::Tracing;
 use neap::transport::{LaneConfig, LanePurpose, Reconnects, Secret};
@@ -88,11 +88,17 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
     let counters = Arc::new(NodeCounters::default());
     let (number, history) = (RunNumber(1), vec![RunId(1)]);
     let presented = Presented { directory: DirectoryId(1), number, history, found_ceiling: Hlc::ZERO };
-    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, Box::new(|_| Ok(()))));
+    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, WallMicros(0), Box::new(|_, _| Ok(()))));
     let nobody = Nobody.start();
     let events = nobody.clone().recipient();
     let gate = SharedGate::new(
-        Party { me: me.clone(), presented, refused: false, mark_refused: Box::new(|| ()) },
+        Party {
+            me: me.clone(),
+            presented,
+            refused: false,
+            mark_refused: Box::new(|| ()),
+            max_skew_us: 500_000,
+        },
         ring.clone(),
         ceiling.clone(),
         store.clone(),

@@ -19,7 +19,7 @@ use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunNumber};
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::slo::SloScope;
 use neap::protocol::staleness::Verdict;
-use neap::protocol::time::Hlc;
+use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::SloSnapshot;
 use neap::transport::{AnswerSink, Answered, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
 
@@ -83,7 +83,7 @@ fn start(directory: &Path, clean: bool) -> Recorder {
         counters: Arc::default(),
         now: moment,
     };
-    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, Box::new(|_| Ok(()))));
+    let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, WallMicros(0), Box::new(|_, _| Ok(()))));
     let peers = Peers {
         me,
         ring: Arc::new(RingTable::new(Ring::founders(16, vec![member]).unwrap())),

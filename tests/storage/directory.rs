@@ -4,7 +4,7 @@ use std::process::Command;
 
 use neap::protocol::ids::NodeId;
 use neap::protocol::membership::{Holding, Memory, RunNumber, RunRecord};
-use neap::protocol::time::Hlc;
+use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{
     Begun, DataDirectory, DirectoryError, Expectation, Opened, Store, Table, new_directory_id,
 };
@@ -68,13 +68,13 @@ fn what_was_acknowledged_unsynced_may_be_lacking_after_no_clean_stop_whatever_th
 fn the_ceiling_and_what_is_held_outlive_the_run() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
-    opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
-    opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(900), WallMicros(7)).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(500), WallMicros(7)).unwrap();
     opened.handle.bookkeeping().mark_holding(Holding::Complete(Memory::Whole)).unwrap();
     drop(opened);
     let opened = open(temporary.path());
     assert_eq!((opened.begun.ceiling, opened.begun.holding), (Hlc(900), Holding::Complete(Memory::Whole)));
-    opened.handle.bookkeeping().raise_ceiling(Hlc(500)).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(500), WallMicros(7)).unwrap();
     opened.handle.bookkeeping().mark_holding(Holding::Lacking(Memory::Whole)).unwrap();
     drop(opened);
     let opened = open(temporary.path());
@@ -217,7 +217,7 @@ fn a_new_directory_id_keeps_the_data_and_the_ceiling() {
     let temporary = tempfile::tempdir().unwrap();
     let opened = open(temporary.path());
     opened.store.apply(vec![super::put("a", "1")]).unwrap();
-    opened.handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
+    opened.handle.bookkeeping().raise_ceiling(Hlc(900), WallMicros(7)).unwrap();
     opened.handle.bookkeeping().mark_clean_stop().unwrap();
     drop(opened);
     new_directory_id(temporary.path()).unwrap();
@@ -244,7 +244,7 @@ fn child_that_opens_and_is_killed() {
     let Some(path) = std::env::var_os(CHILD_DIRECTORY) else { return };
     match DataDirectory::open(path.as_ref(), &expectation(), true) {
         Ok(opened) => {
-            opened.handle.bookkeeping().raise_ceiling(Hlc(77)).unwrap();
+            opened.handle.bookkeeping().raise_ceiling(Hlc(77), WallMicros(7)).unwrap();
             let own = rustix::process::getpid();
             rustix::process::kill_process(own, rustix::process::Signal::KILL).unwrap();
         }

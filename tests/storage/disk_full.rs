@@ -6,7 +6,7 @@ use std::process::Command;
 use bytes::Bytes;
 use neap::protocol::ids::NodeId;
 use neap::protocol::membership::RunNumber;
-use neap::protocol::time::Hlc;
+use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{
     Begun, Change, DataDirectory, Expectation, FjallStore, Opened, Store, StoreError, Table,
 };
@@ -136,7 +136,7 @@ fn a_node_whose_disk_is_full_of_data_still_starts_and_stops() {
     while store.apply(vec![put("b", "1")]).is_ok() {
         ballast.write_all(&[0; 64 * 1024]).unwrap();
     }
-    handle.bookkeeping().raise_ceiling(Hlc(900)).unwrap();
+    handle.bookkeeping().raise_ceiling(Hlc(900), WallMicros(7)).unwrap();
     handle.bookkeeping().mark_clean_stop().unwrap();
     drop((handle, store));
 

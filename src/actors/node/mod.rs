@@ -126,8 +126,8 @@ struct Node {
 struct Directory(DataDirectory);
 
 fn sync_ceiling(directory: Arc<Directory>) -> SyncCeiling {
-    Box::new(move |ceiling| {
-        let raised = directory.0.bookkeeping().raise_ceiling(ceiling);
+    Box::new(move |ceiling, highest| {
+        let raised = directory.0.bookkeeping().raise_ceiling(ceiling, highest);
         raised.inspect_err(end_the_process_if_a_sync_failed)
     })
 }
@@ -215,7 +215,7 @@ impl Node {
         let synced = commit_of(config.storage.commit) == Commit::Fsync;
         let Opened { handle, store, directory, begun } =
             DataDirectory::open(&config.node.data, &expected, synced)?;
-        wait_for_wall(begun.ceiling);
+        wait_for_wall(begun.ceiling, begun.highest);
         tracing::info!(
             node = %config.node.id, %directory, run = begun.run.number.0, clean = begun.clean,
             holding = ?begun.holding, "starting in {}", config.node.data.display()
@@ -244,7 +244,7 @@ impl Node {
             None => store,
         };
         let counters = Arc::new(NodeCounters::default());
-        let Begun { run, ceiling: found_ceiling, holding, clean } = begun;
+        let Begun { run, ceiling: found_ceiling, highest, holding, clean } = begun;
         let RunRecord { number, history, refused, .. } = run;
         let presented = Presented { directory, number, history, found_ceiling };
         let run = presented.run().unwrap_or(RunId(0));
@@ -256,7 +256,7 @@ impl Node {
         let completeness = Arc::new(CompletenessTable::new(completeness));
         let ring = Arc::new(RingTable::new(ring));
         let settings = Arc::new(SettingsTable::load(&*store, config.defaults_as_bucket_settings())?);
-        let ceiling = Arc::new(Ceiling::found(found_ceiling, sync_ceiling(directory.clone())));
+        let ceiling = Arc::new(Ceiling::found(found_ceiling, highest, sync_ceiling(directory.clone())));
         let commit = Arc::new(GroupCommit::start(
             store.clone(),
             commit_of(config.storage.commit),
@@ -280,7 +280,13 @@ impl Node {
             }
         });
         let gate = SharedGate::new(
-            Party { me: me.clone(), presented, refused, mark_refused },
+            Party {
+                me: me.clone(),
+                presented,
+                refused,
+                mark_refused,
+                max_skew_us: micros(config.clock.max_skew),
+            },
             ring.clone(),
             ceiling.clone(),
             store.clone(),

@@ -221,7 +221,8 @@ impl<C> Operation<C> {
             w: details.w,
             blind: details.settings.blind_write,
             write_id: details.write_id,
-            expires_at: ttl_us.map(|ttl| WallMicros(around.wall.0.saturating_add(ttl))),
+            // By the hybrid clock, which readers go by: it may be ahead of a wall clock that was set back.
+            expires_at: ttl_us.map(|ttl| WallMicros(around.clock.wall().0.saturating_add(ttl))),
         });
         effects.push(CoordinatorEffect::Coordinate { coordinate, tag: tag(id, Kind::Apply) });
     }

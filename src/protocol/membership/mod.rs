@@ -4,6 +4,7 @@ mod backfill;
 mod completeness;
 mod gate;
 mod identity;
+mod peer_ceilings;
 mod start;
 
 pub use backfill::{APPLYING_MAX, Backfill, BackfillEffect, PULLS_MAX};
@@ -13,4 +14,5 @@ pub use identity::{
     DIRECTORIES_MAX, HISTORY_MAX, IdentityRefused, KnownIdentities, Presented, RunId, RunNumber, Shown,
     WhyRefused,
 };
+pub use peer_ceilings::{ClockAhead, PeerCeilings, PeerClock};
 pub use start::{Holding, Memory, REFUSED_BEFORE, RunRecord};

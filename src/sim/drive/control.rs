@@ -32,19 +32,14 @@ impl World {
         ) -> T,
     ) -> Option<T> {
         let now = self.now;
+        let wall = self.nodes.get(at)?.wall(now);
         let Node { process, id, ring, clock: clocks, disk, .. } = self.nodes.get_mut(at)?;
         let Process { keeper, clock, ceiling, gate, .. } = &mut **process.as_mut()?;
         let table = keeper.table().clone();
         let view = View { me: id, ring, buckets: &table };
         let partitions = ring.partitions();
-        let mut host = SettingsNode {
-            disk,
-            clock,
-            ceiling,
-            wall: clocks.wall(now),
-            partitions,
-            confirmed: gate.is_confirmed(),
-        };
+        let mut host =
+            SettingsNode { disk, clock, ceiling, wall, partitions, confirmed: gate.is_confirmed() };
         let mut effects = Vec::new();
         let result = step(keeper, clocks.moment(now), view, &mut host, &mut effects);
         for effect in effects {
@@ -62,7 +57,7 @@ impl World {
     pub(in crate::sim) fn tick(&mut self, at: NodeIndex, run: u64) {
         let now = self.now;
         let Some(node) = self.nodes.get_mut(at).filter(|node| node.run == run) else { return };
-        let wall = node.clock.wall(now);
+        let wall = node.wall(now);
         let Some(process) = &mut node.process else { return };
         self.queue.push(now + TICK, Event::Tick(at, run));
         let mut synced = process.keep_ceiling_ahead(wall);

@@ -22,7 +22,7 @@ impl World {
     ) {
         let Self { nodes, names, now, .. } = self;
         let Some(node) = nodes.get_mut(at) else { return };
-        let (moment, wall) = (node.clock.moment(*now), node.clock.wall(*now));
+        let (moment, wall) = (node.clock.moment(*now), node.wall(*now));
         let Node { process, id, ring, .. } = node;
         let Some(process) = process else { return };
         let Process { coordinator, keeper, clock, transport, .. } = &mut **process;

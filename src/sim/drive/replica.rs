@@ -38,7 +38,7 @@ impl World {
         let keeps = coordinating.is_none() || !self.settings.own_leg_crosses;
         let Self { nodes, names, now, stored, random, .. } = self;
         let Some(node) = nodes.get_mut(at) else { return };
-        let (moment, wall) = (node.clock.moment(*now), node.clock.wall(*now));
+        let (moment, wall) = (node.clock.moment(*now), node.wall(*now));
         let Node { process, id, ring, disk, .. } = node;
         let Some(process) = process else { return };
         let confirmed = process.gate.is_confirmed();
