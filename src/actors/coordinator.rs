@@ -258,6 +258,7 @@ impl Coordinator {
             CoordinatorCount::WritesUnfollowed => &counters.writes_unfollowed,
             CoordinatorCount::ReadRepairsBlocking => &counters.read_repairs_blocking,
             CoordinatorCount::ReadRepairsAsync => &counters.read_repairs_async,
+            CoordinatorCount::ReadRepairsPutOff => &counters.read_repairs_put_off,
             CoordinatorCount::HedgedReads => &counters.hedged_reads,
             CoordinatorCount::ReadsJudgedLate => &counters.reads_judged_late,
             CoordinatorCount::ReadsNeverJudged => &counters.reads_never_judged,

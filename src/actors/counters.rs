@@ -31,6 +31,8 @@ counters! {
     read_repairs_blocking,
     /// Repairs of homes after the client was answered.
     read_repairs_async,
+    /// Reads that left what their probes found to a later one: the key, or many keys, were repaired a moment ago.
+    read_repairs_put_off,
     /// Reads that asked another home because one was slow.
     hedged_reads,
     /// Reads judged after their verdict had been unknown.

@@ -15,19 +15,20 @@ use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{ShardClock, moment, wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
-use crate::actors::messages::{Answer, Damaged};
+use crate::actors::key_pages::{Disk, KeyQuestion};
+use crate::actors::messages::Answer;
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
-use crate::actors::shell::hand_over;
 use crate::protocol::coordinator::AnswerBody;
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::ids::NodeId;
 use crate::protocol::listing::{
-    KeyPage, KeyRange, ListError, ListHost, ListReply, ListedRecord, Listing, Next, PageRequest, list_page,
+    KeyPage, KeyRange, ListError, ListReply, ListTimes, Listing, Next, PageQueue, PageRequest, StatesRequest,
+    page_ends, round_ends,
 };
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
+use crate::protocol::message::{PeerAnswer, Refusal, RingStamp};
+use crate::protocol::ring::NodeIndex;
 use crate::protocol::time::Moment;
-use crate::protocol::view::View;
-use crate::storage::{Store, objects};
+use crate::storage::Store;
 use crate::transport::{Lane, Outgoing, Responder};
 
 /// How many listings of clients are under way at once: each holds a page of every node.
@@ -55,12 +56,12 @@ pub struct ListKeys {
     pub reply: oneshot::Sender<Result<ListReply, ListError>>,
 }
 
-/// A peer asks for a page.
+/// A peer asks for a page, or for states.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct PeerAsksKeys {
     /// For which.
-    pub request: PageRequest,
+    pub question: KeyQuestion,
     /// When it no longer cares.
     pub deadline: Moment,
     /// The way back.
@@ -93,22 +94,45 @@ pub struct ListerParts {
 
 struct InHand {
     listing: Listing,
-    deadline: Moment,
     reply: oneshot::Sender<Result<ListReply, ListError>>,
     _permit: Permit,
 }
 
-/// Whom a page is for.
-enum PageFor {
-    /// This node's own listing, in the round of this number.
-    Own(u64),
+/// A question of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Page,
+    States,
+}
+
+/// The round that a question belongs to. As a number it is the tag of the question to a peer.
+#[derive(Debug, Clone, Copy)]
+struct RoundPart {
+    round: u64,
+    part: Part,
+}
+
+impl RoundPart {
+    fn tag(self) -> u64 {
+        self.round * 2 + u64::from(self.part == Part::States)
+    }
+
+    fn of(tag: u64) -> Self {
+        Self { round: tag / 2, part: if tag.is_multiple_of(2) { Part::Page } else { Part::States } }
+    }
+}
+
+/// Whom an answer is for.
+enum AnswerFor {
+    /// This node's own listing.
+    Own(RoundPart),
     Peer(Box<dyn Responder>),
 }
 
 struct Job {
-    request: PageRequest,
+    question: KeyQuestion,
     deadline: Moment,
-    to: PageFor,
+    to: AnswerFor,
 }
 
 /// Lists keys, and makes pages.
@@ -128,28 +152,77 @@ impl KeyLister {
         Self { parts, listings: BTreeMap::new(), rounds: 0, waiting: VecDeque::new(), running: 0 }
     }
 
-    fn round(&mut self, in_hand: InHand, request: &PageRequest, ctx: &mut Context<Self>) {
+    /// Begins a round: every member is asked for a page.
+    fn round(&mut self, in_hand: InHand, request: PageRequest, ctx: &mut Context<Self>) {
         self.rounds += 1;
-        let (tag, deadline) = (self.rounds, in_hand.deadline);
-        self.listings.insert(tag, in_hand);
-        let (clock, ring) = (self.parts.clock.borrow().read(), self.parts.ring.current());
-        let stamp = RingStamp { epoch: ring.epoch() };
+        let deadline = round_ends(moment(), in_hand.listing.deadline());
+        self.listings.insert(self.rounds, in_hand);
+        let (ring, part) = (self.parts.ring.current(), RoundPart { round: self.rounds, part: Part::Page });
+        let question = KeyQuestion::Page(request);
         for member in ring.members().iter().filter(|member| member.id != self.parts.me) {
-            let request = PeerRequest::ListKeys(request.clone());
-            let outgoing =
-                Outgoing { request, deadline, clock, ring: stamp, trace: None, tag, patient: false };
-            self.parts.lane.send(&member.id, outgoing);
+            self.ask_peer(&member.id, part, question.clone(), deadline);
         }
         drop(ring);
-        self.queue(Job { request: request.clone(), deadline, to: PageFor::Own(tag) }, ctx);
+        self.queue(Job { question, deadline, to: AnswerFor::Own(part) }, ctx);
     }
 
-    fn answered(&mut self, tag: u64, from: &NodeId, page: Result<KeyPage, Refusal>, ctx: &mut Context<Self>) {
-        let Some(mut in_hand) = self.listings.remove(&tag) else { return };
-        let next = in_hand.listing.answered(&self.parts.ring.current(), from, page);
+    /// Asks some members for states.
+    fn ask_states(
+        &mut self,
+        round: u64,
+        deadline: Moment,
+        asks: Vec<(NodeIndex, StatesRequest)>,
+        ctx: &mut Context<Self>,
+    ) {
+        let (ring, part) = (self.parts.ring.current(), RoundPart { round, part: Part::States });
+        let deadline = round_ends(moment(), deadline);
+        let mut own = None;
+        for (node, request) in asks {
+            let question = KeyQuestion::States(request);
+            match ring.member(node) {
+                Some(member) if member.id == self.parts.me => own = Some(question),
+                Some(member) => self.ask_peer(&member.id, part, question, deadline),
+                // The ring is another by now: the round ends with its listing's deadline.
+                None => {}
+            }
+        }
+        drop(ring);
+        if let Some(question) = own {
+            self.queue(Job { question, deadline, to: AnswerFor::Own(part) }, ctx);
+        }
+    }
+
+    fn ask_peer(&self, peer: &NodeId, part: RoundPart, question: KeyQuestion, deadline: Moment) {
+        let clock = self.parts.clock.borrow().read();
+        let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
+        let (request, tag) = (question.into(), part.tag());
+        self.parts
+            .lane
+            .send(peer, Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false });
+    }
+
+    fn answered(
+        &mut self,
+        of: RoundPart,
+        from: &NodeId,
+        page: Result<KeyPage, Refusal>,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(mut in_hand) = self.listings.remove(&of.round) else { return };
+        let (ring, now) = (self.parts.ring.current(), moment());
+        let next = match of.part {
+            Part::Page => in_hand.listing.answered(&ring, now, from, page),
+            Part::States => in_hand.listing.states_answered(&ring, now, from, page),
+        };
+        drop(ring);
         match next {
-            Next::Wait => drop(self.listings.insert(tag, in_hand)),
-            Next::Ask(request) => self.round(in_hand, &request, ctx),
+            Next::Wait => drop(self.listings.insert(of.round, in_hand)),
+            Next::Ask(request) => self.round(in_hand, request, ctx),
+            Next::AskStates(asks) => {
+                let deadline = in_hand.listing.deadline();
+                self.listings.insert(of.round, in_hand);
+                self.ask_states(of.round, deadline, asks, ctx);
+            }
             // Who asked may be gone.
             Next::Tell(reply) => drop(in_hand.reply.send(reply)),
         }
@@ -166,13 +239,14 @@ impl KeyLister {
 
     fn run_next(&mut self, ctx: &mut Context<Self>) {
         while self.running < PAGES_MAX
-            && let Some(Job { request, deadline, to }) = self.waiting.pop_front()
+            && let Some(Job { question, deadline, to }) = self.waiting.pop_front()
         {
             if !self.parts.gate.is_confirmed() {
                 self.made(to, Err(Refusal::Unconfirmed), ctx);
                 continue;
             }
             self.running += 1;
+            let queue = PageQueue { waiting: self.waiting.len(), at_once: PAGES_MAX };
             let disk = Disk {
                 me: self.parts.me.clone(),
                 ring: self.parts.ring.clone(),
@@ -181,9 +255,9 @@ impl KeyLister {
                 store: self.parts.store.clone(),
                 shards: self.parts.shards.clone(),
                 counters: self.parts.counters.clone(),
-                deadline,
+                ends: page_ends(moment(), deadline, queue),
             };
-            let made = tokio::task::spawn_blocking(move || disk.page(&request)).into_actor(self);
+            let made = tokio::task::spawn_blocking(move || disk.answer(&question)).into_actor(self);
             ctx.spawn(made.map(|page, lister, ctx| {
                 lister.running -= 1;
                 lister.made(to, page.unwrap_or(Err(Refusal::Storage)), ctx);
@@ -192,13 +266,13 @@ impl KeyLister {
         }
     }
 
-    fn made(&mut self, to: PageFor, page: Result<KeyPage, Refusal>, ctx: &mut Context<Self>) {
+    fn made(&mut self, to: AnswerFor, page: Result<KeyPage, Refusal>, ctx: &mut Context<Self>) {
         match to {
-            PageFor::Own(tag) => {
+            AnswerFor::Own(part) => {
                 let me = self.parts.me.clone();
-                self.answered(tag, &me, page, ctx);
+                self.answered(part, &me, page, ctx);
             }
-            PageFor::Peer(responder) => {
+            AnswerFor::Peer(responder) => {
                 let answer = page.map_or_else(PeerAnswer::Refused, PeerAnswer::KeysListed);
                 responder.respond(answer, self.parts.clock.borrow().read());
             }
@@ -207,9 +281,13 @@ impl KeyLister {
 
     fn look_at_deadlines(&mut self) {
         let now = moment();
-        let over: Vec<u64> =
-            self.listings.iter().filter(|(_, l)| l.deadline <= now).map(|(tag, _)| *tag).collect();
-        for InHand { listing, reply, .. } in over.iter().filter_map(|tag| self.listings.remove(tag)) {
+        let over: Vec<u64> = self
+            .listings
+            .iter()
+            .filter(|(_, l)| l.listing.deadline() <= now)
+            .map(|(round, _)| *round)
+            .collect();
+        for InHand { listing, reply, .. } in over.iter().filter_map(|round| self.listings.remove(round)) {
             // Who asked may be gone.
             drop(reply.send(listing.ended(&self.parts.ring.current())));
         }
@@ -234,14 +312,15 @@ impl Handler<ListKeys> for KeyLister {
             return drop(reply.send(Err(ListError::Overloaded)));
         }
         let settings = self.parts.settings.current().settings(&range.bucket).clone();
+        let times = ListTimes { began: wall(), deadline };
         let begun = {
             let ring = self.parts.ring.current();
-            let listing = Listing::new(&ring, settings, range, limit, wall());
-            listing.map(|mut listing| (listing.ask(&ring), listing))
+            let listing = Listing::new(&ring, settings, range, limit, times);
+            listing.map(|mut listing| (listing.ask(&ring, moment()), listing))
         };
         match begun {
             Ok((request, listing)) => {
-                self.round(InHand { listing, deadline, reply, _permit: permit }, &request, ctx);
+                self.round(InHand { listing, reply, _permit: permit }, request, ctx);
             }
             Err(error) => drop(reply.send(Err(error))),
         }
@@ -252,8 +331,8 @@ impl Handler<PeerAsksKeys> for KeyLister {
     type Result = ();
 
     fn handle(&mut self, asked: PeerAsksKeys, ctx: &mut Self::Context) {
-        let PeerAsksKeys { request, deadline, responder } = asked;
-        self.queue(Job { request, deadline, to: PageFor::Peer(responder) }, ctx);
+        let PeerAsksKeys { question, deadline, responder } = asked;
+        self.queue(Job { question, deadline, to: AnswerFor::Peer(responder) }, ctx);
     }
 }
 
@@ -270,61 +349,6 @@ impl Handler<Answer> for KeyLister {
             AnswerBody::Peer(PeerAnswer::Refused(refusal)) => Err(refusal),
             _ => Err(Refusal::NoAnswer),
         };
-        self.answered(tag, &from, page, ctx);
-    }
-}
-
-/// What a page is read from, on a thread that may block.
-struct Disk {
-    me: NodeId,
-    ring: Arc<RingTable>,
-    settings: Arc<SettingsTable>,
-    completeness: Arc<CompletenessTable>,
-    store: Arc<dyn Store>,
-    shards: Arc<Shards>,
-    counters: Arc<NodeCounters>,
-    deadline: Moment,
-}
-
-impl Disk {
-    fn page(&self, request: &PageRequest) -> Result<KeyPage, Refusal> {
-        let (ring, buckets) = (self.ring.current(), self.settings.current());
-        let page = list_page(View { me: &self.me, ring: &ring, buckets: &buckets }, self, request)?;
-        for (key, _) in page.entries.iter().filter(|(_, object)| object.is_none()) {
-            let (bucket, key) = (request.range.bucket.clone(), key.clone());
-            let shard = self.shards.of(&ring, &bucket, &key);
-            // Counted; it is met again.
-            let _ = hand_over(&shard.damaged, Damaged { bucket, key }, &self.counters.mailbox_refused);
-        }
-        Ok(page)
-    }
-}
-
-impl ListHost for Disk {
-    fn records(
-        &self,
-        partition: PartitionId,
-        bucket: &BucketName,
-        prefix: &[u8],
-        after: &Key,
-        limit: usize,
-    ) -> Result<Vec<ListedRecord>, Refusal> {
-        let range =
-            objects::range(&*self.store, (partition, bucket), prefix, after, limit, &mut |key, damage| {
-                self.counters.damaged_records.add();
-                tracing::error!(key = %key.escape_ascii(), "a stored record is damaged: {damage}");
-            });
-        range.map_err(|error| {
-            tracing::error!("a listing failed: {error}");
-            error.refusal()
-        })
-    }
-
-    fn serves(&self, partition: PartitionId) -> bool {
-        self.completeness.current().serves(partition)
-    }
-
-    fn is_late(&self) -> bool {
-        moment() >= self.deadline
+        self.answered(RoundPart::of(tag), &from, page, ctx);
     }
 }

@@ -26,6 +26,7 @@ pub mod counters;
 pub mod front;
 pub mod identity;
 pub mod key_lister;
+pub mod key_pages;
 pub mod late_applies;
 pub mod messages;
 pub mod node;

@@ -12,6 +12,7 @@ use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
 use crate::actors::key_lister::PeerAsksKeys;
+use crate::actors::key_pages::KeyQuestion;
 use crate::actors::messages::{Client, ClientOperation, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
@@ -167,7 +168,11 @@ impl PeerService for NodeService {
                 let _ = hand_over(&parts.slo, PeerAsksSlo { responder }, &parts.counters.mailbox_refused);
             }
             PeerRequest::ListKeys(request) => {
-                let asked = PeerAsksKeys { request, deadline, responder };
+                let asked = PeerAsksKeys { question: KeyQuestion::Page(request), deadline, responder };
+                let _ = hand_over(&parts.keys, asked, &parts.counters.mailbox_refused);
+            }
+            PeerRequest::ListStates(request) => {
+                let asked = PeerAsksKeys { question: KeyQuestion::States(request), deadline, responder };
                 let _ = hand_over(&parts.keys, asked, &parts.counters.mailbox_refused);
             }
             PeerRequest::FetchSettings(_)

@@ -1,5 +1,6 @@
 //! A disk that hangs on purpose: a hook for tests, which need one between real nodes.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,13 +53,13 @@ impl Store for StallingStore {
         self.store.sync()
     }
 
-    fn scan(
+    fn visit(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.store.scan(table, prefix, after, limit)
+        each: &mut dyn FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.visit(table, prefix, after, each)
     }
 }

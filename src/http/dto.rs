@@ -234,7 +234,8 @@ pub struct BucketProperties {
     blind_write: Option<String>,
     /// Not built: only false is accepted.
     sloppy: Option<bool>,
-    /// How homes that a read finds behind are repaired: `blocking`, `async` or `off`.
+    /// When replicas that a read finds behind are repaired: `blocking` (those among its R before the reply, others after
+    /// it), `async` (all after it) or `off` (never). Others than its R only sampled reads look at (`staleness.probe`).
     read_repair: Option<String>,
     /// How long values are shown, such as `24h`; null for ever.
     ttl: Option<String>,

@@ -25,7 +25,7 @@ pub(super) const PARAMETERS: [Parameter; 5] =
 pub struct KeysBody {
     /// The keys, in byte order.
     keys: Vec<KeyBody>,
-    /// What `token` takes for the next page; absent at the end.
+    /// The next page's `token`; absent on the last page, and on no other, however few keys a page holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     continuation: Option<String>,
 }
@@ -47,8 +47,9 @@ pub struct KeyBody {
 /// Lists the keys of a bucket, or reads any key
 ///
 /// Keys are listed in byte order, from the first that is at least `start`, page by page: `continuation` is the next
-/// page's `token`. Each partition is listed from as many of its homes as the bucket's R; where fewer are there, the
-/// reply is a 503 that counts such partitions. A page may hold fewer keys than `limit`, or none, before the last. A key
+/// page's `token`. Each partition is listed from as many of its replicas as the bucket's R; where fewer are there, the
+/// reply is a 503 that counts such partitions. A page ends in time with what it has: behind many deleted or expired keys it
+/// may hold fewer keys than `limit`, or none, and a `continuation`. Only a page without `continuation` is the last. A key
 /// that lives from the first page to the last is listed once; one that is written, deleted or expires meanwhile may be
 /// listed or not. No key comes twice, and none out of order. With `key64` this key is read instead, as on
 /// `/v1/kv/{bucket}/{key}`, with the parameters of that call and none of these.

@@ -23,7 +23,8 @@ pub enum Resolution {
     Lww,
 }
 
-/// When homes among the R that are behind are brought up to date.
+/// When replicas among the R that are behind are brought up to date. What probes find of the others is repaired after
+/// the reply, unless it is [`ReadRepair::Off`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReadRepair {
     /// Before the reader is answered.

@@ -3,7 +3,7 @@
 use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
 use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
 use crate::protocol::ids::{BucketName, Dot, Epoch, Key, WriteId};
-use crate::protocol::listing::{KeyPage, PageRequest};
+use crate::protocol::listing::{KeyPage, PageRequest, StatesRequest};
 use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
 use crate::protocol::sli::Path;
 use crate::protocol::staleness::{AppliedAt, Digest};
@@ -199,8 +199,10 @@ pub enum PeerRequest {
         /// How many bytes of objects a page holds at the most; a page holds at least one object.
         max_bytes: u32,
     },
-    /// Asks for keys of a bucket that the node is a home of.
+    /// Asks for keys of a bucket that the node is a replica of.
     ListKeys(PageRequest),
+    /// Asks for the states of keys that the node is a replica of.
+    ListStates(StatesRequest),
 }
 
 /// What it answers.
@@ -222,7 +224,7 @@ pub enum PeerAnswer {
     SloSummary(bytes::Bytes),
     /// To [`PeerRequest::Scan`].
     Scanned(ScanPage),
-    /// To [`PeerRequest::ListKeys`].
+    /// To [`PeerRequest::ListKeys`] and [`PeerRequest::ListStates`].
     KeysListed(KeyPage),
     /// The node did not take the request.
     Refused(Refusal),

@@ -15,7 +15,7 @@ use crate::protocol::causality::CausalContext;
 use crate::protocol::coordinator::JudgedRead;
 use crate::protocol::sli::Observation;
 use crate::protocol::slo::{Burn, Level, Plan, Promise, Slo, StaleCounts};
-use crate::protocol::staleness::LateVerdict;
+use crate::protocol::staleness::{LateVerdict, Sampling};
 use crate::protocol::time::{Moment, WallMicros};
 
 const SECOND_US: u64 = 1_000_000;
@@ -83,6 +83,10 @@ impl World {
 
     /// A node has answered a read of `place` with a reply that covers `seen`.
     pub(super) fn read_told(&mut self, place: ReadPlace, seen: Option<&CausalContext>) {
+        // Reads that are not probed have no verdict.
+        if self.settings.probe != Sampling::ALL {
+            return;
+        }
         let (at, key, began) = place;
         let begun = self.reads_begun.get(&place).cloned().flatten();
         let committed = begun.filter(|_| self.keep_time(at, key, self.now)).map(|(_, committed)| committed);

@@ -1,5 +1,6 @@
 //! The store on disk: fjall, a log-structured merge tree.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -234,28 +235,26 @@ impl Store for FjallStore {
         well()
     }
 
-    fn scan(
+    fn visit(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        each: &mut dyn FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
 
         let from = match after {
             Some(after) if after >= prefix => Excluded(after),
             _ => Included(prefix),
         };
-        let mut entries = Vec::new();
-        for entry in self.keyspace(table).range::<&[u8], _>((from, Unbounded)).take(limit) {
+        for entry in self.keyspace(table).range::<&[u8], _>((from, Unbounded)) {
             let (key, value) = entry.into_inner().map_err(read_failed)?;
-            if !key.starts_with(prefix) {
+            if !key.starts_with(prefix) || each(Bytes::from(key), Bytes::from(value)).is_break() {
                 break;
             }
-            entries.push((Bytes::from(key), Bytes::from(value)));
         }
-        Ok(entries)
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! fails in every way a disk does when it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -205,19 +206,23 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn scan(
+    fn visit(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        each: &mut dyn FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let mut disk = self.disk();
         let from = after.map_or(prefix, |after| after.max(prefix));
         let entries =
             disk.table(table).range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Unbounded));
         let entries = entries.filter(|(key, _)| Some(&key[..]) != after);
-        let in_range = entries.take_while(|(key, _)| key.starts_with(prefix));
-        Ok(in_range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+        for (key, value) in entries.take_while(|(key, _)| key.starts_with(prefix)) {
+            if each(key.clone(), value.clone()).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -31,6 +31,8 @@ pub use recent::RecentRecords;
 pub use sealed::{RecordDamaged, seal, unseal};
 pub use slo_snapshot::SloSnapshot;
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 
 use crate::protocol::message::Refusal;
@@ -127,13 +129,31 @@ pub trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// any more, and the caller must end the process.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Up to `limit` entries whose keys are greater than `after` (or from the first) and start with
-    /// `prefix`, in order of keys.
+    /// Hands `each` the entries whose keys are greater than `after` (or from the first) and start with `prefix`, in
+    /// order of keys, until it has enough. No more than one entry is in memory for it at a time.
+    fn visit(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        each: &mut dyn FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError>;
+
+    /// Up to `limit` entries of those that [`Store::visit`] hands out.
     fn scan(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError>;
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let mut entries = Vec::new();
+        if limit > 0 {
+            self.visit(table, prefix, after, &mut |key, value| {
+                entries.push((key, value));
+                if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        Ok(entries)
+    }
 }

@@ -1,12 +1,14 @@
 //! Objects in a store, under their keys.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 
 use super::sealed::RecordDamaged;
 use super::{Change, Store, StoreError, Table, keys, record};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, PartitionId};
-use crate::protocol::listing::ListedRecord;
+use crate::protocol::listing::ReadRecord;
 use crate::protocol::message::ScanCursor;
 use crate::protocol::replica::ScannedRecord;
 
@@ -76,24 +78,55 @@ pub fn scan(
     Ok(records.collect())
 }
 
-/// Up to `limit` records of a bucket in a partition, of keys that start with `prefix` and are greater than `after`,
-/// in order; one whose record is damaged has no object, and `damaged` is told of it.
-pub fn range(
+/// The records of one bucket in one partition.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketPart<'a> {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The bucket.
+    pub bucket: &'a BucketName,
+}
+
+/// Hands `each` the records of keys that start with `prefix` and are greater than `after`, in order, until it has
+/// enough. One that is damaged has no object, and `damaged` is told of it.
+pub fn visit(
     store: &dyn Store,
-    (partition, bucket): (PartitionId, &BucketName),
+    part: BucketPart<'_>,
     prefix: &[u8],
     after: &Key,
-    limit: usize,
-    damaged: &mut dyn FnMut(&Bytes, &RecordDamaged),
-) -> Result<Vec<ListedRecord>, StoreError> {
+    each: &mut dyn FnMut(ReadRecord) -> ControlFlow<()>,
+    damaged: &mut dyn FnMut(&Bytes, &Damage),
+) -> Result<(), StoreError> {
+    let BucketPart { partition, bucket } = part;
     let of_bucket = keys::bucket_prefix(partition, bucket).len();
     let from = keys::object_key(partition, bucket, &Key::new(Bytes::copy_from_slice(prefix)));
     let after = keys::object_key(partition, bucket, after);
-    let entries = store.scan(Table::Objects, &from, Some(&after), limit)?;
-    let records = entries.into_iter().map(|(stored_key, value)| {
+    store.visit(Table::Objects, &from, Some(&after), &mut |stored_key, value| {
         // A copy: what the store hands out may keep a whole block of it in memory.
         let key = Key::new(Bytes::copy_from_slice(stored_key.get(of_bucket..).unwrap_or_default()));
-        (key, record::decode(&stored_key, value).inspect_err(|damage| damaged(&stored_key, damage)).ok())
-    });
-    Ok(records.collect())
+        let bytes = stored_key.len() + value.len();
+        let decoded = record::decode(&stored_key, value).map_err(Damage::from);
+        let object = decoded.inspect_err(|damage| damaged(&stored_key, damage)).ok();
+        each(ReadRecord { key, object, bytes })
+    })
+}
+
+/// The record of one key, as [`visit`] hands it out; none if there is none.
+pub fn visit_one(
+    store: &dyn Store,
+    part: BucketPart<'_>,
+    key: &Key,
+    damaged: &mut dyn FnMut(&Bytes, &Damage),
+) -> Result<Option<ReadRecord>, StoreError> {
+    let stored_key = keys::object_key(part.partition, part.bucket, key);
+    let record =
+        |object, bytes| Some(ReadRecord { key: key.clone(), object, bytes: stored_key.len() + bytes });
+    Ok(match read_record(store, &stored_key)? {
+        Ok(Some((bytes, object))) => record(Some(object), bytes.len()),
+        Ok(None) => None,
+        Err(damage) => {
+            damaged(&stored_key, &damage);
+            record(None, 0)
+        }
+    })
 }

@@ -246,6 +246,36 @@ fn pages_are_fetched_until_the_limit_and_json_says_where_to_go_on() {
 }
 
 #[test]
+fn pages_without_keys_are_passed_over_until_the_end_and_nothing_but_keys_is_printed() {
+    let nothing = page(&[], Some("next"));
+    let node = ScriptedNode::start_in_turn(vec![nothing.clone(), nothing, page(&["YQ"], None)]);
+    let output = neap(&node, &["keys", "b", "--limit", "5"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"a\n"[..]), "{output:?}");
+    assert_eq!(output.stderr, b"", "progress is for terminals");
+    assert_eq!(node.asked().len(), 3);
+}
+
+#[test]
+fn a_page_that_fails_after_others_is_asked_for_again_and_at_last_says_where_to_go_on() {
+    let busy = Script::problem(504, "Deadline", "too slow");
+    let node =
+        ScriptedNode::start_in_turn(vec![page(&["YQ"], Some("next")), busy.clone(), page(&["Yg"], None)]);
+    let output = neap(&node, &["keys", "b"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"a\nb\n"[..]), "{output:?}");
+    assert!(node.asked().last().unwrap().target.ends_with("&token=next"));
+
+    let node = ScriptedNode::start_in_turn(vec![page(&["YQ"], Some("next")), busy.clone()]);
+    let output = neap(&node, &["keys", "b"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(4), &b"a\n"[..]), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--token next goes on"), "{output:?}");
+    assert_eq!(node.asked().len(), 6);
+
+    let node = ScriptedNode::start(busy);
+    assert_eq!(neap(&node, &["keys", "b"]).status.code(), Some(4));
+    assert_eq!(node.asked().len(), 1, "whoever has nothing yet is told at once");
+}
+
+#[test]
 fn a_value_without_an_end_is_refused_once_it_is_too_long() {
     let node = ScriptedNode::start(Script::new(204));
     let output = Command::new(env!("CARGO_BIN_EXE_neap"))

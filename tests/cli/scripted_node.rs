@@ -61,16 +61,22 @@ pub struct ScriptedNode {
 
 impl ScriptedNode {
     pub fn start(script: Script) -> Self {
+        Self::start_in_turn(vec![script])
+    }
+
+    /// One that answers with each of `scripts` in turn, and then with the last one.
+    pub fn start_in_turn(scripts: Vec<Script>) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (started, starting) = mpsc::channel();
         let seen = asked.clone();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let app = move || {
-                    let (script, seen) = (script.clone(), seen.clone());
+                    let (scripts, seen) = (scripts.clone(), seen.clone());
                     App::new().default_service(web::to(move |request: HttpRequest, body: web::Bytes| {
-                        seen.lock().unwrap().push(note(&request, &body));
-                        let reply = reply(&script);
+                        let mut seen = seen.lock().unwrap();
+                        let reply = reply(&scripts[seen.len().min(scripts.len() - 1)]);
+                        seen.push(note(&request, &body));
                         async move { reply }
                     }))
                 };

@@ -1,6 +1,6 @@
 //! Listing keys over real nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use neap::client::Endpoint;
@@ -24,6 +24,22 @@ async fn all(node: &Endpoint, query: &str, limit: usize) -> Vec<String> {
             None => return keys,
         }
     }
+}
+
+/// Carries out many operations, a few hundred a batch, and again those for which there was no time.
+async fn batch(node: &Endpoint, operations: impl Iterator<Item = Value>) {
+    let mut left: VecDeque<Value> = operations.collect();
+    eventually("all are carried out", async || {
+        let some: Vec<Value> = left.drain(..left.len().min(500)).collect();
+        let body = json!({ "operations": some }).to_string();
+        let reply = call(node, "POST", "/v1/batch", &[], body.as_bytes()).await.unwrap().json();
+        let results = reply["results"].as_array().unwrap().iter();
+        let failed =
+            results.zip(some).filter(|(result, _)| !matches!(result["status"].as_u64(), Some(200..300)));
+        left.extend(failed.map(|(_, operation)| operation));
+        left.is_empty()
+    })
+    .await;
 }
 
 async fn fill(node: &Endpoint, count: usize) {
@@ -113,6 +129,50 @@ fn a_time_to_live_hides_a_value_from_reads_and_listings() {
             "what expired counts as gone"
         );
         assert_eq!(all(&nodes[0], "", 10).await, ["long", "short"]);
+    });
+}
+
+#[test]
+fn what_is_deleted_and_expired_hides_nothing_that_lives() {
+    run(async {
+        let (mut cluster, _directory) = cluster(3, &["cluster.partitions=64", "storage.commit=os"]).await;
+        let nodes = cluster.endpoints();
+        let delete = |at| json!({"op": "delete", "bucket": "b", "key": format!("dead-{at:05}")});
+        batch(&nodes[0], (0..6_000).map(delete)).await;
+        let expire = |at| json!({"op": "put", "bucket": "b", "key": format!("gone-{at:05}"), "text": "v", "ttl": "1s"});
+        batch(&nodes[1], (0..6_000).map(expire)).await;
+        fill(&nodes[2], 10).await;
+        eventually("all have expired", async || get(&nodes[0], "/v1/kv/b/gone-05999").await.status == 404)
+            .await;
+        let expected: Vec<String> = (0..10).map(|at| format!("key-{at:03}")).collect();
+        for (node, limit) in [(0, 1), (1, 3), (2, 1_000)] {
+            assert_eq!(all(&nodes[node], "", limit).await, expected, "{limit} a page");
+        }
+        assert_eq!(all(&nodes[0], "&prefix=dead", 10).await, [""; 0]);
+        assert_eq!(all(&nodes[0], "&start=gone-00500", 10).await, expected);
+
+        // One replica of each key still holds what the others have deleted.
+        cluster.kill(2).unwrap();
+        let delete = |at| json!({"op": "delete", "bucket": "b", "key": format!("key-{at:03}")});
+        batch(&nodes[0], (0..5).map(delete)).await;
+        cluster.spawn(2).unwrap();
+        cluster.node_ready(2).await.unwrap();
+        for node in &nodes {
+            eventually("its peers can be asked", async || {
+                get(node, "/v1/kv/b/other?r=3").await.status == 404
+            })
+            .await;
+            assert_eq!(all(node, "", 1).await, expected[5..]);
+        }
+        let url = nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let listed = tokio::task::spawn_blocking(move || {
+            let mut neap = std::process::Command::new(env!("CARGO_BIN_EXE_neap"));
+            neap.args(["keys", "b", "--url", &url]).output().unwrap()
+        });
+        let output = listed.await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), expected[5..]);
+        assert_eq!(output.stderr, b"");
     });
 }
 

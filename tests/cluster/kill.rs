@@ -73,7 +73,8 @@ fn shown(reply: &super::Reply) -> Option<u64> {
 #[test]
 fn no_acknowledged_write_is_missing_after_ten_kills_whichever_node_is_asked() {
     run(async {
-        let (mut cluster, _directory) = cluster(3, &["log.level=warn"]).await;
+        // A read of one replica would repair what its probes find another to lack, before that is looked at.
+        let (mut cluster, _directory) = cluster(3, &["log.level=warn", "defaults.read_repair=off"]).await;
         let nodes = cluster.endpoints();
         let names: Vec<String> = cluster.nodes().iter().map(|node| node.name.clone()).collect();
         let acked = Rc::new(Acked::default());
@@ -103,7 +104,7 @@ fn no_acknowledged_write_is_missing_after_ten_kills_whichever_node_is_asked() {
         let last = acked.last.take();
         assert!(last.len() as u64 == WRITERS * KEYS_EACH, "the load reached every key: {}", last.len());
 
-        // Each replica by itself first: a quorum read would repair what it lacks.
+        // Each replica by itself first.
         for (key, (number, by)) in &last {
             for (name, node) in names.iter().zip(&nodes).filter(|(name, _)| by.contains(name)) {
                 let held = own(node, name, *key).await;

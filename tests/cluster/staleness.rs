@@ -71,3 +71,60 @@ fn reads_of_a_node_that_hears_nobody_are_unknown_and_judged_once_the_others_are_
         assert_eq!(judged, Some(20));
     });
 }
+
+async fn counter(node: &Endpoint, name: &str) -> u64 {
+    get(node, "/healthz").await.json()["counters"][name].as_u64().unwrap()
+}
+
+/// What the third node itself holds of a key; none if another answered in its place.
+async fn own(third: &Endpoint, key: &str) -> Option<String> {
+    let reply = get(third, &format!("/v1/kv/b/{key}?r=1")).await;
+    (reply.acked_by == ["n3"]).then(|| reply.text().to_owned())
+}
+
+/// A value of a key that the first two have and that the third, which stands still, was not even sent: what is in its
+/// sockets it would still read.
+async fn missed_by_third(node: &Endpoint, key: &str) -> String {
+    super::eventually("a node that stands still is known to be down", async || {
+        let refused = put(node, &format!("/v1/kv/b/{key}?w=3"), "refused").await.json();
+        refused["refusals"] == serde_json::json!([{"node": "n3", "reason": "down"}])
+    })
+    .await;
+    assert_eq!(put(node, &format!("/v1/kv/b/{key}?w=2"), "new").await.status, 204);
+    "new".to_owned()
+}
+
+#[test]
+fn reads_of_one_replica_bring_another_what_it_missed_while_it_stood_still() {
+    run(async {
+        let (mut cluster, _directory) =
+            cluster(3, &["defaults.r=1", "defaults.w=1", "defaults.w_min=1"]).await;
+        let nodes = cluster.endpoints();
+        for key in ["here", "there"] {
+            assert_eq!(put(&nodes[0], &format!("/v1/kv/b/{key}?w=3"), "old").await.status, 201);
+        }
+        cluster.pause(2).unwrap();
+        let here = missed_by_third(&nodes[0], "here").await;
+        let there = missed_by_third(&nodes[0], "there").await;
+        cluster.resume(2).unwrap();
+
+        // A replica that has the write is read, and finds by its probes that n3 has not.
+        assert_eq!(counter(&nodes[0], "read_repairs_async").await, 0);
+        super::eventually("a read elsewhere repairs it", async || {
+            assert_eq!(get(&nodes[0], "/v1/kv/b/here?r=1").await.text(), here);
+            counter(&nodes[0], "read_repairs_async").await > 0
+        })
+        .await;
+        super::eventually("it has what was sent to it", async || {
+            own(&nodes[2], "here").await == Some(here.clone())
+        })
+        .await;
+
+        // n3 itself is read, and finds that others have more.
+        super::eventually("its own reads repair it", async || {
+            own(&nodes[2], "there").await == Some(there.clone())
+        })
+        .await;
+        assert!(counter(&nodes[2], "read_repairs_async").await > 0);
+    });
+}

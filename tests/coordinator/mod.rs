@@ -3,6 +3,7 @@
 mod converge;
 mod down;
 mod heal;
+mod probe_repair;
 mod read;
 mod table;
 mod track;

@@ -2,4 +2,5 @@
 
 mod published;
 mod regressions;
+mod repair;
 mod seeds;

@@ -1,3 +1,4 @@
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -51,14 +52,14 @@ impl Store for Gated {
         self.memory.sync()
     }
 
-    fn scan(
+    fn visit(
         &self,
         table: Table,
         prefix: &[u8],
         after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        self.memory.scan(table, prefix, after, limit)
+        each: &mut dyn FnMut(Bytes, Bytes) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.memory.visit(table, prefix, after, each)
     }
 }
 

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
-use neap::protocol::listing::{KeyPage, KeyRange, PageRequest};
+use neap::protocol::listing::{KeyPage, KeyRange, PageRequest, StatesRequest};
 use neap::protocol::message::{
     PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target, Via,
 };
@@ -109,8 +109,15 @@ fn every_request_comes_back_as_it_was() {
                 after: Bytes::from_static(&[0xff]),
             },
             n: 3,
+            now: WallMicros(u64::MAX),
             max_keys: u32::MAX,
             max_bytes: 8,
+        }),
+        PeerRequest::ListStates(StatesRequest {
+            bucket: bucket(),
+            n: 15,
+            keys: vec![Key::new("a"), Key::new(vec![0xff])],
+            max_bytes: 9,
         }),
         PeerRequest::Scan { after: None, max_bytes: 7 },
         PeerRequest::Scan { after: Some(ScanCursor(Bytes::from_static(b"x"))), max_bytes: 7 },

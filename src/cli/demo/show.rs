@@ -133,8 +133,8 @@ pub fn summary(ledger: &Ledger, verdict: &Verdict, staleness: &Staleness, took: 
     let lacking = verdict.replicas.values().any(|replica| replica.lacking > 0);
     if lacking {
         text.push_str(
-            "(a node that was down missed writes; until hinted handoff and Merkle repair are built, reads at R >= 2 \
-             repair the keys they touch)\n",
+            "(a node that was down missed writes; until hinted handoff and Merkle repair are built, reads repair the \
+             keys they touch)\n",
         );
     }
     text

@@ -37,7 +37,8 @@ pub struct Replica {
     pub lacking: u64,
 }
 
-/// Asks each home by itself first (R = 1, which repairs nothing), then every node by quorum.
+/// Asks each replica by itself first (R = 1, while read repair is off: what probes find would be repaired before the next
+/// one is asked), then every node by quorum.
 pub async fn judge(ledger: &Ledger, nodes: &[(String, Endpoint)]) -> io::Result<Verdict> {
     let mut connections = BTreeMap::new();
     for (name, endpoint) in nodes {
@@ -45,6 +46,7 @@ pub async fn judge(ledger: &Ledger, nodes: &[(String, Endpoint)]) -> io::Result<
     }
     let acked = ledger.acked();
     let mut verdict = Verdict { keys: acked.len() as u64, ..Verdict::default() };
+    set_read_repair(&mut connections, "off").await?;
     for (key, number) in &acked {
         for home in homes(&mut connections, *key).await? {
             let Some(connection) = connections.get_mut(&home) else { continue };
@@ -54,6 +56,7 @@ pub async fn judge(ledger: &Ledger, nodes: &[(String, Endpoint)]) -> io::Result<
             replica.lacking += u64::from(held.is_none_or(|held| held < *number));
         }
     }
+    set_read_repair(&mut connections, "blocking").await?;
     for (key, number) in &acked {
         let mut missing = false;
         for connection in connections.values_mut() {
@@ -63,6 +66,26 @@ pub async fn judge(ledger: &Ledger, nodes: &[(String, Endpoint)]) -> io::Result<
         verdict.lost += u64::from(missing);
     }
     Ok(verdict)
+}
+
+async fn set_read_repair(
+    connections: &mut BTreeMap<String, RawConnection>,
+    read_repair: &str,
+) -> io::Result<()> {
+    let Some(connection) = connections.values_mut().next() else { return Ok(()) };
+    let settings = serde_json::json!({ "read_repair": read_repair }).to_string();
+    let headers = [("content-type", "application/json")];
+    let asked = request("PUT", &format!("/v1/buckets/{BUCKET}"), &headers, settings.as_bytes());
+    let mut last = 0;
+    for _ in 0..TRIES {
+        let exchanged = tokio::time::timeout(TIMEOUT, connection.exchange(&asked)).await;
+        match exchanged.map_err(|_| io::ErrorKind::TimedOut)??.status {
+            200..=299 => return Ok(()),
+            status => last = status,
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(io::Error::other(format!("read repair could not be set to {read_repair}: status {last}")))
 }
 
 async fn homes(connections: &mut BTreeMap<String, RawConnection>, key: u64) -> io::Result<Vec<String>> {

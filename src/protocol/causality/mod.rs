@@ -16,7 +16,7 @@ pub use context::CausalContext;
 pub use object::{Object, SUPERSEDED_MAX};
 #[cfg(test)]
 pub(crate) use shown::samples;
-pub use shown::{Shown, shown, shows_a_value};
-pub(crate) use token::decode as decode_set;
+pub use shown::{Shown, has_live_value, shown, shows_a_value};
 pub use token::{ContextToken, TokenError, TokenKey};
+pub(crate) use token::{MAC_BYTES, decode as decode_set};
 pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};

@@ -176,14 +176,14 @@ impl Object {
         }
         let (mut gone, mut kept) = (Vec::new(), Vec::new());
         for version in &other.versions {
-            if self.dropped(version.dot) {
+            if self.has_dropped(version.dot) {
                 gone.push(version.clone());
             } else if !self.context.covers(version.dot) {
                 kept.push(version.clone());
             }
         }
         for version in std::mem::take(&mut self.versions) {
-            let dropped = other.dropped(version.dot) && !planted::has(Bug::ResurrectReplaced);
+            let dropped = other.has_dropped(version.dot) && !planted::has(Bug::ResurrectReplaced);
             if dropped { gone.push(version) } else { kept.push(version) }
         }
         if planted::has(Bug::DropSibling) {
@@ -207,13 +207,13 @@ impl Object {
         }
         // All that the other side has seen is seen here, so it brings no version; it can still take some away,
         // by their dots or as copies of what it, or both together, know to be superseded.
-        let superseded_here = other.versions.iter().filter(|version| self.dropped(version.dot));
+        let superseded_here = other.versions.iter().filter(|version| self.has_dropped(version.dot));
         let found: Vec<Superseded> = superseded_here
             .filter(|version| version.named)
             .map(|version| Superseded::of(version.clone(), Hlc::ZERO))
             .collect();
         self.versions.iter().any(|version| {
-            other.dropped(version.dot)
+            other.has_dropped(version.dot)
                 || other.superseded.iter().chain(&found).any(|record| record.supersedes(version))
         })
     }
@@ -224,7 +224,8 @@ impl Object {
     }
 
     /// Whether `dot` was seen here and lives no more.
-    fn dropped(&self, dot: Dot) -> bool {
+    #[must_use]
+    pub fn has_dropped(&self, dot: Dot) -> bool {
         self.context.covers(dot) && position(&self.versions, dot).is_err()
     }
 

@@ -55,6 +55,13 @@ pub fn shows_a_value(object: &Object, resolution: Resolution, now: WallMicros) -
     !matches!(shown(object, resolution, now), Shown::Nothing)
 }
 
+/// Whether some version is a value that has not expired at `now`. Where this is false of several states it is false of
+/// what they join to, and a reader is shown no value, however the bucket resolves: joining adds no version.
+#[must_use]
+pub fn has_live_value(object: &Object, now: WallMicros) -> bool {
+    object.versions().iter().any(|version| !version.is_tombstone() && !has_expired(version, now))
+}
+
 fn alone(version: &Version, now: WallMicros) -> Shown<'_> {
     match &version.body {
         Body::Value(value) if !has_expired(version, now) => Shown::One(version, value),
@@ -122,6 +129,22 @@ mod tests {
         assert!(show(vec![version(1, value(b"a", Some(3))), version(2, Body::Tombstone)]).is_empty());
         assert!(show(vec![version(1, Body::Tombstone), version(2, Body::Tombstone)]).is_empty());
         assert!(show(vec![]).is_empty());
+    }
+
+    #[test]
+    fn a_state_without_a_live_value_shows_none_however_it_is_resolved() {
+        let now = WallMicros(10);
+        for (live, versions) in [
+            (false, vec![]),
+            (false, vec![version(1, Body::Tombstone), version(2, value(b"b", Some(10)))]),
+            (true, vec![version(1, value(b"a", None)), version(2, Body::Tombstone)]),
+            (true, vec![version(1, value(b"a", Some(11)))]),
+        ] {
+            let object = object(versions);
+            assert_eq!(has_live_value(&object, now), live, "{object:?}");
+            let shows = |resolution| shows_a_value(&object, resolution, now);
+            assert!(live || !shows(Resolution::Siblings) && !shows(Resolution::Lww), "{object:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::context::CausalContext;
 use crate::protocol::ids::{ActorId, BucketName, Dot, Key};
 
 const VERSION: u8 = 1;
-const MAC_BYTES: usize = 16;
+pub(crate) const MAC_BYTES: usize = 16;
 
 /// A context in the form that the `Neap-Context` header carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

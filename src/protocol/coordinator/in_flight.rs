@@ -313,6 +313,19 @@ impl Machine {
         }
     }
 
+    /// Whether it is a read that has found replicas that differ.
+    pub(super) fn has_found_differences(&self) -> bool {
+        matches!(self, Self::Read(read) if read.has_found_differences())
+    }
+
+    /// The read, if it has found replicas that differ.
+    pub(super) fn found_differences(&mut self) -> Option<&mut ReadMachine> {
+        match self {
+            Self::Read(read) => Some(read.as_mut()).filter(|read| read.has_found_differences()),
+            Self::Write(_) | Self::Heal(_) | Self::LateProbe(_) | Self::Track(_) => None,
+        }
+    }
+
     /// The R of a read; 0 of anything else.
     pub(super) fn r(&self) -> u8 {
         match self {

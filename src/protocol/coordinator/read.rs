@@ -1,61 +1,16 @@
 //! A read, coordinated by the node that was asked, home or not.
 
+use super::probe_repair::{Known, ProbeRepair, Shown};
+use super::read_plan::{FanOut, ReadPlan};
 use super::{ApplyWhy, Effect, Input, RepairWhen};
 use crate::planted::{self, Bug};
-use crate::protocol::bucket::{ReadRepair, Resolution};
+use crate::protocol::bucket::ReadRepair;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::{Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Outcome, Participation, ReadReply};
-use crate::protocol::staleness::{HomeView, Question, Sighting};
-use crate::protocol::time::{Hlc, Moment};
-
-/// A home that may be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The home.
-    pub node: NodeId,
-    /// How long to wait for it before another is asked too, in microseconds: its recent p99.
-    pub hedge_after_us: u64,
-}
-
-/// Whom a read asks at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FanOut {
-    /// R homes, and another for each that refuses or is slow.
-    #[default]
-    R,
-    /// All homes; the first R answers count. What the WARS model describes (see [`crate::protocol::pbs`]).
-    All,
-}
-
-/// What a read needs to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadPlan {
-    /// All homes, the one to ask first in front: the coordinator's own copy, then by recent latency, those
-    /// known to be down last.
-    pub candidates: Vec<Candidate>,
-    /// How many must answer.
-    pub r: u8,
-    /// Whom it asks at once.
-    pub fan_out: FanOut,
-    /// When homes that are behind are repaired.
-    pub repair: ReadRepair,
-    /// How the bucket resolves concurrent versions.
-    pub resolution: Resolution,
-    /// When the client is told, whatever happened by then.
-    pub deadline: Moment,
-    /// Until when late answers are looked at.
-    pub follow_until: Moment,
-    /// The coordinator's clock, noted in joined states for named writes that the joining supersedes.
-    pub clock: Hlc,
-    /// Whether the homes that are asked for no value are asked for their recent states, for the verdict.
-    pub probe: bool,
-    /// The lowest W that a write of the bucket may choose.
-    pub w_min: u8,
-    /// Whether that, and the homes, are known for sure.
-    pub settled: bool,
-}
+use crate::protocol::staleness::{HomeView, Question, SightedState, Sighting};
+use crate::protocol::time::Moment;
 
 #[derive(Debug, Clone)]
 struct AskedHome {
@@ -86,7 +41,8 @@ enum AskedState {
 }
 
 /// Fetches from R homes, asks another for one that is slow, joins what they hold, and repairs those that are
-/// behind: before the reply those within R, after it the others (DeCandia et al., "Dynamo", section 5).
+/// behind: before the reply those within R, after it the others (DeCandia et al., "Dynamo", section 5). What probes
+/// found to differ is repaired after the verdict, once the driver has begun that ([`ReadMachine::repair_found`]).
 #[derive(Debug, Clone)]
 pub struct ReadMachine {
     plan: ReadPlan,
@@ -100,6 +56,11 @@ pub struct ReadMachine {
     probes: Vec<(NodeId, Probe)>,
     /// Whether there is a verdict to come: the read was answered, and not judged yet.
     to_judge: bool,
+    /// Whether it is to be looked yet what the replicas that are not among the R hold.
+    to_compare: bool,
+    /// Objects with more than the reply that came after the first R answers.
+    late: Vec<(NodeId, Object)>,
+    repair: Option<ProbeRepair>,
 }
 
 impl ReadMachine {
@@ -116,6 +77,9 @@ impl ReadMachine {
             began: Moment(0),
             probes: Vec::new(),
             to_judge: false,
+            to_compare: false,
+            late: Vec::new(),
+            repair: None,
         }
     }
 
@@ -157,6 +121,9 @@ impl ReadMachine {
             Input::Probed { from, result } => return self.probed(now, &from, result, effects),
             Input::Coordinated(_) | Input::Forwarded { .. } => return,
         };
+        if self.belongs_to_repair(&from, reply.as_ref(), effects) {
+            return self.advance(now, effects);
+        }
         let Some(at) = self.asked.iter().position(|asked| asked.node == from) else { return };
         match reply {
             Some(ReplicaReply::Fetched(object)) => self.fetched(at, object, effects),
@@ -165,6 +132,48 @@ impl ReadMachine {
             Some(ReplicaReply::Applied { .. } | ReplicaReply::Probed(_)) => {}
         }
         self.advance(now, effects);
+    }
+
+    /// Takes an answer to what the repair asked, if it is one. A replica that is being repaired for another reason, too,
+    /// answers that first: both answers are waited for.
+    fn belongs_to_repair(
+        &mut self,
+        from: &NodeId,
+        reply: Option<&ReplicaReply>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let busy = |asked: &AskedHome| {
+            asked.node == *from && matches!(asked.state, AskedState::Fetching | AskedState::Repairing)
+        };
+        let Some(repair) = self.repair.as_mut().filter(|_| !self.asked.iter().any(busy)) else {
+            return false;
+        };
+        match reply {
+            Some(ReplicaReply::Fetched(object)) => {
+                repair.fetched(from, object.as_ref(), self.plan.clock, effects)
+            }
+            Some(ReplicaReply::Refused(_)) => repair.refused(from, effects),
+            None => repair.applied(from),
+            Some(ReplicaReply::Applied { .. } | ReplicaReply::Probed(_)) => false,
+        }
+    }
+
+    /// Whether replicas were found to differ that are not among the R, and nothing was begun about it.
+    #[must_use]
+    pub fn has_found_differences(&self) -> bool {
+        self.repair.as_ref().is_some_and(ProbeRepair::is_found)
+    }
+
+    /// Begins to repair what was found to differ.
+    pub fn repair_found(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(repair) = &mut self.repair {
+            repair.begin(effects);
+        }
+    }
+
+    /// Leaves what was found to differ to a later read.
+    pub fn leave_found(&mut self) {
+        self.repair = None;
     }
 
     fn probed(
@@ -213,7 +222,8 @@ impl ReadMachine {
     #[must_use]
     pub fn finished(&self) -> bool {
         let waiting = |asked: &AskedHome| matches!(asked.state, AskedState::Fetching | AskedState::Repairing);
-        self.replied && !self.asked.iter().any(waiting) && !self.probing()
+        let repairing = self.repair.as_ref().is_some_and(ProbeRepair::goes_on);
+        self.replied && !self.asked.iter().any(waiting) && !self.probing() && !repairing
     }
 
     fn probing(&self) -> bool {
@@ -276,6 +286,14 @@ impl ReadMachine {
             asked.late = Some(nothing);
         }
         self.compare(at, object.as_ref(), effects);
+        let exceeds = object.filter(|object| match self.merged.iter().flatten().next() {
+            _ if self.plan.repair == ReadRepair::Off => false,
+            Some(reply) => reply.lacks(object),
+            None => !object.context().is_empty(),
+        });
+        if let (Some(object), Some(asked)) = (exceeds, self.asked.get(at)) {
+            self.late.push((asked.node.clone(), object));
+        }
     }
 
     fn refused(&mut self, now: Moment, at: usize, refusal: Refusal, effects: &mut Vec<Effect>) {
@@ -343,15 +361,51 @@ impl ReadMachine {
                 }
             }
         }
-        self.judge_if_all_is_known(effects);
-    }
-
-    fn judge_if_all_is_known(&mut self, effects: &mut Vec<Effect>) {
         let fetching = self.asked.iter().any(|asked| asked.state == AskedState::Fetching);
-        if !self.to_judge || fetching || self.probing() {
+        if fetching || self.probing() {
             return;
         }
-        self.to_judge = false;
+        if std::mem::take(&mut self.to_compare) {
+            self.repair = self.differences();
+        }
+        if now >= self.plan.follow_until {
+            self.repair = None;
+        }
+        if std::mem::take(&mut self.to_judge) {
+            self.judge(effects);
+        }
+    }
+
+    /// What is to be repaired of what others than the R hold; none if nothing is, as nearly always.
+    fn differences(&self) -> Option<ProbeRepair> {
+        let shown = Shown { reply: self.merged.as_ref().and_then(Option::as_ref), began: self.plan.clock };
+        let differs = self.seen().any(|(_, seen)| shown.differs_from(seen));
+        if !differs && !self.late.iter().any(|(_, object)| shown.is_settled(object.newest())) {
+            return None;
+        }
+        let holds =
+            |node: &NodeId| self.has_answered(node) && !self.late.iter().any(|(late, _)| late == node);
+        let asked = self.asked.iter().map(|asked| &asked.node);
+        let (holders, seen) = (asked.filter(|node| holds(node)).collect(), self.seen().collect());
+        Some(ProbeRepair::new(shown, Known { holders, seen, late: &self.late }))
+    }
+
+    /// The states that replicas told of, except those that sent their objects.
+    fn seen(&self) -> impl Iterator<Item = (&NodeId, &SightedState)> {
+        let sighted = self.probes.iter().filter(|(node, _)| !self.has_answered(node));
+        sighted.filter_map(|(node, probe)| match probe {
+            Probe::Sighted(sighting) => sighting.states.last().map(|state| (node, state)),
+            Probe::Waiting | Probe::Failed(_) => None,
+        })
+    }
+
+    fn has_answered(&self, node: &NodeId) -> bool {
+        let answered =
+            |asked: &AskedHome| matches!(asked.state, AskedState::Confirmed | AskedState::Repairing);
+        self.asked.iter().any(|asked| asked.node == *node && answered(asked))
+    }
+
+    fn judge(&mut self, effects: &mut Vec<Effect>) {
         let mut probes = std::mem::take(&mut self.probes);
         let homes = self.plan.candidates.iter();
         let homes = homes.map(|home| (home.node.clone(), self.view_of(&home.node, &mut probes)));
@@ -468,6 +522,7 @@ impl ReadMachine {
         if !self.replied {
             self.replied = true;
             self.to_judge = self.plan.probe && result.is_ok();
+            self.to_compare = self.plan.repair != ReadRepair::Off && result.is_ok();
             effects.push(Effect::ReplyRead(result));
         }
     }

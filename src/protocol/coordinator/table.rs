@@ -11,6 +11,7 @@ use super::late_verdicts::LatePace;
 use super::legs;
 use super::observe::refused;
 use super::plan::{CoordinatorSettings, Planner, Surroundings};
+use super::recent_repairs::RecentRepairs;
 use super::told::{Ask, CoordinatorCount, CoordinatorEffect, refuse};
 use super::unconverged::{Ages, Folded};
 use super::{Effect, HealMachine, ReadMachine, TrackMachine, Unfollowed};
@@ -38,6 +39,8 @@ pub struct Coordinator<C> {
     wakes: BTreeSet<(Moment, OperationId)>,
     /// Keys whose damaged records are being healed.
     healing: BTreeSet<(BucketName, Key)>,
+    /// Keys that were repaired lately by what probes found.
+    repaired: RecentRepairs,
     next: u64,
     latencies: BTreeMap<NodeId, Latency>,
     /// How the peers' clocks relate to this node's.
@@ -68,6 +71,7 @@ impl<C> Coordinator<C> {
             operations: BTreeMap::new(),
             wakes: BTreeSet::new(),
             healing: BTreeSet::new(),
+            repaired: RecentRepairs::default(),
             next: 0,
             latencies: BTreeMap::new(),
             clocks: PeerClocks::default(),
@@ -345,8 +349,19 @@ impl<C> Coordinator<C> {
                         }
                     }
                 }
-                let Some(input) = at_once.pop_front() else { break };
-                operation.machine.handle(around.now, input, &mut wanted);
+                if let Some(input) = at_once.pop_front() {
+                    operation.machine.handle(around.now, input, &mut wanted);
+                    continue;
+                }
+                // Cloned only where there is something to repair.
+                let place = operation.machine.has_found_differences().then(|| operation.place());
+                let (Some(place), Some(read)) = (place, operation.machine.found_differences()) else { break };
+                if self.repaired.admit(around.now, place) {
+                    read.repair_found(&mut wanted);
+                } else {
+                    read.leave_found();
+                    effects.push(CoordinatorEffect::Count(CoordinatorCount::ReadRepairsPutOff, 1));
+                }
             }
             let (finished, wake) = (operation.machine.finished(), operation.machine.wake_at());
             let before = operation.wake;

@@ -242,6 +242,9 @@ pub enum CoordinatorCount {
     ReadRepairsBlocking,
     /// A home was repaired, and the reader did not wait for it.
     ReadRepairsAsync,
+    /// Replicas that a read's probes found to differ were left to a later read: the key was repaired within the last
+    /// second, or many keys were.
+    ReadRepairsPutOff,
     /// A read asked another home because one was slow.
     HedgedReads,
     /// A read that could not be judged was judged later.
@@ -261,6 +264,7 @@ impl CoordinatorCount {
             Self::WritesUnfollowed => "writes_unfollowed",
             Self::ReadRepairsBlocking => "read_repairs_blocking",
             Self::ReadRepairsAsync => "read_repairs_async",
+            Self::ReadRepairsPutOff => "read_repairs_put_off",
             Self::HedgedReads => "hedged_reads",
             Self::ReadsJudgedLate => "reads_judged_late",
             Self::ReadsNeverJudged => "reads_never_judged",

@@ -1,29 +1,42 @@
-//! One listing: rounds of pages, merged as far as all of a round's pages speak.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! One listing: rounds of pages, joined as far as R replicas of each partition speak.
 
 use bytes::Bytes;
 
-use super::{KeyPage, KeyRange, ListError, ListReply, ListedKey, PageRequest};
+use super::round::{Deciders, Round, Through};
+use super::{KeyPage, KeyRange, ListError, ListReply, ListedKey, PageRequest, StatesRequest};
 use crate::protocol::bucket::BucketSettings;
-use crate::protocol::causality::{Object, shown};
-use crate::protocol::ids::{Key, NodeId, PartitionId};
+use crate::protocol::causality::shown;
+use crate::protocol::ids::{Key, NodeId};
 use crate::protocol::message::Refusal;
 use crate::protocol::ring::{NodeIndex, Ring};
-use crate::protocol::time::{Hlc, WallMicros};
+use crate::protocol::time::{Hlc, Moment, WallMicros};
 
-/// How many bytes of keys and states a page holds, about.
+/// How many bytes of keys and states an answer of a node holds, about.
 const PAGE_BYTES: u32 = 1 << 20;
+/// Keys that a round asks for at the least after one that brought keys which no reader is shown: where replicas have
+/// missed deletes there may be many of them.
+const KEYS_AFTER_HIDDEN: usize = 1_024;
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Ask every member this, which begins a round; what earlier rounds asked for counts no more.
     Ask(PageRequest),
+    /// Ask these members this, as part of the round.
+    AskStates(Vec<(NodeIndex, StatesRequest)>),
     /// Wait for more answers of this round.
     Wait,
     /// Tell the client. The listing is over.
     Tell(Result<ListReply, ListError>),
+}
+
+/// The times of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListTimes {
+    /// The wall clock when it begins: what has expired by then is not listed.
+    pub began: WallMicros,
+    /// When the client is told, whatever is there by then.
+    pub deadline: Moment,
 }
 
 /// A listing of the keys of a range, up to a number of them.
@@ -32,18 +45,20 @@ pub struct Listing {
     range: KeyRange,
     limit: usize,
     settings: BucketSettings,
-    /// The wall clock when it began: what has expired by then is not listed.
-    began: WallMicros,
+    times: ListTimes,
     keys: Vec<ListedKey>,
     /// Whether some round is over, so that there is something to tell.
     advanced: bool,
-    waiting: BTreeSet<NodeIndex>,
-    pages: BTreeMap<NodeIndex, KeyPage>,
-    refusals: Vec<(NodeId, Refusal)>,
+    /// Keys that a round asks for at the least.
+    keys_a_round: usize,
+    round: Round,
+    round_began: Moment,
+    /// How long the longest round took, in microseconds.
+    longest_us: u64,
 }
 
 impl Listing {
-    /// A listing of up to `limit` keys (at least one) of a bucket with these settings, which begins at `began`.
+    /// A listing of up to `limit` keys (at least one) of a bucket with these settings.
     ///
     /// # Errors
     ///
@@ -53,7 +68,7 @@ impl Listing {
         settings: BucketSettings,
         range: KeyRange,
         limit: usize,
-        began: WallMicros,
+        times: ListTimes,
     ) -> Result<Self, ListError> {
         let members = u16::try_from(ring.members().len()).unwrap_or(u16::MAX);
         let n = settings.quorum.n;
@@ -64,48 +79,71 @@ impl Listing {
             range,
             limit: limit.max(1),
             settings,
-            began,
+            times,
             keys: Vec::new(),
             advanced: false,
-            waiting: BTreeSet::new(),
-            pages: BTreeMap::new(),
-            refusals: Vec::new(),
+            keys_a_round: 0,
+            round: Round::default(),
+            round_began: Moment(0),
+            longest_us: 0,
         })
     }
 
+    /// When the client is told, whatever is there by then.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        self.times.deadline
+    }
+
     /// Begins a round: every member is to be asked this.
-    pub fn ask(&mut self, ring: &Ring) -> PageRequest {
-        self.pages.clear();
-        self.refusals.clear();
-        self.waiting = ring.members().iter().filter_map(|member| ring.index_of(&member.id)).collect();
-        let wanted = self.limit.saturating_sub(self.keys.len()).saturating_add(1);
+    pub fn ask(&mut self, ring: &Ring, now: Moment) -> PageRequest {
+        (self.round, self.round_began) = (Round::begin(ring), now);
+        let wanted = self.limit.saturating_sub(self.keys.len()).saturating_add(1).max(self.keys_a_round);
         PageRequest {
             range: self.range.clone(),
             n: self.settings.quorum.n,
+            now: self.times.began,
             max_keys: u32::try_from(wanted).unwrap_or(u32::MAX),
             max_bytes: PAGE_BYTES,
         }
     }
 
-    /// Takes a member's answer to this round's request.
-    pub fn answered(&mut self, ring: &Ring, from: &NodeId, answer: Result<KeyPage, Refusal>) -> Next {
-        let Some(index) = ring.index_of(from).filter(|index| self.waiting.remove(index)) else {
+    /// Takes a member's answer to this round's request for pages.
+    pub fn answered(
+        &mut self,
+        ring: &Ring,
+        now: Moment,
+        from: &NodeId,
+        answer: Result<KeyPage, Refusal>,
+    ) -> Next {
+        let Some(index) = ring.index_of(from).filter(|index| self.round.expects_page_of(*index)) else {
             return Next::Wait;
         };
+        let goes_on =
+            |page: &KeyPage| page.through.as_ref().is_none_or(|key| key.as_bytes() > &self.range.after[..]);
         match answer {
-            Ok(page) => drop(self.pages.insert(index, page)),
-            Err(refusal) => self.refusals.push((from.clone(), refusal)),
+            Ok(page) if goes_on(&page) => self.round.page(index, page),
+            // A page that gets nowhere is none.
+            Ok(_) => self.round.refused(index, from.clone(), Refusal::NoAnswer),
+            Err(refusal) => self.round.refused(index, from.clone(), refusal),
         }
-        let lacking = self.lacking(ring);
-        if lacking == 0 {
-            // Of a damaged record too few sound copies may be here, and another home may yet answer.
-            match self.merge(ring) {
-                Ok(next) => return next,
-                Err(_) if !self.waiting.is_empty() => return Next::Wait,
-                Err(Damaged) => return Next::Tell(Err(self.too_few(ring, 1))),
-            }
+        self.conclude(ring, now)
+    }
+
+    /// Takes a member's answer to this round's request for states.
+    pub fn states_answered(
+        &mut self,
+        ring: &Ring,
+        now: Moment,
+        from: &NodeId,
+        answer: Result<KeyPage, Refusal>,
+    ) -> Next {
+        let Some(index) = ring.index_of(from) else { return Next::Wait };
+        match answer {
+            Ok(states) => self.round.states(index, states),
+            Err(refusal) => self.round.refused(index, from.clone(), refusal),
         }
-        if self.waiting.is_empty() { Next::Tell(Err(self.too_few(ring, lacking))) } else { Next::Wait }
+        self.conclude(ring, now)
     }
 
     /// The deadline has passed: what is there is told, else why there is nothing.
@@ -113,87 +151,107 @@ impl Listing {
         if self.advanced {
             return Ok(ListReply { keys: self.keys, more_after: Some(self.range.after) });
         }
-        let lacking = self.lacking(ring).max(1);
+        let lacking = self.round.lacking(self.deciders(ring)).max(1);
         let (partitions, needed) = (ring.partitions(), self.settings.quorum.r);
         Err(ListError::Deadline { lacking, partitions, needed })
     }
 
-    fn too_few(&self, ring: &Ring, lacking: u32) -> ListError {
-        let (partitions, needed) = (ring.partitions(), self.settings.quorum.r);
-        ListError::Lacking { lacking, partitions, needed, refusals: self.refusals.clone() }
+    fn deciders<'a>(&'a self, ring: &'a Ring) -> Deciders<'a> {
+        Deciders { ring, bucket: &self.range.bucket, quorum: self.settings.quorum }
     }
 
-    /// How many partitions lack the answers of R homes.
-    fn lacking(&self, ring: &Ring) -> u32 {
-        let quorum = self.settings.quorum;
-        let lacks = |partition: &PartitionId| {
-            let homes = ring.homes(*partition, quorum.n).iter();
-            homes.filter(|home| self.pages.contains_key(home)).count() < usize::from(quorum.r)
-        };
-        let lacking = (0..ring.partitions()).map(PartitionId).filter(lacks).count();
-        u32::try_from(lacking).unwrap_or(u32::MAX)
-    }
-
-    /// Takes over the keys that all pages speak for.
-    fn merge(&mut self, ring: &Ring) -> Result<Next, Damaged> {
-        let through = self.pages.values().filter_map(|page| page.through.clone()).min();
-        let mut states: BTreeMap<&Key, Vec<(NodeIndex, Option<&Object>)>> = BTreeMap::new();
-        for (&node, page) in &self.pages {
-            let spoken_for =
-                page.entries.iter().take_while(|(key, _)| through.as_ref().is_none_or(|last| key <= last));
-            for (key, object) in spoken_for {
-                states.entry(key).or_default().push((node, object.as_ref()));
+    /// Ends the round, if enough is known.
+    fn conclude(&mut self, ring: &Ring, now: Moment) -> Next {
+        let deciders = Deciders { ring, bucket: &self.range.bucket, quorum: self.settings.quorum };
+        let Some(reach) = self.round.reach(deciders) else {
+            if self.round.lacks_pages() {
+                return Next::Wait;
             }
+            let lacking = self.round.lacking(deciders);
+            return self.tell_what_is_there(ring, lacking);
+        };
+        let asks = self.round.ask_states(deciders, &reach, PAGE_BYTES);
+        if !asks.is_empty() {
+            return Next::AskStates(asks);
         }
-        let mut listed = Vec::new();
-        let mut cut_after = None;
-        for (key, of_nodes) in states {
-            if self.keys.len() + listed.len() == self.limit {
-                cut_after = listed.last().or(self.keys.last()).map(|last: &ListedKey| last.key.clone());
+        if self.round.lacks_states() {
+            return Next::Wait;
+        }
+        self.join(ring, now, reach)
+    }
+
+    /// Takes over the keys up to `reach`.
+    fn join(&mut self, ring: &Ring, now: Moment, reach: Through) -> Next {
+        let room = self.limit.saturating_sub(self.keys.len());
+        let (mut listed, mut hidden, mut damaged) = (Vec::with_capacity(room), false, false);
+        let (mut last, mut more) = (None, reach != Through::End);
+        for key in self.round.keys_through(&reach) {
+            if listed.len() == room {
+                more = true;
                 break;
             }
-            listed.extend(self.judge(ring, key, &of_nodes)?);
+            match self.judge(ring, key) {
+                Ok(Some(key)) => listed.push(key),
+                Ok(None) => hidden = true,
+                // Too few sound copies are here, and another replica may yet answer.
+                Err(_) if self.round.lacks_pages() => return Next::Wait,
+                Err(_) => {
+                    damaged = true;
+                    break;
+                }
+            }
+            last = Some(key);
         }
-        self.keys.append(&mut listed);
-        self.advanced = true;
-        let Some(after) = cut_after.or(through) else {
-            return Ok(Next::Tell(Ok(ListReply { keys: std::mem::take(&mut self.keys), more_after: None })));
+        let full = listed.len() == room;
+        let after = match (&last, &reach) {
+            (Some(key), _) if full || damaged => Some(bytes_of(key)),
+            (None, _) if damaged => None,
+            (_, Through::Key(through)) => Some(bytes_of(through)),
+            (_, Through::End) => None,
         };
-        let after = Bytes::copy_from_slice(after.as_bytes());
-        if self.keys.len() == self.limit {
-            let reply = ListReply { keys: std::mem::take(&mut self.keys), more_after: Some(after) };
-            return Ok(Next::Tell(Ok(reply)));
+        self.keys.append(&mut listed);
+        if hidden {
+            self.keys_a_round = KEYS_AFTER_HIDDEN;
         }
-        self.range.after = after;
-        Ok(Next::Ask(self.ask(ring)))
+        if let Some(after) = after {
+            (self.range.after, self.advanced) = (after, true);
+        }
+        if damaged {
+            return self.tell_what_is_there(ring, 1);
+        }
+        self.longest_us = self.longest_us.max(now.micros_since(self.round_began));
+        let time_is_over = now.plus_micros(self.longest_us) > self.times.deadline;
+        if more && !full && !time_is_over {
+            return Next::Ask(self.ask(ring, now));
+        }
+        Next::Tell(Ok(self.take_reply(more)))
     }
 
-    /// The key as it is listed, if its homes' states show a value.
-    fn judge(
-        &self,
-        ring: &Ring,
-        key: &Key,
-        of_nodes: &[(NodeIndex, Option<&Object>)],
-    ) -> Result<Option<ListedKey>, Damaged> {
-        let quorum = self.settings.quorum;
-        let homes = ring.homes(ring.partition_of(&self.range.bucket, key), quorum.n);
-        let damaged =
-            |home: &NodeIndex| of_nodes.iter().any(|(node, object)| node == home && object.is_none());
-        let sound = homes.iter().filter(|&home| self.pages.contains_key(home) && !damaged(home)).count();
-        if sound < usize::from(quorum.r) {
-            return Err(Damaged);
+    fn take_reply(&mut self, more: bool) -> ListReply {
+        let more_after = more.then(|| self.range.after.clone());
+        ListReply { keys: std::mem::take(&mut self.keys), more_after }
+    }
+
+    /// Nothing more comes of this round: what earlier ones brought is told, else why there is nothing.
+    fn tell_what_is_there(&mut self, ring: &Ring, lacking: u32) -> Next {
+        if self.advanced {
+            return Next::Tell(Ok(self.take_reply(true)));
         }
-        let mut merged = Object::new();
-        for object in
-            of_nodes.iter().filter(|(node, _)| homes.contains(node)).filter_map(|(_, object)| *object)
-        {
-            merged.merge(object, Hlc::from_wall(self.began));
-        }
-        let versions = shown(&merged, self.settings.resolution, self.began).versions();
+        let (partitions, needed) = (ring.partitions(), self.settings.quorum.r);
+        let refusals = self.round.refusals().to_vec();
+        Next::Tell(Err(ListError::Lacking { lacking, partitions, needed, refusals }))
+    }
+
+    /// The key as it is listed, if its replicas' states show a value.
+    fn judge(&self, ring: &Ring, key: &Key) -> Result<Option<ListedKey>, super::round::Damaged> {
+        let ListTimes { began, .. } = self.times;
+        let joined = self.round.joined(self.deciders(ring), key, Hlc::from_wall(began))?;
+        let versions = shown(&joined, self.settings.resolution, began).versions();
         let newest = versions.iter().map(|version| version.hlc).max();
         Ok(newest.map(|newest| ListedKey { key: key.clone(), newest, versions: versions.len() }))
     }
 }
 
-/// Fewer than R homes hold a sound record of a key.
-struct Damaged;
+fn bytes_of(key: &Key) -> Bytes {
+    Bytes::copy_from_slice(key.as_bytes())
+}

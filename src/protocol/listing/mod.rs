@@ -1,20 +1,40 @@
 //! Listing the keys of a bucket, in byte order.
 //!
 //! ```text
-//!  who is asked ──PageRequest──> every member, itself too: list_page merges its partitions' ranges
-//!               <───KeyPage───── its keys in order, each with its state but no value, and how far it speaks
-//!  Listing merges the pages as far as all of them speak; a key is listed if its homes' states, joined, show a value
+//!  who is asked ──PageRequest────> every member, itself too: list_page merges its partitions' ranges
+//!               <────KeyPage────── the keys that may live, in order, each with its state but no value, and how far
+//!                                  the page speaks
+//!               ──StatesRequest──> replicas whose pages left out a key that another page has
+//!               <────KeyPage────── their states of these keys, dead or not
+//!  Listing joins the states as far as R replicas of each partition speak; a key is listed if they show a value
 //! ```
 //!
 //! Keys are spread over all partitions, so a page of a bucket is a merge over all of them, and a deleted key is
-//! known as such only from its states. A key counts once as many of its homes as the bucket's R have spoken; with R
-//! + W > N a write acknowledged before the listing began is among what they say.
+//! known as such only from its states. A key counts once as many of its replicas as the bucket's R have spoken; with
+//! R + W > N a write acknowledged before the listing began is among what they say.
+//!
+//! # The dead
+//!
+//! A state is *dead* if none of its versions is a value that has not expired. Joining takes versions away and adds
+//! none, so a key of which every replica holds a dead state is not listed, and none of these states has to travel.
+//! Only where another replica holds a state that is not dead, a dead one may hide it, and is asked for. So a million
+//! deleted keys cost a scan on each node, and hardly anything on the way.
+//!
+//! # Time
+//!
+//! Each part is bounded, however many keys are dead: a page by the records that it looks at and by its time
+//! ([`page_ends`]), a round by a share of what is left ([`round_ends`]). A page that looked once into each partition
+//! speaks for at least one key more than the last, so every round goes on by something. When the time is nearly over
+//! the client gets what there is, perhaps no key at all, and where to go on.
 //!
 //! A page is no snapshot. A key that lives from the beginning of a listing to its end is listed once; one that was
 //! written, deleted or expired meanwhile may be or not. No key comes twice, and none out of order.
 
 mod merge;
 mod page;
+mod round;
+mod source;
+mod time;
 mod token;
 
 use bytes::Bytes;
@@ -22,11 +42,13 @@ use bytes::Bytes;
 use super::causality::Object;
 use super::ids::{BucketName, Key, NodeId};
 use super::message::Refusal;
-use super::time::Hlc;
+use super::time::{Hlc, WallMicros};
 
-pub use merge::{Listing, Next};
-pub use page::{ListHost, ListedRecord, list_page};
-pub use token::{InvalidContinuation, KEY_BYTES_MAX, just_before};
+pub use merge::{ListTimes, Listing, Next};
+pub use page::{ListHost, list_page, list_states};
+pub use source::{LOOKS_MAX, ReadRecord};
+pub use time::{PageQueue, page_ends, round_ends};
+pub use token::{InvalidContinuation, KEY_BYTES_MAX, just_before, position_of};
 
 /// Which keys: those of `bucket` that start with `prefix` and are greater than `after`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,26 +61,49 @@ pub struct KeyRange {
     pub after: Bytes,
 }
 
-/// What a node is asked for.
+/// The keys of a range that may live: those whose states are not dead, and those whose records are damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
     /// Which keys.
     pub range: KeyRange,
-    /// The bucket's N, as the asker knows it: it says whose homes are meant.
+    /// The bucket's N, as the asker knows it: it says whose replicas are meant.
     pub n: u8,
+    /// The asker's wall clock when the listing began: what has expired by then is dead.
+    pub now: WallMicros,
     /// How many keys a page holds at the most.
     pub max_keys: u32,
     /// How many bytes of keys and states a page holds, about; a page holds at least one key, if there is one.
     pub max_bytes: u32,
 }
 
-/// What it answers.
+/// The states of some keys, dead or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatesRequest {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The bucket's N, as the asker knows it.
+    pub n: u8,
+    /// The keys, in order.
+    pub keys: Vec<Key>,
+    /// How many bytes of keys and states an answer holds, about; it speaks for at least one key.
+    pub max_bytes: u32,
+}
+
+/// The answer to both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPage {
     /// Keys in order, each with its state but no value; none where its record is damaged.
     pub entries: Vec<(Key, Option<Object>)>,
-    /// The last key that the page speaks for; none if it speaks for all to the end of the range.
+    /// The last key that the page speaks for, with an entry or without; none if it speaks for all that was asked.
     pub through: Option<Key>,
+}
+
+impl KeyPage {
+    /// Whether the page speaks for `key`.
+    #[must_use]
+    pub fn speaks_for(&self, key: &Key) -> bool {
+        self.through.as_ref().is_none_or(|through| key <= through)
+    }
 }
 
 /// A key, as it is listed.

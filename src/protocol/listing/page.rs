@@ -1,122 +1,127 @@
-//! One node's page: a merge of the ranges of the partitions that it is a home of.
+//! One node's answers: a merge of the ranges of the partitions that it is a replica of, and the states of single keys.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
-use super::{KeyPage, PageRequest};
+use super::source::{ReadRecord, Reads, Source, bytes_of};
+use super::{KeyPage, KeyRange, PageRequest, StatesRequest};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 use crate::protocol::message::Refusal;
 use crate::protocol::view::View;
 
-/// A record of a range: its key, and its state; none if it is damaged.
-pub type ListedRecord = (Key, Option<Object>);
-
-/// What a page is made of.
+/// What answers are made of.
 pub trait ListHost {
-    /// Up to `limit` records of a bucket in a partition, of keys that start with `prefix` and are greater than
-    /// `after`, in order.
+    /// Hands `each` the records of a partition that lie in `range` and are greater than `after`, in order, until it has
+    /// enough.
     fn records(
         &self,
         partition: PartitionId,
-        bucket: &BucketName,
-        prefix: &[u8],
+        range: &KeyRange,
         after: &Key,
-        limit: usize,
-    ) -> Result<Vec<ListedRecord>, Refusal>;
+        each: &mut dyn FnMut(ReadRecord) -> ControlFlow<()>,
+    ) -> Result<(), Refusal>;
+
+    /// The record of one key; none if there is none.
+    fn record(
+        &self,
+        partition: PartitionId,
+        bucket: &BucketName,
+        key: &Key,
+    ) -> Result<Option<ReadRecord>, Refusal>;
 
     /// Whether this node may answer reads of a partition.
     fn serves(&self, partition: PartitionId) -> bool;
 
-    /// Whether nobody waits for the page any more.
+    /// Whether the answer is to leave with what it has.
     fn is_late(&self) -> bool;
 }
 
-/// The records of one partition that were read and not yet given out.
-struct Source {
-    partition: PartitionId,
-    read: VecDeque<ListedRecord>,
-    /// The last key read; none once the range was read to its end.
-    next: Option<Key>,
-}
-
-/// The next keys of a range that this node holds, of all partitions that it is a home of with `request.n`.
+/// The next keys of a range that this node holds and that may live, of all partitions that it is a replica of with
+/// `request.n`. Ends early, and says how far it speaks, once it is full, has looked at [`LOOKS_MAX`](super::LOOKS_MAX)
+/// records, or is late.
 ///
 /// # Errors
 ///
-/// The node may lack writes of one of them, its store failed, or it is too late.
+/// The node may lack writes of a partition, its store failed, or it is late before it has looked into each partition.
 pub fn list_page(view: View<'_>, host: &impl ListHost, request: &PageRequest) -> Result<KeyPage, Refusal> {
     let me = view.ring.index_of(view.me).ok_or(Refusal::WrongRing)?;
     let partitions = (0..view.ring.partitions()).map(PartitionId);
     let mine: Vec<PartitionId> =
         partitions.filter(|&partition| view.ring.homes(partition, request.n).contains(&me)).collect();
-    let (max_keys, max_bytes) = (request.max_keys.max(1) as usize, request.max_bytes as usize);
-    // Keys are spread evenly, so this is about what each partition gives to the page.
-    let chunk = max_keys / mine.len().max(1) + 1;
+    let mut reads = Reads::new(request, mine.len());
     let mut sources = Vec::with_capacity(mine.len());
-    let mut heap = BinaryHeap::with_capacity(mine.len());
+    let mut fronts = BinaryHeap::with_capacity(mine.len());
     for partition in mine {
         if !host.serves(partition) {
             return Err(Refusal::Incomplete);
         }
-        let mut source =
-            Source { partition, read: VecDeque::new(), next: Some(Key::new(request.range.after.clone())) };
-        if let Some(key) = source.peek(host, request, chunk)? {
-            heap.push(Reverse((key, sources.len())));
+        if host.is_late() {
+            return Err(Refusal::Deadline);
         }
+        let mut source = Source::new(partition, &request.range);
+        source.read(host, &mut reads)?;
+        fronts.extend(source.front().map(|front| Reverse((front.clone(), sources.len()))));
         sources.push(source);
     }
-    let (mut entries, mut bytes): (Vec<ListedRecord>, usize) = (Vec::new(), 0);
-    while let Some(Reverse((_, at))) = heap.pop() {
+    reads.all_began();
+    let (max_keys, max_bytes) = (request.max_keys.max(1) as usize, request.max_bytes as usize);
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    // All fronts lie behind the least one: the page speaks for all keys up to that.
+    while let Some(Reverse((front, at))) = fronts.pop() {
         let Some(source) = sources.get_mut(at) else { continue };
-        let Some((key, object)) = source.read.pop_front() else { continue };
-        bytes += key.as_bytes().len() + object.as_ref().map_or(0, bytes_of);
-        entries.push((key, object));
-        if let Some(key) = source.peek(host, request, chunk)? {
-            heap.push(Reverse((key, at)));
+        let over = reads.are_used_up() || host.is_late();
+        match source.take() {
+            Some((key, object)) => {
+                bytes += bytes_of(&key, object.as_ref());
+                entries.push((key, object));
+            }
+            None if over => return Ok(KeyPage { entries, through: Some(front) }),
+            None => {}
         }
-        if (entries.len() >= max_keys || bytes >= max_bytes) && !heap.is_empty() {
-            let through = entries.last().map(|(key, _)| key.clone());
-            return Ok(KeyPage { entries, through });
+        if source.is_empty() && !over {
+            source.read(host, &mut reads)?;
+        }
+        fronts.extend(source.front().map(|front| Reverse((front.clone(), at))));
+        if (entries.len() >= max_keys || bytes >= max_bytes) && !fronts.is_empty() {
+            return Ok(KeyPage { entries, through: Some(front) });
         }
     }
     Ok(KeyPage { entries, through: None })
 }
 
-impl Source {
-    /// The next key, which is read if need be.
-    fn peek(
-        &mut self,
-        host: &impl ListHost,
-        request: &PageRequest,
-        chunk: usize,
-    ) -> Result<Option<Key>, Refusal> {
-        if self.read.is_empty()
-            && let Some(after) = self.next.take()
-        {
-            if host.is_late() {
-                return Err(Refusal::Deadline);
-            }
-            let range = &request.range;
-            let read = host.records(self.partition, &range.bucket, &range.prefix, &after, chunk)?;
-            if read.len() >= chunk {
-                self.next = read.last().map(|(key, _)| key.clone());
-            }
-            self.read =
-                read.into_iter().map(|(key, object)| (key, object.map(Object::without_values))).collect();
+/// This node's states of some keys, dead or not.
+///
+/// # Errors
+///
+/// The node is no replica of one of them, may lack writes of it, its store failed, or it is late.
+pub fn list_states(
+    view: View<'_>,
+    host: &impl ListHost,
+    request: &StatesRequest,
+) -> Result<KeyPage, Refusal> {
+    let me = view.ring.index_of(view.me).ok_or(Refusal::WrongRing)?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let mut through: Option<&Key> = None;
+    for key in &request.keys {
+        let over = bytes >= request.max_bytes as usize || host.is_late();
+        if let Some(through) = through.filter(|_| over) {
+            return Ok(KeyPage { entries, through: Some(through.clone()) });
         }
-        Ok(self.read.front().map(|(key, _)| key.clone()))
+        let partition = view.ring.partition_of(&request.bucket, key);
+        if !view.ring.homes(partition, request.n).contains(&me) {
+            return Err(Refusal::WrongRing);
+        }
+        if !host.serves(partition) {
+            return Err(Refusal::Incomplete);
+        }
+        if let Some(ReadRecord { key, object, .. }) = host.record(partition, &request.bucket, key)? {
+            let object = object.map(Object::without_values);
+            bytes += bytes_of(&key, object.as_ref());
+            entries.push((key, object));
+        }
+        through = Some(key);
     }
-}
-
-/// About how many bytes a state takes on the way.
-fn bytes_of(object: &Object) -> usize {
-    const DOT: usize = 16;
-    const VERSION: usize = 64;
-    let context = object.context();
-    let dots = context.vector().len() + context.cloud().len();
-    let written = object.versions().iter().map(|version| &version.past);
-    let pasts = written.chain(object.superseded().iter().map(|record| &record.past));
-    let past: usize = pasts.map(|past| past.vector().len() + past.cloud().len()).sum();
-    (dots + past) * DOT + (object.versions().len() + object.superseded().len()) * VERSION
+    Ok(KeyPage { entries, through: None })
 }

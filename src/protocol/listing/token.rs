@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::KeyRange;
-use crate::protocol::causality::TokenKey;
+use crate::protocol::causality::{MAC_BYTES, TokenKey};
 
 const VERSION: u8 = 1;
 
@@ -28,6 +28,16 @@ pub fn just_before(key: &[u8]) -> Bytes {
         bytes.put_bytes(u8::MAX, KEY_BYTES_MAX);
     }
     bytes.freeze()
+}
+
+/// What a listing goes on after with this token, to be shown to people: it is not known who made the token. None if it
+/// is none.
+#[must_use]
+pub fn position_of(token: &str) -> Option<Bytes> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (signed, _) = bytes.split_last_chunk::<MAC_BYTES>()?;
+    let (version, after) = signed.split_first()?;
+    (*version == VERSION).then(|| Bytes::copy_from_slice(after))
 }
 
 impl KeyRange {

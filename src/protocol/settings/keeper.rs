@@ -390,7 +390,8 @@ impl<C> SettingsKeeper<C> {
             | PeerRequest::RecallDirectories
             | PeerRequest::SloSummary
             | PeerRequest::Scan { .. }
-            | PeerRequest::ListKeys(_) => PeerAnswer::Refused(Refusal::WrongRing),
+            | PeerRequest::ListKeys(_)
+            | PeerRequest::ListStates(_) => PeerAnswer::Refused(Refusal::WrongRing),
         }
     }
 

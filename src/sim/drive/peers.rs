@@ -92,7 +92,7 @@ impl World {
                 self.answer_peer(at, from, page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned));
             }
             // A simulated node has no recorder, and lists no keys.
-            PeerRequest::SloSummary | PeerRequest::ListKeys(_) => {
+            PeerRequest::SloSummary | PeerRequest::ListKeys(_) | PeerRequest::ListStates(_) => {
                 self.answer_peer(at, from, PeerAnswer::Refused(Refusal::Overloaded));
             }
             request => {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use applied::{WireAppliedAt, WirePath, WireVia};
 pub use digest::WireDigest;
-pub use listing::WirePageRequest;
+pub use listing::{WirePageRequest, WireStatesRequest};
 pub use object::{WireContext, WireObject, WireSuperseded, WireValue, WireVersion};
 pub use operation::{WireError, WireOutcome, WireWrite, WireWriteReply};
 pub use refusal::WireRefusal;
@@ -60,6 +60,8 @@ pub enum WireRequest {
     SloSummary,
     /// [`PeerRequest::ListKeys`].
     ListKeys(Box<WirePageRequest>),
+    /// [`PeerRequest::ListStates`].
+    ListStates(WireStatesRequest),
 }
 
 /// An answer.
@@ -163,6 +165,7 @@ impl From<&PeerRequest> for WireRequest {
             PeerRequest::RecallDirectories => Self::RecallDirectories,
             PeerRequest::SloSummary => Self::SloSummary,
             PeerRequest::ListKeys(request) => Self::ListKeys(Box::new(request.into())),
+            PeerRequest::ListStates(request) => Self::ListStates(request.into()),
             PeerRequest::Scan { after, max_bytes } => {
                 Self::Scan { after: after.as_ref().map(|cursor| cursor.0.clone()), max_bytes: *max_bytes }
             }
@@ -193,6 +196,7 @@ impl TryFrom<WireRequest> for PeerRequest {
             WireRequest::RecallDirectories => Self::RecallDirectories,
             WireRequest::SloSummary => Self::SloSummary,
             WireRequest::ListKeys(request) => Self::ListKeys((*request).try_into()?),
+            WireRequest::ListStates(request) => Self::ListStates(request.try_into()?),
             WireRequest::Scan { after, max_bytes } => Self::Scan { after: after.map(ScanCursor), max_bytes },
         })
     }

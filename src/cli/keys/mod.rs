@@ -1,14 +1,19 @@
 //! `neap keys`: what a bucket holds.
 
+mod progress;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
+use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::progress::Progress;
 use super::exit::Exit;
 use super::kv::patience;
 use super::remote::{UrlArgs, complain, parse_bucket, print, print_json, refused, remark, send};
@@ -17,6 +22,10 @@ use crate::protocol::ids::BucketName;
 
 /// The most keys of one page.
 const PAGE: u64 = 1_000;
+/// Times that a page is asked for, if others came before it: a long listing does not end with a node's short trouble.
+const TRIES: u32 = 5;
+/// The wait before each further try.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Arguments of `neap keys`.
 #[derive(Debug, Clone, Args)]
@@ -28,7 +37,9 @@ const PAGE: u64 = 1_000;
         neap keys demo --start user/m --json\n\n\
         One key a line, as its bytes are. --json has each key as base64url (key64) and, if it is text, as that too; \
         where --limit left keys out, `continuation` is what --token takes to go on.\n\n\
-        A key that lives all the while is listed once; one that is written or deleted meanwhile may be or not."
+        A key that lives all the while is listed once; one that is written or deleted meanwhile may be or not. A run \
+        of deleted or expired keys takes its time: standard error shows how far it is, if that is a terminal. A page \
+        that fails later than the first is asked for five times; then --token with what is said goes on."
 )]
 pub struct KeysArgs {
     /// The bucket: 1 to 64 characters of A-Z a-z 0-9 _ -
@@ -82,19 +93,31 @@ pub fn run(args: &KeysArgs, json: bool) -> Exit {
 fn list(args: &KeysArgs, json: bool) -> Result<Exit, Exit> {
     let mut listed = Vec::new();
     let (mut token, mut left) = (args.token.clone(), args.limit.unwrap_or(u64::MAX));
+    let (mut progress, mut pages) = (Progress::new(json), 0);
     loop {
-        let Page { keys, continuation } = page(args, token, left.min(PAGE), json)?;
+        let wanted =
+            Wanted { token: token.clone(), limit: left.min(PAGE), tries: if pages == 0 { 1 } else { TRIES } };
+        let asked = page(args, wanted, json);
+        let Page { keys, continuation } = asked.inspect_err(|_| {
+            progress.end();
+            if let Some(token) = token.as_ref().filter(|_| pages > 0 && !json) {
+                complain(&format!("--token {token} goes on"));
+            }
+        })?;
+        pages += 1;
         left = left.saturating_sub(keys.len() as u64);
+        token = continuation;
+        progress.page(keys.len(), token.as_deref());
         if json {
             listed.extend(keys);
         } else {
-            print(&lines(&keys));
+            progress.aside(|| print(&lines(&keys)));
         }
-        token = continuation;
         if token.is_none() || left == 0 {
             break;
         }
     }
+    progress.end();
     if json {
         let mut document = json!({ "keys": listed });
         if let (Some(token), Some(fields)) = (token, document.as_object_mut()) {
@@ -107,7 +130,15 @@ fn list(args: &KeysArgs, json: bool) -> Result<Exit, Exit> {
     Ok(Exit::Done)
 }
 
-fn page(args: &KeysArgs, token: Option<String>, limit: u64, json: bool) -> Result<Page, Exit> {
+/// A page to ask for.
+struct Wanted {
+    token: Option<String>,
+    limit: u64,
+    tries: u32,
+}
+
+fn page(args: &KeysArgs, wanted: Wanted, json: bool) -> Result<Page, Exit> {
+    let Wanted { token, limit, mut tries } = wanted;
     let call = Call::get(format!("/v1/kv/{}", args.bucket))
         .query_bytes("prefix", args.prefix.as_ref().map(|prefix| prefix.as_bytes()))
         // The token says where to go on.
@@ -116,7 +147,15 @@ fn page(args: &KeysArgs, token: Option<String>, limit: u64, json: bool) -> Resul
         .query("token", token)
         .query("timeout", args.timeout.as_deref())
         .wait(patience(args.timeout.as_deref()));
-    let reply = send(&args.url, &call, json)?;
+    let reply = loop {
+        let reply = send(&args.url, &call, json)?;
+        tries -= 1;
+        let may_pass = matches!(reply.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
+        if tries == 0 || !may_pass {
+            break reply;
+        }
+        std::thread::sleep(TRY_AGAIN_AFTER);
+    };
     if !reply.status.is_success() {
         return Err(refused(&reply, json));
     }
