@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use neap::config::{OtlpProtocol, TelemetryConfig};
+use neap::config::{OtlpProtocol, SpanKeys, TelemetryConfig};
 use neap::protocol::bucket::Resolution;
 use neap::protocol::ids::{BucketName, NodeId};
 use neap::protocol::sli::{
@@ -31,6 +31,7 @@ fn telemetry(otlp: Option<&str>) -> Telemetry {
         metrics: true,
         sample: 1.0,
         service_name: "neap".to_owned(),
+        keys: SpanKeys::Hash,
     };
     let identity = Identity {
         node: node("n1"),
@@ -143,6 +144,7 @@ fn spans(c: &mut Criterion) {
         ],
         error: None,
         links: Vec::new(),
+        events: Vec::new(),
     };
     let mut group = c.benchmark_group("a span of 6 attributes");
     group.bench_function("four at once", |b| b.iter_custom(|times| hand_over(&span, times)));

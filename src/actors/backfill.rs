@@ -98,7 +98,7 @@ impl Backfill {
                 let shard = self.parts.shards.of(&ring, &target.bucket, &target.key);
                 let to = ReplyTo::Backfill { peer: peer.clone() };
                 let request = ReplicaRequest::Apply(object, Via::Transfer);
-                let ask = ReplicaAsk { target, request, deadline, asker: None, to };
+                let ask = ReplicaAsk { target, request, deadline, asker: None, trace: None, to };
                 let command = ReplicaCommand::Ask(Box::new(ask));
                 if hand_over(&shard.replica, command, &self.parts.counters.mailbox_refused).is_err() {
                     drop(ring);

@@ -101,7 +101,7 @@ impl Coordinator {
             unjudged: UnjudgedLimits::of_shard(parts.shards),
         };
         let core = core::Coordinator::new(settings);
-        let traces = Traces::new(parts.tracing.spans().clone(), parts.age_objective_us);
+        let traces = Traces::new(&parts.tracing, parts.age_objective_us);
         Self { parts, core, traces, told: Moment(0), effects: Vec::new() }
     }
 
@@ -147,8 +147,8 @@ impl Coordinator {
 
     fn carry_out(&mut self, effect: CoordinatorEffect<Way>) {
         match effect {
-            CoordinatorEffect::Coordinate { coordinate, tag } => {
-                self.traces.asked(tag, &self.parts.me, false);
+            CoordinatorEffect::Coordinate { mut coordinate, tag } => {
+                coordinate.trace = self.traces.asked(tag, &self.parts.me, false);
                 let command = ReplicaCommand::Coordinate { coordinate, tag };
                 if self.tell_replica(command).is_err() {
                     let reply = Box::new(CoordinateReply::Refused(Refusal::Overloaded));
@@ -158,7 +158,7 @@ impl Coordinator {
             CoordinatorEffect::AskOwn { target, request, deadline, tag } => {
                 self.traces.asked(tag, &self.parts.me, repairs(&request));
                 let to = ReplyTo::Coordinator { tag };
-                let ask = ReplicaAsk { target, request, deadline, asker: None, to };
+                let ask = ReplicaAsk { target, request, deadline, asker: None, trace: None, to };
                 if self.tell_replica(ReplicaCommand::Ask(Box::new(ask))).is_err() {
                     self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
                 }
@@ -187,9 +187,11 @@ impl Coordinator {
             // A reader's way back is that of a reader.
             CoordinatorEffect::AnswerRead { .. } => {}
             CoordinatorEffect::Judged(read) => {
-                self.traces.judged(&read);
                 self.verdict(read.judgement.verdict).add();
                 self.parts.observations.push(Observation::Verdict(read.observed()));
+                let missed = read.judgement.newest_lacked();
+                let writer = missed.and_then(|missed| self.core.writer(missed.dot.actor)).cloned();
+                self.traces.judged(read, writer);
             }
             CoordinatorEffect::JudgedLate(late) => {
                 self.parts.observations.push(Observation::LateVerdict(late.observed()));
@@ -321,7 +323,7 @@ impl Coordinator {
         permit.begins();
         let (now, id) = (self.look(), self.core.next_id());
         if let Some(trace) = trace {
-            self.traces.begin(id, trace, ask.bucket().clone());
+            self.traces.begin(id, trace, &ask);
         }
         self.step_at(now, |core, around, effects| {
             core.begin(around, ask, (client, permit, id), deadline, effects)

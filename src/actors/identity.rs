@@ -8,6 +8,7 @@ use crate::storage::StoreError;
 /// Issues dots. Each counter is given once, whichever shard asks, and whatever the actor is by then.
 #[derive(Debug)]
 pub struct Dots {
+    first: ActorId,
     actor: AtomicU64,
     last: AtomicU64,
 }
@@ -15,7 +16,14 @@ pub struct Dots {
 impl Dots {
     /// Draws an actor.
     pub fn draw() -> Result<Self, StoreError> {
-        Ok(Self { actor: AtomicU64::new(random()?), last: AtomicU64::new(0) })
+        let first = ActorId(random()?);
+        Ok(Self { first, actor: AtomicU64::new(first.0), last: AtomicU64::new(0) })
+    }
+
+    /// The first actor of this run.
+    #[must_use]
+    pub fn first(&self) -> ActorId {
+        self.first
     }
 
     /// The next dot.

@@ -20,7 +20,6 @@ use crate::actors::sli_recorder::ObservationBuffer;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, PartitionId};
-use crate::protocol::membership::RunId;
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
 use crate::protocol::replica::{Held, Replica, ReplicaCount, ReplicaEffect, ReplicaHost};
 use crate::protocol::sli::{MergeObserved, Observation};
@@ -69,8 +68,6 @@ pub struct ReplicaParts {
     pub fetch_settings: Recipient<FetchSettings>,
     /// How long superseded write ids are kept, in microseconds: twice `limits.timeout`.
     pub keep_write_ids_us: u64,
-    /// This run, which names the clock of its moments.
-    pub run: RunId,
     /// Who is told what is observed.
     pub observations: Rc<RefCell<ObservationBuffer>>,
     /// What is counted.
@@ -176,7 +173,7 @@ impl ReplicaStore {
     /// A store with nothing under way.
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
-        let core = Replica::new(parts.keep_write_ids_us, parts.run.0);
+        let core = Replica::new(parts.keep_write_ids_us, parts.dots.first().0);
         let recent = RecentRecords::new(RECENT_BYTES);
         Self { parts, core, recent, sink: None, effects: Vec::new() }
     }

@@ -139,8 +139,8 @@ impl PeerService for NodeService {
             PeerRequest::Replica(target, request) => {
                 let shard = parts.shards.of(&parts.ring.current(), &target.bucket, &target.key);
                 let (asker, to) = (Some((from, clock)), ReplyTo::Peer(responder));
-                let command =
-                    ReplicaCommand::Ask(Box::new(ReplicaAsk { target, request, deadline, asker, to }));
+                let ask = ReplicaAsk { target, request, deadline, asker, trace, to };
+                let command = ReplicaCommand::Ask(Box::new(ask));
                 // A command that comes back drops its responder, which then answers `overloaded`.
                 let _ = hand_over(&shard.replica, command, &parts.counters.mailbox_refused);
             }

@@ -21,7 +21,6 @@ use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
 use crate::actors::turnstile::Turnstile;
 use crate::protocol::admission::Pace;
 use crate::protocol::ids::NodeId;
-use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
 use crate::storage::{GroupCommit, Store};
@@ -64,8 +63,6 @@ pub struct ShardParts {
     pub in_flight: u32,
     /// `limits.hold_floods`.
     pub hold_floods: bool,
-    /// This run.
-    pub run: RunId,
     /// `staleness.probe`: which reads get a verdict.
     pub probe: Sampling,
     /// Who is told what was observed; each actor of the shard has an
@@ -109,7 +106,6 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         gate: parts.gate,
         fetch_settings: parts.fetch_settings.clone(),
         keep_write_ids_us: parts.timeout_us.saturating_mul(2),
-        run: parts.run,
         observations: Rc::new(RefCell::new(ObservationBuffer::new(parts.observations.clone()))),
         counters: parts.counters.clone(),
     });

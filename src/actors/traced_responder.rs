@@ -3,11 +3,12 @@
 use opentelemetry::KeyValue;
 
 use crate::actors::clock::now_ns;
-use crate::protocol::ids::BucketName;
+use crate::config::SpanKeys;
+use crate::protocol::ids::{BucketName, Key};
 use crate::protocol::message::{PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest, Via};
 use crate::protocol::time::Hlc;
 use crate::telemetry::names::{attribute, span};
-use crate::telemetry::{Finished, Span, SpanKind, SpanSink, TraceContext, Tracing, span_id};
+use crate::telemetry::{Finished, Span, SpanKind, SpanSink, TraceContext, Tracing, key_attributes, span_id};
 use crate::transport::Responder;
 
 /// Answers a peer, and tells of it.
@@ -24,6 +25,8 @@ struct Asked {
     context: TraceContext,
     parent: u64,
     bucket: BucketName,
+    key: Key,
+    keys: SpanKeys,
     repair: bool,
     began_ns: u64,
 }
@@ -54,6 +57,8 @@ pub fn traced_responder(
             context: trace.child(span_id()),
             parent: trace.span,
             bucket: target.bucket.clone(),
+            key: target.key.clone(),
+            keys: tracing.keys(),
             repair,
             began_ns: now_ns(),
         },
@@ -95,11 +100,12 @@ impl Finished for Answered {
 
     fn make(self: Box<Self>, made: &mut Vec<Span>) {
         let Self { asked, siblings, refusal, ended_ns } = *self;
-        let Asked { name, context, parent, bucket, repair, began_ns } = asked;
+        let Asked { name, context, parent, bucket, key, keys, repair, began_ns } = asked;
         let mut attributes = vec![
             KeyValue::new(attribute::DB_SYSTEM, "neap"),
             KeyValue::new(attribute::DB_NAMESPACE, bucket.as_str().to_owned()),
         ];
+        attributes.extend(key_attributes(keys, &bucket, &key));
         if repair {
             attributes.push(KeyValue::new(attribute::REPAIR, true));
         }
@@ -116,6 +122,7 @@ impl Finished for Answered {
             attributes,
             error: refusal.map(ToOwned::to_owned),
             links: Vec::new(),
+            events: Vec::new(),
         });
     }
 }

@@ -133,7 +133,7 @@ fn start(config: Config, options: RunOptions, json: bool) -> Result<(), Exit> {
     let telemetry =
         Telemetry::start(&config.telemetry, &identity(&config)).map_err(|error| refuse(&error))?;
     let observability = Observability {
-        tracing: Tracing::new(telemetry.spans(), config.telemetry.sample),
+        tracing: Tracing::new(telemetry.spans(), config.telemetry.sample, config.telemetry.keys),
         metrics: telemetry.metrics(),
         dropped: telemetry.dropped(),
     };

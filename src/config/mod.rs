@@ -32,8 +32,8 @@ pub use members::{Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MemberConfig};
 pub use secret::{SECRET_MAX, SECRET_MIN, Secret, SecretError, cluster_secret};
 pub use sections::{
     ClockConfig, ClusterConfig, CommitPolicy, DefaultsConfig, HintsConfig, HttpConfig, LimitsConfig,
-    LogConfig, LogFormat, LogLevel, NodeConfig, OtlpProtocol, PeerConfig, RepairConfig, StalenessConfig,
-    StorageConfig, TelemetryConfig,
+    LogConfig, LogFormat, LogLevel, NodeConfig, OtlpProtocol, PeerConfig, RepairConfig, SpanKeys,
+    StalenessConfig, StorageConfig, TelemetryConfig,
 };
 pub use slo::{BurnConfig, CauseConfig, PageConfig, SloConfig, TicketConfig};
 pub use slo_sets::SetConfig;

@@ -365,6 +365,18 @@ pub enum OtlpProtocol {
     Grpc,
 }
 
+/// How spans show the key of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SpanKeys {
+    /// Not at all.
+    None,
+    /// As a hash, which tells keys apart and names none.
+    #[default]
+    Hash,
+    /// As text, beside the hash.
+    Text,
+}
+
 /// `[telemetry]`: where metrics and traces go.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TelemetryConfig {
@@ -378,6 +390,8 @@ pub struct TelemetryConfig {
     pub sample: f64,
     /// `service.name` of what is sent.
     pub service_name: String,
+    /// How spans show keys.
+    pub keys: SpanKeys,
 }
 
 impl TelemetryConfig {
@@ -410,6 +424,11 @@ impl TelemetryConfig {
                 "1 to 255 bytes of text",
                 service,
                 String::clone,
+            ),
+            keys: r.choice(
+                "telemetry.keys",
+                SpanKeys::Hash,
+                &[("none", SpanKeys::None), ("hash", SpanKeys::Hash), ("text", SpanKeys::Text)],
             ),
         }
     }

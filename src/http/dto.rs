@@ -165,6 +165,8 @@ pub struct PreferenceListBody {
     pub bucket: String,
     /// The key, as base64url.
     pub key64: String,
+    /// Its hash, as 16 hexadecimal digits: what traces call it.
+    pub key_hash: String,
     /// Its partition.
     pub partition: u32,
     /// The bucket's N.

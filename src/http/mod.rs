@@ -45,7 +45,7 @@ mod routes;
 mod siblings;
 mod slo;
 mod target;
-mod time;
+pub(crate) mod time;
 
 /// What a request may ask for at the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

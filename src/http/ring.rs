@@ -10,6 +10,7 @@ use super::error::Problem;
 use super::kv::{Call, Place};
 use super::params::{self, Parameter};
 use super::target::BASE64URL;
+use crate::protocol::ring::key_hash;
 
 /// Shows the members and what each owns
 #[utoipa::path(method(get, head), path = "/v1/ring", operation_id = "ring", tag = "ring",
@@ -46,6 +47,7 @@ pub fn preference_list(
     Ok(HttpResponse::Ok().json(PreferenceListBody {
         bucket: call.bucket.to_string(),
         key64: BASE64URL.encode(call.key.as_bytes()),
+        key_hash: format!("{:016x}", key_hash(&call.bucket, &call.key)),
         partition,
         n: settings.quorum.n,
         preference_list: homes.iter().map(ToString::to_string).collect(),

@@ -130,6 +130,17 @@ pub struct RequestId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationId(pub u64);
 
+/// Names a trace and a span of it (W3C Trace Context, level 1). The protocol carries it, and goes by nothing in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceContext {
+    /// The trace; never 0.
+    pub trace: u128,
+    /// The span; never 0.
+    pub span: u64,
+    /// Whether the trace is kept from the start.
+    pub sampled: bool,
+}
+
 /// 128 bits that name one write, whoever carries it out and however often it is tried.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u128);

@@ -2,7 +2,7 @@
 
 use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
 use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
-use crate::protocol::ids::{BucketName, Dot, Epoch, Key, WriteId};
+use crate::protocol::ids::{BucketName, Dot, Epoch, Key, TraceContext, WriteId};
 use crate::protocol::listing::{KeyPage, PageRequest, StatesRequest};
 use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
 use crate::protocol::sli::Path;
@@ -33,6 +33,8 @@ pub struct Coordinate {
     pub write_id: WriteId,
     /// When the value expires, if it does.
     pub expires_at: Option<WallMicros>,
+    /// The trace that the write belongs to: the driver of the coordinator knows it, not the coordinator.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a coordinator asks of a replica.
@@ -266,7 +268,7 @@ pub struct RingStamp {
 /// Puts an intent together from what the coordinator asked and the replica stamped.
 #[must_use]
 pub fn intent_of(coordinate: Coordinate, dot: Dot, hlc: Hlc, created: bool) -> Intent {
-    let Coordinate { write, w, blind, write_id, expires_at } = coordinate;
+    let Coordinate { write, w, blind, write_id, expires_at, trace: _ } = coordinate;
     let body = match write.body {
         WriteBody::Put { content_type, bytes } => Body::Value(Value { content_type, bytes, expires_at }),
         WriteBody::Delete => Body::Tombstone,

@@ -236,7 +236,7 @@ impl Process {
         let table = BucketTable::new(parts.defaults, records::load(&*disk.store)?);
         Ok(Self {
             coordinator: Coordinator::new(parts.coordinator),
-            replica: Replica::new(parts.timeout_us.saturating_mul(2), clock_of(&presented)),
+            replica: Replica::new(parts.timeout_us.saturating_mul(2), parts.actor.0),
             keeper: SettingsKeeper::new(table),
             backfill: Backfill::new(ring.partitions(), parts.holding),
             gate: gate(id, ring, known, parts.refused),
@@ -270,11 +270,6 @@ impl Process {
         let presented = self.presented.clone();
         Identity { node: id.clone(), presented, fingerprint: ring.fingerprint() }
     }
-}
-
-/// Names the clock of a run.
-fn clock_of(presented: &Presented) -> u64 {
-    presented.run().map_or(0, |run| run.0)
 }
 
 fn gate(id: NodeId, ring: &Ring, known: KnownIdentities, refused: bool) -> Gate {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{
-    Link, SpanContext, SpanId, SpanKind as SdkKind, Status, TraceFlags, TraceId, TraceState,
+    Event, Link, SpanContext, SpanId, SpanKind as SdkKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
@@ -13,6 +13,10 @@ use super::{Span, SpanKind, TraceContext};
 /// Converts. Whoever hands a span over has decided that it is kept, whatever was decided at its trace's start, so it
 /// is marked as sampled: the SDK drops others.
 pub(super) fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
+    let mut events = SpanEvents::default();
+    let made = span.events.into_iter();
+    events.events =
+        made.map(|event| Event::new(event.name, time(event.at_ns), event.attributes, 0)).collect();
     let mut links = SpanLinks::default();
     links.links = span.links.into_iter().map(|link| Link::new(context(link), Vec::new(), 0)).collect();
     SpanData {
@@ -29,7 +33,7 @@ pub(super) fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
         end_time: time(span.ended_ns),
         attributes: span.attributes,
         dropped_attributes_count: 0,
-        events: SpanEvents::default(),
+        events,
         links,
         status: span.error.map_or(Status::Unset, Status::error),
         instrumentation_scope: scope.clone(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use opentelemetry::{InstrumentationScope, Key, Value};
 use opentelemetry_sdk::Resource;
 
-use super::{Span, SpanKind, TraceContext};
+use super::{Span, SpanEvent, SpanKind, TraceContext};
 
 /// Wire types (<https://protobuf.dev/programming-guides/encoding/>).
 const VARINT: u8 = 0;
@@ -34,9 +34,13 @@ mod field {
     pub const SPAN_START: u8 = 7;
     pub const SPAN_END: u8 = 8;
     pub const SPAN_ATTRIBUTES: u8 = 9;
+    pub const SPAN_EVENTS: u8 = 11;
     pub const SPAN_LINKS: u8 = 13;
     pub const SPAN_STATUS: u8 = 15;
     pub const SPAN_FLAGS: u8 = 16;
+    pub const EVENT_TIME: u8 = 1;
+    pub const EVENT_NAME: u8 = 2;
+    pub const EVENT_ATTRIBUTES: u8 = 3;
     pub const LINK_TRACE_ID: u8 = 1;
     pub const LINK_SPAN_ID: u8 = 2;
     pub const LINK_FLAGS: u8 = 6;
@@ -120,6 +124,9 @@ fn put_span(into: &mut Vec<u8>, span: &Span) {
     for attribute in &span.attributes {
         put_attribute(into, field::SPAN_ATTRIBUTES, &attribute.key, &attribute.value);
     }
+    for event in &span.events {
+        put_event(into, event);
+    }
     for link in &span.links {
         put_link(into, link);
     }
@@ -132,6 +139,16 @@ fn put_span(into: &mut Vec<u8>, span: &Span) {
     let remote = if span.parent_is_remote { FLAG_REMOTE } else { 0 };
     // Whoever hands a span over has decided that it is kept, whatever was decided at its trace's start.
     put_fixed32(into, field::SPAN_FLAGS, FLAG_SAMPLED | FLAG_REMOTE_IS_KNOWN | remote);
+}
+
+fn put_event(into: &mut Vec<u8>, event: &SpanEvent) {
+    let mut fields = Vec::new();
+    put_fixed64(&mut fields, field::EVENT_TIME, event.at_ns);
+    put_bytes(&mut fields, field::EVENT_NAME, event.name.as_bytes());
+    for attribute in &event.attributes {
+        put_attribute(&mut fields, field::EVENT_ATTRIBUTES, &attribute.key, &attribute.value);
+    }
+    put_bytes(into, field::SPAN_EVENTS, &fields);
 }
 
 fn put_link(into: &mut Vec<u8>, link: &TraceContext) {

@@ -14,6 +14,7 @@ mod collection;
 mod convert;
 mod encoding;
 mod instruments;
+mod key;
 mod ledger;
 pub mod names;
 mod outlet;
@@ -30,15 +31,18 @@ mod traceparent;
 
 pub use collection::Metrics;
 pub use instruments::{Instruments, Sources};
+pub use key::{KEY_TEXT_MAX, key_attributes};
 pub use outlet::TelemetryError;
 pub use request::{Call, RequestTrace, Tracing, span_id};
 pub use sink::SpanSink;
-pub use span::{Finished, Span, SpanKind, TraceContext};
+pub use span::{Finished, Span, SpanEvent, SpanKind};
 pub use standing::{ClockStanding, Count, SloStanding, Source, SourceByName, Standing};
 pub use start::{Identity, ShutdownReport, Telemetry};
 pub use traceparent::TRACEPARENT;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use crate::protocol::ids::TraceContext;
 
 /// A count that only rises. Any thread may add to it.
 #[derive(Debug, Default)]

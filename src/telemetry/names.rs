@@ -112,6 +112,12 @@ pub mod key {
 
 /// Values of attributes that no type of the protocol names.
 pub mod value {
+    /// A replica was asked what it holds.
+    pub const FETCHED: &str = "fetched";
+    /// A replica was asked which states it was in lately.
+    pub const PROBED: &str = "probed";
+    /// A replica was asked nothing: there was no connection, or no need.
+    pub const NOT_ASKED: &str = "not_asked";
     /// A read whose homes were not all asked.
     pub const UNSAMPLED: &str = "unsampled";
     /// All homes are known.
@@ -162,7 +168,13 @@ pub mod span {
     pub const CONVERGE: &str = "neap.write.converge";
 }
 
-/// Keys of attributes of spans.
+/// Names of events of spans.
+pub mod event {
+    /// A replica of the key of a read: what it had when the read began.
+    pub const REPLICA_STATE: &str = "neap.replica.state";
+}
+
+/// Keys of attributes of spans and their events.
 pub mod attribute {
     /// Whether a read missed a committed version.
     pub const STALE: &str = "neap.read.stale";
@@ -176,7 +188,8 @@ pub mod attribute {
     pub const AGE_BUCKET: &str = "neap.staleness.bucket";
     /// Whether the age is past its objective.
     pub const SLO_BREACH: &str = "neap.staleness.slo_breach";
-    /// Homes that had not answered, or acknowledged, when the client was told.
+    /// Of a read the replicas that are known to have been behind when it began; of a write those that had not
+    /// acknowledged it when the client was told.
     pub const LAGGING: &str = "neap.replicas.lagging";
     /// Homes that had.
     pub const ACKED: &str = "neap.replicas.acked";
@@ -196,6 +209,28 @@ pub mod attribute {
     pub const SIBLINGS: &str = "neap.siblings";
     /// The node that was asked.
     pub const PEER: &str = "neap.peer";
+    /// The hash of bucket and key, as `neap ring key` shows it.
+    pub const KEY_HASH: &str = "neap.key.hash";
+    /// The key as text.
+    pub const KEY_TEXT: &str = "neap.key.text";
+    /// The write time of what was written, or of the newest version that was returned.
+    pub const VERSION_TIME: &str = "neap.version_time";
+    /// How many writes a read missed, or may have missed.
+    pub const MISSED_COUNT: &str = "neap.missed.count";
+    /// The write time of the newest of them.
+    pub const MISSED_VERSION_TIME: &str = "neap.missed.version_time";
+    /// The node that coordinated the newest of them.
+    pub const MISSED_WRITER: &str = "neap.missed.writer";
+    /// The actor that named the newest of them, where it is not known whose that is.
+    pub const MISSED_ACTOR: &str = "neap.missed.actor";
+    /// What a replica was asked for by a read.
+    pub const REPLICA_ASKED: &str = "neap.replica.asked";
+    /// What a replica had when a read began, compared with the reply.
+    pub const REPLICA_VERSUS_REPLY: &str = "neap.replica.versus_reply";
+    /// The write time of the newest version that it had.
+    pub const REPLICA_VERSION_TIME: &str = "neap.replica.version_time";
+    /// For how long it had been behind.
+    pub const REPLICA_LAG_MS: &str = "neap.replica.lag_ms";
     /// The kind of database.
     pub const DB_SYSTEM: &str = "db.system.name";
     /// What is done.

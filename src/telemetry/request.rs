@@ -1,6 +1,7 @@
 //! The trace of one request.
 
 use super::{SpanSink, TraceContext};
+use crate::config::SpanKeys;
 
 /// What a client, or another node, asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +34,21 @@ pub struct RequestTrace {
 pub struct Tracing {
     spans: SpanSink,
     sample: f64,
+    keys: SpanKeys,
 }
 
 impl Tracing {
-    /// Traces go to `spans`; of those that begin here the share `sample` is kept from the start.
+    /// Traces go to `spans`; of those that begin here the share `sample` is kept from the start. Spans show keys as `keys`
+    /// says.
     #[must_use]
-    pub fn new(spans: SpanSink, sample: f64) -> Self {
-        Self { spans, sample }
+    pub fn new(spans: SpanSink, sample: f64, keys: SpanKeys) -> Self {
+        Self { spans, sample, keys }
+    }
+
+    /// How spans show keys.
+    #[must_use]
+    pub fn keys(&self) -> SpanKeys {
+        self.keys
     }
 
     /// Where spans go.

@@ -5,16 +5,7 @@
 
 use opentelemetry::KeyValue;
 
-/// Which trace an operation belongs to, and under which span its children hang (W3C Trace Context, level 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TraceContext {
-    /// The trace; never 0.
-    pub trace: u128,
-    /// The span; never 0.
-    pub span: u64,
-    /// Whether the trace is kept from the start.
-    pub sampled: bool,
-}
+use crate::protocol::ids::TraceContext;
 
 /// Whose work a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +38,17 @@ impl Finished for Vec<Span> {
     }
 }
 
+/// Something that belongs to one moment of a span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanEvent {
+    /// Its name.
+    pub name: &'static str,
+    /// The moment, in nanoseconds since 1970.
+    pub at_ns: u64,
+    /// Its details.
+    pub attributes: Vec<KeyValue>,
+}
+
 /// A span that is over.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
@@ -70,4 +72,6 @@ pub struct Span {
     pub error: Option<String>,
     /// What it belongs to beside its own trace.
     pub links: Vec<TraceContext>,
+    /// Its events, in any order.
+    pub events: Vec<SpanEvent>,
 }

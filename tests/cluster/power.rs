@@ -126,7 +126,6 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         timeout_us: 2_000_000,
         in_flight: 4_096,
         hold_floods: true,
-        run: RunId(1),
         probe: Sampling::ALL,
         tracing: Tracing::default(),
         age_objective_us: 500_000,

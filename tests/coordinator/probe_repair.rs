@@ -58,6 +58,7 @@ fn seen(object: &Object) -> SightedState {
         w: version.w,
     };
     SightedState {
+        trace: None,
         applied: None,
         path: Path::Direct,
         context: object.context().clone(),

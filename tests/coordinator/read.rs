@@ -70,6 +70,7 @@ fn sighted(from: &str, counter: u64) -> Input {
         path: Path::Direct,
         context: object(1, 1..=counter).context().clone(),
         versions: Vec::new(),
+        trace: None,
     };
     let complete_since = Interval { from: Moment(1), to: Moment(2) };
     Input::Probed { from: node(from), result: Ok(Box::new(Sighting { complete_since, states: vec![state] })) }

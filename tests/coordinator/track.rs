@@ -43,7 +43,7 @@ fn standing(machine: &TrackMachine) -> (Vec<NodeId>, Moment) {
 /// The state of a home that has seen the versions up to this one.
 fn state(counter: u64, applied: Option<Interval>, path: Path) -> SightedState {
     let context = CausalContext::from_parts([(ActorId(1), counter)], []);
-    SightedState { applied, path, context, versions: Vec::new() }
+    SightedState { applied, path, context, versions: Vec::new(), trace: None }
 }
 
 /// A home that tells these states, and what is complete since a second before the write.

@@ -96,10 +96,11 @@ fn the_ring_is_shown_with_its_members() {
 #[test]
 fn the_preference_list_of_any_key_is_shown() {
     let node = Node::start();
-    let expected = |key64| json!({"bucket": "b", "key64": key64, "partition": 7, "n": 3, "preference_list": ["n2", "n1", "n3"]});
-    assert_eq!(node.get("/v1/ring/b/%FF/a").json(), expected("_y9h"));
+    let expected = |key64, hash| json!({"bucket": "b", "key64": key64, "key_hash": hash, "partition": 7, "n": 3, "preference_list": ["n2", "n1", "n3"]});
+    assert_eq!(node.get("/v1/ring/b/%FF/a").json(), expected("_y9h", "dff671d0c7f1283b"));
     assert_eq!(node.get("/v1/ring/join/a").status, 200);
-    assert_eq!(node.get("/v1/ring/b?key64=Li4").json(), expected("Li4"));
+    let by_base64 = node.get("/v1/ring/b?key64=Li4").json();
+    assert_eq!(by_base64, expected("Li4", by_base64["key_hash"].as_str().unwrap()));
     let dots = node.get("/v1/ring/b/..");
     assert_eq!((dots.status, &dots.problem()["parameter"]), (400, &"key".into()));
 }

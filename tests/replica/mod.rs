@@ -144,7 +144,7 @@ impl Bench {
         let view = View { me: &self.me, ring: &self.ring, buckets: &self.buckets };
         let (bucket, key) = (BucketName::new("b").unwrap(), Key::new("k"));
         let target = Target { bucket, key, settings: SettingsVersion::DEFAULTS };
-        let ask = ReplicaAsk { target, request, deadline: Moment(u64::MAX), asker: None, to };
+        let ask = ReplicaAsk { target, request, deadline: Moment(u64::MAX), asker: None, trace: None, to };
         self.replica.ask(Moment(now), view, &mut self.host, ask, &mut self.effects);
     }
 
@@ -161,7 +161,8 @@ impl Bench {
             ttl_us: None,
             only_if_absent: false,
         };
-        let coordinate = Coordinate { write, w: 1, blind: BlindWrite::Overwrite, write_id, expires_at: None };
+        let coordinate =
+            Coordinate { write, w: 1, blind: BlindWrite::Overwrite, write_id, expires_at: None, trace: None };
         self.replica.coordinate(Moment(now), view, &mut self.host, coordinate, (1, to), &mut self.effects);
         match self.effects.remove(0) {
             ReplicaEffect::Coordinated { reply, .. } => *reply,

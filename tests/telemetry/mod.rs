@@ -5,11 +5,13 @@ mod delivery;
 mod environment;
 mod instruments;
 mod prometheus;
+mod reference;
+mod stale_read;
 mod trouble;
 
 use std::collections::BTreeMap;
 
-use neap::config::{OtlpProtocol, TelemetryConfig};
+use neap::config::{OtlpProtocol, SpanKeys, TelemetryConfig};
 use neap::protocol::bucket::Resolution;
 use neap::protocol::ids::{BucketName, NodeId};
 use neap::protocol::sli::{Observation, OperationOutcome, ReadObserved, WriteObserved};
@@ -29,7 +31,7 @@ pub fn collector(protocol: OtlpProtocol, manner: Manner) -> Collector {
 
 pub fn config(url: Option<&str>, protocol: OtlpProtocol) -> TelemetryConfig {
     let (otlp, service_name) = (url.map(str::to_owned), "neap".to_owned());
-    TelemetryConfig { otlp, protocol, metrics: true, sample: 1.0, service_name }
+    TelemetryConfig { otlp, protocol, metrics: true, sample: 1.0, service_name, keys: SpanKeys::Hash }
 }
 
 pub fn start(url: &str, protocol: OtlpProtocol) -> Telemetry {
@@ -110,6 +112,7 @@ pub fn span(trace: u128, span: u64) -> Span {
         attributes: Vec::new(),
         error: None,
         links: Vec::new(),
+        events: Vec::new(),
     }
 }
 

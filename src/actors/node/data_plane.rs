@@ -13,7 +13,6 @@ use crate::actors::ring_membership::SharedGate;
 use crate::actors::shard::{ShardParts, start_shard};
 use crate::actors::sli_recorder::ObservationSink;
 use crate::config::Config;
-use crate::protocol::membership::RunId;
 use crate::protocol::staleness::Sampling;
 use crate::storage::GroupCommit;
 use crate::telemetry::Tracing;
@@ -26,7 +25,6 @@ pub(super) struct ShardNeighbours {
     pub(super) damaged_pull: Recipient<Damaged>,
     pub(super) observations: Arc<ObservationSink>,
     pub(super) tracing: Tracing,
-    pub(super) run: RunId,
     pub(super) gate: Arc<SharedGate>,
 }
 
@@ -59,7 +57,6 @@ pub(super) fn start_shards(
             timeout_us: micros(config.limits.timeout),
             in_flight: config.limits.in_flight,
             hold_floods: config.limits.hold_floods,
-            run: around.run,
             probe: Sampling::of(config.staleness.probe),
             observations: around.observations.clone(),
             tracing: around.tracing.clone(),

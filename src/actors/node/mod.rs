@@ -41,7 +41,7 @@ use crate::actors::sli_recorder::{AskCluster, BATCHES, KeepWindows, ObservationS
 use crate::actors::stalling_store::StallingStore;
 use crate::config::{CommitPolicy, Config, MemberConfig};
 use crate::protocol::ids::{DirectoryId, NodeId};
-use crate::protocol::membership::{Backfill as BackfillCore, Presented, RunId, RunRecord};
+use crate::protocol::membership::{Backfill as BackfillCore, Presented, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
 use crate::protocol::time::Hlc;
 use crate::storage::{
@@ -247,7 +247,6 @@ impl Node {
         let Begun { run, ceiling: found_ceiling, highest, holding, clean } = begun;
         let RunRecord { number, history, refused, .. } = run;
         let presented = Presented { directory, number, history, found_ceiling };
-        let run = presented.run().unwrap_or(RunId(0));
         let directory = Arc::new(Directory(handle));
         let dots = Arc::new(Dots::draw()?);
         let peers = ring.members().iter().filter(|member| member.id != me);
@@ -333,7 +332,6 @@ impl Node {
                 common.counters.clone(),
             )),
             tracing: observability.tracing.clone(),
-            run,
             gate: gate.clone(),
         };
         let (arbiters, shards) = start_shards(config, &common, &dots, &commit, placement, &around)?;

@@ -4,27 +4,28 @@
 //! trace is kept from the start, or if what became of it is worth a look.
 
 mod telling;
+mod verdict;
 
 use std::collections::BTreeMap;
 
-use self::telling::convergence;
+use self::telling::{convergence, place};
 use crate::actors::clock::Now;
-use crate::protocol::coordinator::{AnswerBody, ConvergedWrite, JudgedRead, Kind, untag};
-use crate::protocol::ids::{BucketName, NodeId, OperationId};
+use crate::config::SpanKeys;
+use crate::protocol::causality::Object;
+use crate::protocol::coordinator::{AnswerBody, Ask, ConvergedWrite, JudgedRead, Kind, untag};
+use crate::protocol::ids::{BucketName, Key, NodeId, OperationId};
 use crate::protocol::message::{CoordinateReply, PeerAnswer, ReplicaReply};
 use crate::protocol::operation::{OperationError, Participation, ReadReply, WriteReply};
 use crate::protocol::sli::OperationOutcome;
-use crate::protocol::staleness::{Judgement, Verdict};
-use crate::protocol::time::Moment;
+use crate::protocol::staleness::Verdict;
+use crate::protocol::time::{Hlc, Moment};
 use crate::telemetry::names::span;
-use crate::telemetry::{RequestTrace, Span, SpanKind, SpanSink, TraceContext, span_id};
+use crate::telemetry::{RequestTrace, SpanSink, TraceContext, Tracing, span_id};
 
 /// A write that some home still lacks so long after its commit is told of, in microseconds.
 const LAGGING_US: u64 = 100_000;
 /// An operation whose client waited so long is told of, in microseconds.
 const LATE_US: u64 = 500_000;
-/// What becomes of an operation later than this after the answer is a trace of its own, in microseconds.
-const OWN_TRACE_US: u64 = 5_000_000;
 /// How many questions an operation has as a rule.
 const QUESTIONS_USUAL: usize = 3;
 /// Traces that are kept to be used again.
@@ -53,7 +54,25 @@ struct Answered {
     outcome: OperationOutcome,
     error: Option<String>,
     participation: Option<Homes>,
+    versions: Versions,
+}
+
+/// The versions that a client was told of.
+#[derive(Debug, Clone, Copy)]
+struct Versions {
+    /// How many live; none of a write.
     siblings: Option<usize>,
+    /// The write time of what was written, or of the newest version that was returned.
+    newest: Option<Hlc>,
+}
+
+/// The verdict on a read that is told of.
+#[derive(Debug)]
+struct Judged {
+    at: Moment,
+    read: Box<JudgedRead>,
+    /// The node that coordinated the write that was missed, if that is known.
+    writer: Option<NodeId>,
 }
 
 /// How many homes took part in an operation.
@@ -72,16 +91,27 @@ impl From<&Participation> for Homes {
     }
 }
 
+/// An operation whose client was answered.
+#[derive(Debug)]
+struct Operation {
+    /// Its span.
+    context: TraceContext,
+    /// When its client was answered.
+    answered: Moment,
+}
+
 #[derive(Debug)]
 struct Trace {
     request: RequestTrace,
     /// The span of the operation, under which its questions hang.
     span: u64,
     bucket: BucketName,
+    key: Key,
+    keys: SpanKeys,
     began: Moment,
     questions: Vec<Question>,
     answered: Option<Answered>,
-    judged: Option<(Moment, Judgement)>,
+    judged: Option<Judged>,
     converged: Option<(Moment, ConvergedWrite)>,
     /// Whether the write was over with some home not known to have it.
     unfollowed: bool,
@@ -95,6 +125,8 @@ struct Trace {
 #[derive(Debug)]
 pub struct Traces {
     spans: SpanSink,
+    /// How spans show keys.
+    keys: SpanKeys,
     /// The objective on the staleness age, in microseconds.
     age_objective_us: u64,
     open: BTreeMap<OperationId, Box<Trace>>,
@@ -103,16 +135,17 @@ pub struct Traces {
     spare: Vec<Box<Trace>>,
     /// When the step began that is under way.
     now: Now,
-    /// Writes that are still followed: the span of each, and when its client was answered.
-    followed: BTreeMap<OperationId, (TraceContext, Moment)>,
+    /// Writes that are still followed.
+    followed: BTreeMap<OperationId, Operation>,
 }
 
 impl Traces {
     /// None yet.
     #[must_use]
-    pub fn new(spans: SpanSink, age_objective_us: u64) -> Self {
+    pub fn new(tracing: &Tracing, age_objective_us: u64) -> Self {
         let (open, followed, spare) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Self { spans, age_objective_us, open, spare, now: Now::look(), followed }
+        let (spans, keys) = (tracing.spans().clone(), tracing.keys());
+        Self { spans, keys, age_objective_us, open, spare, now: Now::look(), followed }
     }
 
     /// A step begins: what is noted down until the next one is of this moment. A clock is looked at once a step, as
@@ -122,14 +155,16 @@ impl Traces {
     }
 
     /// An operation begins.
-    pub fn begin(&mut self, id: OperationId, request: RequestTrace, bucket: BucketName) {
+    pub fn begin(&mut self, id: OperationId, request: RequestTrace, ask: &Ask) {
         let mut spare = self.spare.pop();
         let questions = spare.as_mut().map(|spare| std::mem::take(&mut spare.questions));
         let questions = questions.unwrap_or_else(|| Vec::with_capacity(QUESTIONS_USUAL));
         let trace = Trace {
             request,
             span: span_id(),
-            bucket,
+            bucket: ask.bucket().clone(),
+            key: ask.key().clone(),
+            keys: self.keys,
             began: self.now.moment,
             questions,
             answered: None,
@@ -154,9 +189,11 @@ impl Traces {
         let (id, kind) = untag(tag);
         let trace = self.open.get_mut(&id).filter(|trace| trace.questions.len() < QUESTIONS_MAX)?;
         // A home makes spans of what is kept from the start; one that coordinates sees for itself what becomes of it.
-        // Of probes there are too many for homes to tell of each.
+        // Of probes there are too many for homes to tell of each. Of a write a replica remembers the trace, whether that is
+        // kept or not: a read that misses it may be told of, and so is a write that lags.
         let told = match kind {
-            Kind::Fetch | Kind::Apply => trace.request.context.sampled,
+            Kind::Fetch => trace.request.context.sampled,
+            Kind::Apply => trace.request.context.sampled || !repair,
             Kind::Forward => true,
             Kind::Probe => false,
         };
@@ -189,14 +226,16 @@ impl Traces {
 
     /// A reader is told.
     pub fn read(&mut self, id: OperationId, result: &Result<ReadReply, OperationError>) {
-        let siblings = result.as_ref().ok().and_then(|reply| reply.object.as_ref());
-        let siblings = siblings.map(|object| object.siblings().len());
-        self.told(id, result, |reply| &reply.participation, siblings);
+        let object = result.as_ref().ok().and_then(|reply| reply.object.as_ref());
+        let siblings = object.map(|object| object.siblings().len());
+        let newest = object.and_then(Object::newest);
+        self.told(id, result, |reply| &reply.participation, Versions { siblings, newest });
     }
 
     /// A writer is told.
     pub fn write(&mut self, id: OperationId, result: &Result<WriteReply, OperationError>) {
-        self.told(id, result, |reply| &reply.participation, None);
+        let newest = result.as_ref().ok().map(|reply| reply.answered.hlc);
+        self.told(id, result, |reply| &reply.participation, Versions { siblings: None, newest });
     }
 
     fn told<T>(
@@ -204,7 +243,7 @@ impl Traces {
         id: OperationId,
         result: &Result<T, OperationError>,
         participation: impl Fn(&T) -> &Participation,
-        siblings: Option<usize>,
+        versions: Versions,
     ) {
         let Some(trace) = self.open.get_mut(&id) else { return };
         trace.answered = Some(Answered {
@@ -212,14 +251,18 @@ impl Traces {
             outcome: OperationOutcome::of(result),
             error: result.as_ref().err().map(ToString::to_string),
             participation: result.as_ref().ok().map(|reply| Homes::from(participation(reply))),
-            siblings,
+            versions,
         });
     }
 
-    /// There is a verdict on a read.
-    pub fn judged(&mut self, read: &JudgedRead) {
+    /// There is a verdict on a read; `writer` coordinated the write that was missed, if there is one and that is known.
+    pub fn judged(&mut self, read: Box<JudgedRead>, writer: Option<NodeId>) {
         if let Some(trace) = self.open.get_mut(&read.id) {
-            trace.judged = Some((self.now.moment, read.judgement.clone()));
+            trace.judged = Some(Judged { at: self.now.moment, read, writer });
+            // Nothing more comes that would make it worth a look.
+            if !trace.is_told() {
+                trace.judged = None;
+            }
         }
     }
 
@@ -227,8 +270,8 @@ impl Traces {
     pub fn converged(&mut self, write: &ConvergedWrite) {
         if let Some(trace) = self.open.get_mut(&write.id) {
             trace.converged = Some((self.now.moment, write.clone()));
-        } else if let Some((context, answered)) = self.followed.remove(&write.id) {
-            self.converged_late(context, answered, write);
+        } else if let Some(operation) = self.followed.remove(&write.id) {
+            self.converged_late(operation, write);
         }
     }
 
@@ -242,9 +285,10 @@ impl Traces {
         trace.unfollowed = followed;
         if followed {
             let context = TraceContext { span: trace.span, ..trace.request.context };
-            self.followed.insert(id, (context, trace.answered.as_ref().map_or(trace.began, |told| told.at)));
+            let answered = trace.answered.as_ref().map_or(trace.began, |told| told.at);
+            self.followed.insert(id, Operation { context, answered });
         }
-        if self.is_told(&trace) {
+        if trace.is_told() {
             trace.over = self.now;
             self.spans.take(trace);
         } else if self.spare.len() < SPARE_MAX {
@@ -253,36 +297,12 @@ impl Traces {
         }
     }
 
-    fn is_told(&self, trace: &Trace) -> bool {
-        trace.request.context.sampled
-            || trace.is_stale()
-            || trace.lags()
-            || trace.answered.as_ref().is_none_or(|told| {
-                told.outcome != OperationOutcome::Ok || told.at.micros_since(trace.began) >= LATE_US
-            })
-    }
-
-    /// A write that was followed has converged: a span of its trace, or, long after the answer, of a linked one.
-    fn converged_late(&self, context: TraceContext, answered: Moment, write: &ConvergedWrite) {
-        let (clock, now) = (self.now, self.now.moment);
-        let linked = now.micros_since(answered) > OWN_TRACE_US;
-        let own = TraceContext::fresh(rand::random::<u128>().max(1), span_id(), 1.0);
-        let links = if linked { vec![context] } else { Vec::new() };
-        let (context, parent) =
-            if linked { (own, None) } else { (context.child(span_id()), Some(context.span)) };
-        let began_ns = if linked { clock.ns(now) } else { clock.ns(answered) };
-        self.spans.take(Box::new(vec![Span {
-            name: span::CONVERGE.into(),
-            kind: SpanKind::Internal,
-            context,
-            parent,
-            parent_is_remote: false,
-            began_ns,
-            ended_ns: clock.ns(now),
-            attributes: convergence(write),
-            error: None,
-            links,
-        }]));
+    /// A write that was followed has converged.
+    fn converged_late(&self, operation: Operation, write: &ConvergedWrite) {
+        let (at, clock) = (self.now.moment, self.now);
+        let place = || place(&write.bucket, &write.key, self.keys);
+        let span = operation.afterwards(span::CONVERGE, at, clock, convergence(write), place);
+        self.spans.take(Box::new(vec![span]));
     }
 }
 
@@ -295,8 +315,15 @@ impl Drop for Traces {
 }
 
 impl Trace {
-    fn is_stale(&self) -> bool {
-        matches!(&self.judged, Some((_, judgement)) if judgement.verdict == Verdict::Stale)
+    fn is_told(&self) -> bool {
+        let verdict = self.judged.as_ref().map(|judged| judged.read.judgement.verdict);
+        self.request.context.sampled
+            // What is suspect alerts count as stale.
+            || matches!(verdict, Some(Verdict::Stale | Verdict::Suspect))
+            || self.lags()
+            || self.answered.as_ref().is_none_or(|told| {
+                told.outcome != OperationOutcome::Ok || told.at.micros_since(self.began) >= LATE_US
+            })
     }
 
     fn lags(&self) -> bool {

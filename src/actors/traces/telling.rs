@@ -2,19 +2,23 @@
 
 use opentelemetry::KeyValue;
 
-use super::{LAGGING_US, Question, Trace};
+use super::verdict::VERDICT;
+use super::{LAGGING_US, Operation, Question, Trace};
+use crate::actors::clock::Now;
+use crate::config::SpanKeys;
+use crate::http::time::rfc3339;
 use crate::protocol::coordinator::{ConvergedWrite, Kind};
+use crate::protocol::ids::{BucketName, Key};
 use crate::protocol::sli::OperationOutcome;
-use crate::protocol::staleness::{Judgement, Verdict};
+use crate::protocol::staleness::Verdict;
 use crate::protocol::time::Moment;
 use crate::telemetry::names::{attribute, span};
-use crate::telemetry::{Call, Finished, Span, SpanKind, TraceContext, span_id};
+use crate::telemetry::{Call, Finished, Span, SpanKind, TraceContext, key_attributes, span_id};
 
-/// How many attributes a verdict has, and how many of an operation come beside them.
-const VERDICT: usize = 6;
-const OF_OPERATION: usize = 10;
-/// How many attributes of a verdict come before those that follow from its age.
-const VERDICT_AND_AGE: usize = 3;
+/// How many attributes of an operation come beside those of a verdict.
+const OF_OPERATION: usize = 13;
+/// What becomes of an operation later than this after the answer is a trace of its own, in microseconds.
+const OWN_TRACE_US: u64 = 5_000_000;
 
 impl Finished for Trace {
     fn spans(&self) -> usize {
@@ -24,18 +28,16 @@ impl Finished for Trace {
     }
 
     fn make(self: Box<Self>, made: &mut Vec<Span>) {
-        made.extend([self.request(), self.operation()]);
-        made.extend(self.told_questions().map(|question| self.question(question)));
-        let told = self.answered.as_ref().map_or(self.began, |told| told.at);
-        if let Some((at, judgement)) = &self.judged {
-            let mut attributes = Vec::with_capacity(VERDICT);
-            self.verdict(judgement, &mut attributes);
-            // The rest is said of the read itself.
-            attributes.truncate(VERDICT_AND_AGE);
-            made.push(self.child(span::VERIFY, (told, *at), attributes));
+        let judged = self.judged.as_ref().map(|judged| (judged, judged.read.explained()));
+        let mut operation = self.operation();
+        if let Some((judged, explanation)) = &judged {
+            self.explain(judged, explanation, &mut operation);
         }
+        made.extend([self.request(), operation]);
+        made.extend(self.told_questions().map(|question| self.question(question)));
+        made.extend(judged.iter().map(|(judged, explanation)| self.verify(judged, explanation)));
         if let Some((at, write)) = &self.converged {
-            made.push(self.child(span::CONVERGE, (told, *at), convergence(write)));
+            made.push(self.afterwards(span::CONVERGE, *at, convergence(write)));
         }
     }
 }
@@ -44,8 +46,8 @@ impl Finished for Trace {
 impl Trace {
     /// Homes that had nothing newer are of interest only where some had, or may have had.
     fn told_questions(&self) -> impl Iterator<Item = &Question> {
-        let fresh =
-            matches!(&self.judged, Some((_, judged)) if matches!(judged.verdict, Verdict::Fresh { .. }));
+        let verdict = self.judged.as_ref().map(|judged| judged.read.judgement.verdict);
+        let fresh = matches!(verdict, Some(Verdict::Fresh { .. }));
         self.questions.iter().filter(move |question| question.kind != Kind::Probe || !fresh)
     }
 
@@ -83,6 +85,7 @@ impl Trace {
             attributes,
             error: self.error(),
             links: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -96,18 +99,18 @@ impl Trace {
             Call::Forwarded => (span::WRITE, "write"),
         };
         let mut attributes = Vec::with_capacity(OF_OPERATION + VERDICT);
-        attributes.extend([
-            KeyValue::new(attribute::DB_SYSTEM, "neap"),
-            KeyValue::new(attribute::DB_OPERATION, operation),
-            KeyValue::new(attribute::DB_NAMESPACE, trace.bucket.as_str().to_owned()),
-        ]);
+        attributes.push(KeyValue::new(attribute::DB_OPERATION, operation));
+        attributes.extend(place(&trace.bucket, &trace.key, trace.keys));
         let told = trace.answered.as_ref();
         if let Some(homes) = told.and_then(|told| told.participation) {
             let acked = i64::try_from(homes.acked).unwrap_or(i64::MAX);
             attributes.push(KeyValue::new(attribute::ACKED, acked));
             attributes.push(KeyValue::new(attribute::REQUIRED, i64::from(homes.required)));
             attributes.push(KeyValue::new(attribute::TOTAL, i64::from(homes.total)));
-            attributes.push(KeyValue::new(attribute::LAGGING, i64::from(homes.lagging)));
+            // Those that a read did not ask may be as new as the others: see its verdict.
+            if trace.request.call != Call::Get {
+                attributes.push(KeyValue::new(attribute::LAGGING, i64::from(homes.lagging)));
+            }
         } else if trace.request.call != Call::Get {
             let lagging = trace.questions.iter().filter(|question| {
                 question.kind == Kind::Apply && (question.answered.is_none() || question.error.is_some())
@@ -115,15 +118,14 @@ impl Trace {
             let lagging = i64::try_from(lagging.count()).unwrap_or(i64::MAX);
             attributes.push(KeyValue::new(attribute::LAGGING, lagging));
         }
-        if let Some(siblings) = told.and_then(|told| told.siblings) {
+        if let Some(siblings) = told.and_then(|told| told.versions.siblings) {
             let siblings = i64::try_from(siblings).unwrap_or(i64::MAX);
             attributes.push(KeyValue::new(attribute::SIBLINGS, siblings));
         }
+        let version = told.and_then(|told| told.versions.newest);
+        attributes.extend(version.map(|hlc| KeyValue::new(attribute::VERSION_TIME, rfc3339(hlc))));
         match trace.request.call {
             Call::Get => {
-                if let Some((_, judgement)) = &self.judged {
-                    self.verdict(judgement, &mut attributes);
-                }
                 if trace.questions.iter().any(|question| question.repair) {
                     attributes.push(KeyValue::new(attribute::REPAIR, true));
                 }
@@ -159,8 +161,13 @@ impl Trace {
         }
     }
 
-    fn child(&self, name: &'static str, times: (Moment, Moment), attributes: Vec<KeyValue>) -> Span {
-        Span { parent: Some(self.span), ..self.span(name, span_id(), times, attributes) }
+    /// Something that became known of the operation after its answer.
+    pub(super) fn afterwards(&self, name: &'static str, at: Moment, attributes: Vec<KeyValue>) -> Span {
+        let operation = Operation {
+            context: TraceContext { span: self.span, ..self.request.context },
+            answered: self.answered.as_ref().map_or(self.began, |told| told.at),
+        };
+        operation.afterwards(name, at, self.over, attributes, || place(&self.bucket, &self.key, self.keys))
     }
 
     fn span(
@@ -181,6 +188,7 @@ impl Trace {
             attributes,
             error: None,
             links: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -189,34 +197,55 @@ impl Trace {
         (told.outcome != OperationOutcome::Ok)
             .then(|| KeyValue::new(attribute::ERROR_TYPE, told.outcome.name()))
     }
+}
 
-    fn verdict(&self, judgement: &Judgement, attributes: &mut Vec<KeyValue>) {
-        let Judgement { verdict, exposure_us, age_us, .. } = *judgement;
-        attributes.push(KeyValue::new(attribute::VERDICT, verdict.name()));
-        attributes.push(KeyValue::new(attribute::STALE, verdict == Verdict::Stale));
-        // Of what is not known to be stale or fresh no age is told: 0 would count as fresh.
-        if matches!(verdict, Verdict::Stale | Verdict::Behind | Verdict::Fresh { .. }) {
-            attributes.push(KeyValue::new(attribute::AGE_MS, ms(age_us)));
-            attributes.push(KeyValue::new(attribute::EXPOSURE_MS, ms(exposure_us)));
-            attributes.push(KeyValue::new(attribute::AGE_BUCKET, age_bucket(age_us)));
-            attributes.push(KeyValue::new(attribute::SLO_BREACH, age_us > self.age_objective_us));
+impl Operation {
+    /// A span of what became known at `at`: a child of the operation's or, long after the answer, one that is linked to it
+    /// and says itself of which key it is.
+    pub(super) fn afterwards<A: IntoIterator<Item = KeyValue>>(
+        &self,
+        name: &'static str,
+        at: Moment,
+        clock: Now,
+        mut attributes: Vec<KeyValue>,
+        place: impl FnOnce() -> A,
+    ) -> Span {
+        let is_late = at.micros_since(self.answered) > OWN_TRACE_US;
+        let (context, parent, links) = if is_late {
+            attributes.extend(place());
+            let own = TraceContext::fresh(rand::random::<u128>(), span_id(), 1.0);
+            (own, None, vec![self.context])
+        } else {
+            (self.context.child(span_id()), Some(self.context.span), Vec::new())
+        };
+        let began = if is_late { at } else { self.answered };
+        Span {
+            name: name.into(),
+            kind: SpanKind::Internal,
+            context,
+            parent,
+            parent_is_remote: false,
+            began_ns: clock.ns(began),
+            ended_ns: clock.ns(at),
+            attributes,
+            error: None,
+            links,
+            events: Vec::new(),
         }
     }
 }
 
-/// In whole milliseconds, rounded up: what is stale is never said to be 0 ms old.
-fn ms(us: u64) -> i64 {
-    i64::try_from(us.div_ceil(1_000)).unwrap_or(i64::MAX)
+/// The attributes that say of which key something is.
+pub(super) fn place(bucket: &BucketName, key: &Key, keys: SpanKeys) -> impl Iterator<Item = KeyValue> {
+    let bucket_name = KeyValue::new(attribute::DB_NAMESPACE, bucket.as_str().to_owned());
+    [KeyValue::new(attribute::DB_SYSTEM, "neap"), bucket_name]
+        .into_iter()
+        .chain(key_attributes(keys, bucket, key))
 }
 
-fn age_bucket(us: u64) -> &'static str {
-    match us {
-        0 => "0",
-        1..=100_000 => "<=100ms",
-        100_001..=500_000 => "<=500ms",
-        500_001..=5_000_000 => "<=5s",
-        _ => ">5s",
-    }
+/// In whole milliseconds, rounded up: what is stale is never said to be 0 ms old.
+pub(super) fn ms(us: u64) -> i64 {
+    i64::try_from(us.div_ceil(1_000)).unwrap_or(i64::MAX)
 }
 
 /// What is told of a write that all homes have.

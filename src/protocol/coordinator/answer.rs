@@ -91,6 +91,7 @@ pub(super) fn acknowledged(
 ) -> Input {
     match answer {
         AnswerBody::Own(ReplicaReply::Applied { siblings, when }) => {
+            clocks.own(&from, when.clock);
             let earliest = if when.exactly { when.applied } else { Moment(0) };
             let at = Interval { from: earliest, to: when.applied };
             Input::Applied { from, siblings, came: Came { at, exactly: when.exactly, path: when.path } }
@@ -111,7 +112,10 @@ pub(super) fn sighted(
     answer: AnswerBody,
 ) -> Input {
     let result = match (answer, sent) {
-        (AnswerBody::Own(ReplicaReply::Probed(digest)), _) => Ok(Box::new(digest.own(now))),
+        (AnswerBody::Own(ReplicaReply::Probed(digest)), _) => {
+            clocks.own(&from, digest.clock);
+            Ok(Box::new(digest.own(now)))
+        }
         (AnswerBody::Peer(PeerAnswer::Replica(ReplicaReply::Probed(digest))), Some(sent)) => {
             Ok(Box::new(clocks.sighted(&from, (sent, now), *digest)))
         }

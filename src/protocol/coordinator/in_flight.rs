@@ -14,7 +14,7 @@ use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::message::{Coordinate, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, Target};
 use crate::protocol::operation::Write;
 use crate::protocol::sli::{ConvergedObserved, Observation};
-use crate::protocol::staleness::{Convergence, Judgement, Place, Question};
+use crate::protocol::staleness::{Convergence, Evidence, Judgement, Place, Question};
 use crate::protocol::time::{Hlc, Moment, WallMicros};
 
 type Effects<C> = Vec<CoordinatorEffect<C>>;
@@ -178,7 +178,8 @@ impl<C> Operation<C> {
         effects: &mut Effects<C>,
     ) {
         let (bucket, key, silent) = (self.bucket.clone(), self.key.clone(), question.silent());
-        let Question { began, began_hlc, reply, returned, answered_by, .. } = question;
+        let Question { began, began_hlc, reply, returned, answered_by, homes, behind, .. } = question;
+        let evidence = Evidence { began, began_hlc, replicas: homes, behind };
         let age = |hlc: Hlc| began_hlc.wall().0.saturating_sub(hlc.wall().0);
         let (value_age_us, r) = (returned.map(age), self.machine.r());
         effects.push(CoordinatorEffect::Judged(Box::new(JudgedRead {
@@ -193,6 +194,7 @@ impl<C> Operation<C> {
             answered_by,
             silent,
             judgement,
+            evidence,
         })));
     }
 
@@ -223,6 +225,7 @@ impl<C> Operation<C> {
             write_id: details.write_id,
             // By the hybrid clock, which readers go by: it may be ahead of a wall clock that was set back.
             expires_at: ttl_us.map(|ttl| WallMicros(around.clock.wall().0.saturating_add(ttl))),
+            trace: None,
         });
         effects.push(CoordinatorEffect::Coordinate { coordinate, tag: tag(id, Kind::Apply) });
     }

@@ -9,7 +9,7 @@ use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::{Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Outcome, Participation, ReadReply};
-use crate::protocol::staleness::{HomeView, Question, SightedState, Sighting};
+use crate::protocol::staleness::{BehindReply, HomeView, Question, SightedState, Sighting};
 use crate::protocol::time::Moment;
 
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct ReadMachine {
     replied: bool,
     began: Moment,
     probes: Vec<(NodeId, Probe)>,
+    /// Replicas whose answer lacked something of the reply.
+    behind: Vec<BehindReply>,
     /// Whether there is a verdict to come: the read was answered, and not judged yet.
     to_judge: bool,
     /// Whether it is to be looked yet what the replicas that are not among the R hold.
@@ -76,6 +78,7 @@ impl ReadMachine {
             replied: false,
             began: Moment(0),
             probes: Vec::new(),
+            behind: Vec::new(),
             to_judge: false,
             to_compare: false,
             late: Vec::new(),
@@ -315,6 +318,10 @@ impl ReadMachine {
             (Some(_), None) => true,
             (Some(merged), Some(object)) => object.lacks(merged),
         };
+        if let Some(asked) = self.asked.get(at).filter(|_| behind && self.plan.probe) {
+            let newest = object.and_then(Object::newest);
+            self.behind.push(BehindReply { node: asked.node.clone(), newest });
+        }
         let when = match self.plan.repair {
             _ if !behind => None,
             ReadRepair::Off => None,
@@ -420,6 +427,7 @@ impl ReadMachine {
             settled: self.plan.settled,
             answered_by: self.answered_by.clone(),
             homes,
+            behind: std::mem::take(&mut self.behind),
         })));
     }
 

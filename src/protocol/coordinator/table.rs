@@ -16,7 +16,7 @@ use super::told::{Ask, CoordinatorCount, CoordinatorEffect, refuse};
 use super::unconverged::{Ages, Folded};
 use super::{Effect, HealMachine, ReadMachine, TrackMachine, Unfollowed};
 use crate::planted::{self, Bug};
-use crate::protocol::ids::{BucketName, Key, NodeId, OperationId, WriteId};
+use crate::protocol::ids::{ActorId, BucketName, Key, NodeId, OperationId, WriteId};
 use crate::protocol::latency::Latency;
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
 use crate::protocol::operation::{OperationError, Read, Write};
@@ -430,6 +430,12 @@ impl<C> Coordinator<C> {
         }
         ages.add_folded(now, &self.folded);
         ages.observed()
+    }
+
+    /// The node that `actor` gave dots on, as far as that is known.
+    #[must_use]
+    pub fn writer(&self, actor: ActorId) -> Option<&NodeId> {
+        self.clocks.writer(actor)
     }
 
     /// How the clocks of the peers relate to this node's.

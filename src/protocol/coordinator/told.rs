@@ -6,7 +6,9 @@ use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
 use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::sli::{ConvergedObserved, LateObserved, Observation, VerdictObserved};
-use crate::protocol::staleness::{Convergence, Judgement, LateVerdict, Verdict};
+use crate::protocol::staleness::{
+    Convergence, Evidence, Explanation, Judgement, LateVerdict, Verdict, explain,
+};
 use crate::protocol::time::{Hlc, Moment};
 
 /// What a client, or a node that hands a write on, asks for.
@@ -137,6 +139,8 @@ pub struct JudgedRead {
     pub silent: Vec<NodeId>,
     /// What is said.
     pub judgement: Judgement,
+    /// What that rests on.
+    pub evidence: Evidence,
 }
 
 /// A write that all homes have.
@@ -155,6 +159,12 @@ pub struct ConvergedWrite {
 }
 
 impl JudgedRead {
+    /// Explains the verdict: costs more than to reach it, and is wanted of few reads.
+    #[must_use]
+    pub fn explained(&self) -> Explanation<'_> {
+        explain(&self.evidence, &self.reply, self.returned, &self.judgement)
+    }
+
     /// What is told of it.
     #[must_use]
     pub fn observed(&self) -> VerdictObserved {

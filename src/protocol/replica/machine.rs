@@ -7,12 +7,12 @@ use super::step::{Decision, Written, carry_out, decide, merge};
 use crate::planted::{self, Bug};
 use crate::protocol::bucket::Resolution;
 use crate::protocol::causality::{Object, shows_a_value};
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, TraceContext};
 use crate::protocol::message::{
     Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
 };
 use crate::protocol::sli::Path;
-use crate::protocol::staleness::{AppliedAt, History, Since};
+use crate::protocol::staleness::{AppliedAt, Change, History, Since, WriteTrace};
 use crate::protocol::time::{Hlc, Moment};
 use crate::protocol::view::View;
 
@@ -32,6 +32,8 @@ pub struct ReplicaAsk<W> {
     pub deadline: Moment,
     /// The peer that asks, and its clock; none where this node asks itself.
     pub asker: Option<(NodeId, Hlc)>,
+    /// The trace that the request belongs to, if it is traced.
+    pub trace: Option<TraceContext>,
     /// The way back.
     pub to: W,
 }
@@ -122,9 +124,20 @@ pub struct Replica<W> {
 
 type Effects<W> = Vec<ReplicaEffect<W>>;
 
+/// A state that came, and what it is merged into.
+#[derive(Clone, Copy)]
+struct Merge<'a> {
+    held: &'a Object,
+    incoming: &'a Object,
+    via: Via,
+    /// The trace of the request that brought it.
+    trace: Option<TraceContext>,
+}
+
 impl<W> Replica<W> {
     /// A replica with nothing under way, which remembers superseded write ids for `keep_write_ids_us`: twice
-    /// `limits.timeout`. `clock` names the clock of its moments, which is another for each run.
+    /// `limits.timeout`. `clock` names the clock of its moments, which is another for each run: the id of the run's first
+    /// actor.
     #[must_use]
     pub fn new(keep_write_ids_us: u64, clock: u64) -> Self {
         let history = History::new(clock);
@@ -210,10 +223,12 @@ impl<W> Replica<W> {
             dot.counter = 1;
         }
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
+        let trace = coordinate.trace.map(|context| WriteTrace { dot, context });
         let before = self.history.before(&bucket, &key, &held);
         let Written { object, answered } = carry_out(held, coordinate, (dot, hlc), !exists, horizon);
         host.write(&slot, &object)?;
-        self.history.changed(now, &bucket, &key, before, (&object, Path::Direct));
+        let change = Change { after: &object, path: Path::Direct, trace };
+        self.history.changed(now, &bucket, &key, before, change);
         let reply = CoordinateReply::Stamped { object, answered, again: false };
         Ok((reply, Some(self.when(now, Since { at: now, exactly: true, path: Path::Direct }))))
     }
@@ -254,8 +269,8 @@ impl<W> Replica<W> {
             let from = from.clone();
             return self.park(ask, from, effects);
         }
-        let ReplicaAsk { target, request, to, .. } = ask;
-        match self.serve((now, view), host, &target, request, effects) {
+        let ReplicaAsk { target, request, trace, to, .. } = ask;
+        match self.serve((now, view), host, &target, request, trace, effects) {
             Ok(reply @ ReplicaReply::Applied { .. }) => self.when_durable(host, to, reply, effects),
             Ok(reply) => effects.push(ReplicaEffect::Answer { to, reply }),
             Err(refusal) => {
@@ -277,6 +292,7 @@ impl<W> Replica<W> {
         host: &mut H,
         target: &Target,
         request: ReplicaRequest,
+        trace: Option<TraceContext>,
         effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let (partition, slot) = place(view, host, &target.bucket, &target.key)?;
@@ -319,7 +335,8 @@ impl<W> Replica<W> {
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
                 let place = (&target.bucket, &target.key, &slot);
-                self.join(now, view, host, place, (&held, &incoming, via), effects)
+                let merge = Merge { held: &held, incoming: &incoming, via, trace };
+                self.join(now, view, host, place, merge, effects)
             }
         }
     }
@@ -338,11 +355,12 @@ impl<W> Replica<W> {
             self.room_to_wait()?;
             match host.read(&slot)? {
                 Held::Object(held) => {
-                    let merge = (&held, merged, Via::Transfer);
+                    let merge = Merge { held: &held, incoming: merged, via: Via::Transfer, trace: None };
                     self.join(now, view, host, (bucket, key, &slot), merge, effects)
                 }
                 Held::Nothing => {
-                    let merge = (&Object::new(), merged, Via::Transfer);
+                    let held = &Object::new();
+                    let merge = Merge { held, incoming: merged, via: Via::Transfer, trace: None };
                     self.join(now, view, host, (bucket, key, &slot), merge, effects)
                 }
                 Held::Damaged => {
@@ -363,7 +381,7 @@ impl<W> Replica<W> {
         view: View<'_>,
         host: &mut H,
         (bucket, key, slot): (&BucketName, &Key, &H::Slot),
-        (held, incoming, via): (&Object, &Object, Via),
+        Merge { held, incoming, via, trace }: Merge<'_>,
         effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let clock = host.shown();
@@ -378,8 +396,14 @@ impl<W> Replica<W> {
             return Ok(ReplicaReply::Applied { siblings: live_versions(held), when: self.when(now, since) });
         };
         host.write(slot, merged)?;
+        // A repair has the trace of a read.
+        let trace = match via {
+            Via::Write(dot) if known.is_none() => trace.map(|context| WriteTrace { dot, context }),
+            Via::Write(_) | Via::ReadRepair | Via::Transfer => None,
+        };
         let before = self.history.before(bucket, key, held);
-        self.history.changed(now, bucket, key, before, (merged, via.path()));
+        let change = Change { after: merged, path: via.path(), trace };
+        self.history.changed(now, bucket, key, before, change);
         let siblings = live_versions(merged);
         let resolution = view.buckets.settings(bucket).resolution;
         effects.push(ReplicaEffect::Merged { bucket: bucket.clone(), conflict: siblings > 1, resolution });

@@ -40,7 +40,7 @@ use crate::protocol::quorum::N_MAX;
 
 pub use error::RingError;
 pub use member::{InvalidWeight, Member, NodeIndex, Weight};
-pub use position::partition_of;
+pub use position::{key_hash, partition_of};
 
 /// The most members a ring counts.
 pub const MEMBERS_MAX: usize = 4_096;

@@ -12,11 +12,17 @@ const ON_STACK: usize = 256;
 /// parts (Dynamo's third strategy; DeCandia et al., section 6.2). `partitions` is a power of two.
 #[must_use]
 pub fn partition_of(partitions: u32, bucket: &BucketName, key: &Key) -> PartitionId {
-    let position = position(bucket.as_str().as_bytes(), key.as_bytes());
+    let position = key_hash(bucket, key);
     let bits = partitions.trailing_zeros();
     // One partition has no bits, and a shift by all 64 is none.
     let partition = position.checked_shr(64_u32.saturating_sub(bits)).unwrap_or(0);
     PartitionId(u32::try_from(partition).unwrap_or(0))
+}
+
+/// `xxh3_64(bucket, 0, key)`: where a key lies on the circle, and what it is called where its name is not to be shown.
+#[must_use]
+pub fn key_hash(bucket: &BucketName, key: &Key) -> u64 {
+    position(bucket.as_str().as_bytes(), key.as_bytes())
 }
 
 /// A name holds no 0 byte, so no two (bucket, key) run into the same bytes.

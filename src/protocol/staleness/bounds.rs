@@ -84,6 +84,12 @@ impl ClockBounds {
         Interval { from: shifted(from, apart(from)), to: shifted(to, -apart(to)) }
     }
 
+    /// Which clock they are of.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// The peer's clock less one's own, about, in microseconds.
     #[must_use]
     pub fn offset_us(&self) -> i64 {

@@ -1,13 +1,16 @@
 //! What a home says of the states of a key that it was in lately.
 
 use crate::protocol::causality::{CausalContext, Object};
-use crate::protocol::ids::Dot;
+use crate::protocol::ids::{Dot, TraceContext};
 use crate::protocol::sli::Path;
 use crate::protocol::staleness::bounds::{ClockBounds, Interval};
 use crate::protocol::time::{Hlc, Moment};
 
 /// How many states a digest holds at the most; the newest are kept.
 pub const STATES_MAX: usize = 16;
+
+/// How many states of a digest name the trace of their write at the most; the newest do.
+pub const TRACES_MAX: usize = 4;
 
 /// A version that lived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +21,15 @@ pub struct SeenVersion {
     pub hlc: Hlc,
     /// The W it was written with.
     pub w: u8,
+}
+
+/// The trace of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteTrace {
+    /// The version that was written.
+    pub dot: Dot,
+    /// The trace, and the span in which the coordinator asked a replica to apply the write.
+    pub context: TraceContext,
 }
 
 /// A state of a key at one home.
@@ -31,6 +43,8 @@ pub struct SeenState {
     pub context: CausalContext,
     /// What lived.
     pub versions: Vec<SeenVersion>,
+    /// The trace of the write that led to it; none if that had none, or is not known.
+    pub trace: Option<Box<WriteTrace>>,
 }
 
 impl SeenState {
@@ -41,14 +55,21 @@ impl SeenState {
         let versions = versions
             .map(|version| SeenVersion { dot: version.dot, hlc: version.hlc, w: version.w })
             .collect();
-        Self { applied_at, path, context: object.context().clone(), versions }
+        Self { applied_at, path, context: object.context().clone(), versions, trace: None }
+    }
+
+    /// The same state, which a write of this trace led to.
+    #[must_use]
+    pub fn traced(self, trace: Option<WriteTrace>) -> Self {
+        Self { trace: trace.map(Box::new), ..self }
     }
 }
 
 /// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// Which clock the moments are of: another run of the home has another.
+    /// Which clock the moments are of: another run of the home has another. It is the id of the run's first actor, so
+    /// it tells whose versions those of that actor are.
     pub clock: u64,
     /// When the home answered.
     pub at: Moment,
@@ -69,6 +90,8 @@ pub struct SightedState {
     pub context: CausalContext,
     /// What lived.
     pub versions: Vec<SeenVersion>,
+    /// The trace of the write that led to it; none if that had none, or is not known.
+    pub trace: Option<Box<WriteTrace>>,
 }
 
 /// A digest, by the clock of whoever asked.
@@ -97,6 +120,7 @@ impl Digest {
             path: state.path,
             context: state.context,
             versions: state.versions,
+            trace: state.trace,
         });
         Sighting { complete_since: local(self.complete_since), states: states.collect() }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::digest::{Digest, STATES_MAX, SeenState};
+use super::digest::{Digest, STATES_MAX, SeenState, TRACES_MAX, WriteTrace};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Dot, Key};
 use crate::protocol::sli::Path;
@@ -49,6 +49,17 @@ pub struct Since {
     pub path: Path,
 }
 
+/// The state that a key has come to.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// What is held now.
+    pub after: &'a Object,
+    /// By which way it came.
+    pub path: Path,
+    /// The trace of the write that came, if it has one.
+    pub trace: Option<WriteTrace>,
+}
+
 /// What changed lately.
 #[derive(Debug)]
 pub struct History {
@@ -61,7 +72,7 @@ pub struct History {
 }
 
 impl History {
-    /// An empty one. `clock` names the clock of its moments.
+    /// An empty one. `clock` names the clock of its moments: the id of the run's first actor.
     #[must_use]
     pub fn new(clock: u64) -> Self {
         Self { clock, complete_since: None, keys: BTreeMap::new(), changes: VecDeque::new() }
@@ -74,14 +85,14 @@ impl History {
         (!known).then(|| SeenState::of(held, None, Path::Direct))
     }
 
-    /// A key has come from the state `before` to that of `after`.
+    /// A key has come from the state `before` to another.
     pub fn changed(
         &mut self,
         now: Moment,
         bucket: &BucketName,
         key: &Key,
         before: Option<SeenState>,
-        (after, path): (&Object, Path),
+        change: Change<'_>,
     ) {
         self.complete_since.get_or_insert(now);
         let place = Place::of(bucket, key);
@@ -92,7 +103,8 @@ impl History {
         if history.states.is_empty() {
             history.states.extend(before);
         }
-        history.states.push_back(SeenState::of(after, Some(now), path));
+        let state = SeenState::of(change.after, Some(now), change.path);
+        history.states.push_back(state.traced(change.trace));
         self.changes.push_back((now, place));
         self.forget();
     }
@@ -101,7 +113,8 @@ impl History {
     pub fn replaced(&mut self, now: Moment, bucket: &BucketName, key: &Key, after: &Object) {
         self.keys.remove(&Place::of(bucket, key));
         let nothing = SeenState::of(&Object::new(), None, Path::Direct);
-        self.changed(now, bucket, key, Some(nothing), (after, Path::Transfer));
+        let change = Change { after, path: Path::Transfer, trace: None };
+        self.changed(now, bucket, key, Some(nothing), change);
         if let Some(history) = self.keys.get_mut(&Place::of(bucket, key)) {
             history.replaced = Some(now);
         }
@@ -137,6 +150,9 @@ impl History {
                 if let Some(oldest) = states.first_mut().filter(|_| skipped > 0) {
                     complete_since = complete_since.max(oldest.applied_at.take().unwrap_or(complete_since));
                 }
+                // A read that missed something missed what came last.
+                let traced = states.iter_mut().rev().filter(|state| state.trace.is_some());
+                traced.skip(TRACES_MAX).for_each(|state| state.trace = None);
                 states
             }
         };
@@ -201,7 +217,8 @@ mod tests {
 
     fn change((bucket, key): (BucketName, Key), history: &mut History, now: u64, counter: u64, path: Path) {
         let before = history.before(&bucket, &key, &object(counter - 1));
-        history.changed(Moment(now), &bucket, &key, before, (&object(counter), path));
+        let change = Change { after: &object(counter), path, trace: None };
+        history.changed(Moment(now), &bucket, &key, before, change);
     }
 
     fn changed(history: &mut History, now: u64, counter: u64) {

@@ -12,6 +12,7 @@ mod applied;
 mod bounds;
 mod clocks;
 mod digest;
+mod explain;
 mod history;
 mod sample;
 mod unjudged;
@@ -20,10 +21,13 @@ mod verdict;
 pub use applied::{AppliedAt, Came, Convergence, committed_at, converged};
 pub use bounds::{ClockBounds, DRIFT_PPM, Interval};
 pub use clocks::PeerClocks;
-pub use digest::{Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting};
-pub use history::{EVENTS_MAX, History, Since};
+pub use digest::{
+    Digest, STATES_MAX, SeenState, SeenVersion, SightedState, Sighting, TRACES_MAX, WriteTrace,
+};
+pub use explain::{Evidence, Explanation, MissedWrite, ReplicaState, VersusReply, explain};
+pub use history::{Change, EVENTS_MAX, History, Since};
 pub use sample::Sampling;
 pub use unjudged::{
     KEPT_FOR_US, LateVerdict, Place, UNJUDGED_BYTES_MAX, UNJUDGED_READS_MAX, UnjudgedLimits, UnjudgedReads,
 };
-pub use verdict::{HomeView, Judgement, Question, UnknownCause, Verdict, judge};
+pub use verdict::{BehindReply, HomeView, Judgement, Lacked, Missed, Question, UnknownCause, Verdict, judge};

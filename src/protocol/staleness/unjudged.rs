@@ -351,6 +351,7 @@ impl UnjudgedReply {
             w_min: self.w_min,
             settled: true,
             answered_by: self.answered_by.clone(),
+            behind: Vec::new(),
             // The others had nothing newer: they are part of the reply, or said so.
             homes: self.silent.iter().map(|replica| (replica.clone(), view(replica))).collect(),
         };
@@ -381,7 +382,13 @@ impl UnjudgedReply {
 
 /// The judgement on a read of which nothing will be known.
 fn never() -> Judgement {
-    Judgement { verdict: Verdict::Unknown(UnknownCause::Forgotten), exposure_us: 0, age_us: 0, exactly: true }
+    Judgement {
+        verdict: Verdict::Unknown(UnknownCause::Forgotten),
+        exposure_us: 0,
+        age_us: 0,
+        exactly: true,
+        lacked: Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -418,6 +425,7 @@ mod tests {
             w_min: 1,
             settled: true,
             answered_by: vec![node("n1")],
+            behind: Vec::new(),
             homes: vec![(node("n1"), HomeView::InReply), silent("n2"), silent("n3")],
         }
     }
@@ -426,6 +434,7 @@ mod tests {
     fn sighting(since: u64, applied: u64) -> Sighting {
         let at = |us: u64| Interval { from: Moment(us), to: Moment(us + 100) };
         let state = |applied: Option<u64>, counter| SightedState {
+            trace: None,
             applied: applied.map(at),
             path: Path::Direct,
             context: up_to(counter),

@@ -84,6 +84,39 @@ pub struct Question {
     pub answered_by: Vec<NodeId>,
     /// The homes.
     pub homes: Vec<(NodeId, HomeView)>,
+    /// Those of them whose answer lacked something of the reply.
+    pub behind: Vec<BehindReply>,
+}
+
+/// A replica that answered a read with less than the reply holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehindReply {
+    /// The replica.
+    pub node: NodeId,
+    /// The write time of the newest version in its answer; none if it held nothing.
+    pub newest: Option<Hlc>,
+}
+
+/// A version that a reply lacks, though some replica had it, or may have had it, when the read began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacked {
+    /// Its name.
+    pub dot: Dot,
+    /// Its write time; none if no replica remembers it, as it was replaced long ago.
+    pub hlc: Option<Hlc>,
+    /// The certainty that the read missed it.
+    pub missed: Missed,
+}
+
+/// The certainty that a read missed a version, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Missed {
+    /// Some replica had it, and it was not committed: the read is at most behind.
+    Uncommitted,
+    /// It may have been committed.
+    Perhaps,
+    /// It was committed.
+    Certainly,
 }
 
 /// What is said of a read.
@@ -99,6 +132,8 @@ pub struct Judgement {
     /// Whether both are as exact as clocks are. Else they are no less than is true, and may be more: some home did not
     /// answer, or has forgotten.
     pub exactly: bool,
+    /// The versions that the reply lacks; none of a fresh read.
+    pub lacked: Vec<Lacked>,
 }
 
 /// Whether a home had a version when a read began.
@@ -117,6 +152,7 @@ pub fn judge(question: &Question) -> Judgement {
     let candidates = candidates(question);
     let (mut suspects, mut behind) = (Vec::new(), false);
     let mut missed: Vec<(Option<SeenVersion>, Option<Moment>)> = Vec::new();
+    let mut lacked = Vec::new();
     for (dot, version) in candidates {
         let had = question.homes.iter().map(|(_, home)| home.had(dot, question.began));
         let (mut since, mut possible) = (Vec::new(), 0_usize);
@@ -128,14 +164,19 @@ pub fn judge(question: &Question) -> Judgement {
             }
         }
         behind |= !since.is_empty();
+        let mut lacks = |missed| lacked.push(Lacked { dot, hlc: version.map(|version| version.hlc), missed });
         let w = usize::from(version.map_or(question.w_min, |version| version.w));
         if since.len() < w || version.is_none() {
             // What it replaced there long ago is not told any more, and may have been written with a lower W.
             if since.len() + possible >= w.min(question.w_min.into()) {
                 suspects.push(version);
+                lacks(Missed::Perhaps);
+            } else if !since.is_empty() {
+                lacks(Missed::Uncommitted);
             }
             continue;
         }
+        lacks(Missed::Certainly);
         // Those that came to it before the history begins came first.
         since.sort_unstable();
         // At the earliest: what was missed is never said to be younger than it was.
@@ -148,7 +189,7 @@ pub fn judge(question: &Question) -> Judgement {
         (true, false, true) => Verdict::Behind,
         (true, false, false) => question.fresh_or_unknown(),
     };
-    question.told(verdict, &missed, &suspects)
+    Judgement { lacked, ..question.told(verdict, &missed, &suspects) }
 }
 
 /// The dots that some home has seen and the reply does not cover, with what is known of each.
@@ -173,6 +214,14 @@ fn candidates(question: &Question) -> BTreeMap<Dot, Option<SeenVersion>> {
         }
     }
     candidates
+}
+
+impl Judgement {
+    /// The newest of the versions that the read most certainly missed: what it should have returned.
+    #[must_use]
+    pub fn newest_lacked(&self) -> Option<&Lacked> {
+        self.lacked.iter().max_by_key(|lacked| (lacked.missed, lacked.hlc))
+    }
 }
 
 impl HomeView {
@@ -252,7 +301,7 @@ impl Question {
             missed.iter().filter_map(|(version, _)| *version).chain(suspects.iter().flatten().copied());
         let newest = newest.map(|version| version.hlc).max();
         if missed.is_empty() && suspects.is_empty() {
-            return Judgement { verdict, exposure_us: 0, age_us: 0, exactly: true };
+            return Judgement { verdict, exposure_us: 0, age_us: 0, exactly: true, lacked: Vec::new() };
         }
         let older = newest.zip(self.returned);
         let older = older.map_or(0, |(newest, returned)| newest.wall().0.saturating_sub(returned.wall().0));
@@ -267,7 +316,8 @@ impl Question {
         let at_most = self.returned.filter(|_| forgotten).map(|returned| self.ago(returned));
         let exposure_us = ages.chain(suspected).chain(at_most).max().unwrap_or(older);
         let exactly = suspects.is_empty() && !forgotten && missed.iter().all(|(_, since)| since.is_some());
-        Judgement { verdict, exposure_us, age_us: older.max(exposure_us), exactly }
+        let age_us = older.max(exposure_us);
+        Judgement { verdict, exposure_us, age_us, exactly, lacked: Vec::new() }
     }
 
     /// Whether versions may have been missed of which nothing is known: a home had more than the reply when its history
@@ -315,6 +365,7 @@ mod tests {
             path: Path::Direct,
             context: up_to(counter),
             versions: vec![SeenVersion { dot: dot(counter), hlc: Hlc::from_wall(wall(counter * 10)), w }],
+            trace: None,
         };
         HomeView::Sighted(Sighting {
             complete_since: Interval { from: Moment(10), to: Moment(20) },
@@ -337,6 +388,7 @@ mod tests {
             returned: Some(Hlc::from_wall(wall(10))),
             w_min,
             settled: true,
+            behind: Vec::new(),
             homes: homes.map(|(n, home)| (NodeId::new(&format!("n{n}")).unwrap(), home)).collect(),
         })
     }
@@ -419,6 +471,7 @@ mod tests {
                 settled,
                 answered_by,
                 homes,
+                behind: Vec::new(),
             })
             .verdict
         };

@@ -44,7 +44,7 @@ impl World {
                 let target = Target { bucket, key, settings };
                 let request = ReplicaRequest::Apply(object, Via::Transfer);
                 let to = self.way(&target, &request, ReplyTo::Backfill { peer });
-                let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to });
+                let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, trace: None, to });
                 self.tasks.push_back((at, Task::Ask(ask)));
             }
             // What the backfill knows is looked at where it is needed.

@@ -52,7 +52,8 @@ impl World {
             }
             CoordinatorEffect::AskOwn { target, request, deadline, tag } => {
                 let way = self.way(&target, &request, ReplyTo::Coordinator { tag });
-                let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to: way });
+                let ask =
+                    Box::new(ReplicaAsk { target, request, deadline, asker: None, trace: None, to: way });
                 if self.settings.own_leg_crosses {
                     let leg = leg_of(&ask.request);
                     return self.cross_own_leg(at, leg, OwnLeg::Ask(ask));

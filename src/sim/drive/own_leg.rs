@@ -47,7 +47,7 @@ impl World {
         let via = newest.map_or(Via::Transfer, |version| Via::Write(version.dot));
         let request = ReplicaRequest::Apply(object.clone(), via);
         let to = self.way(&target, &request, ReplyTo::Own { ticket });
-        let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, to });
+        let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, trace: None, to });
         self.cross_own_leg(at, Leg::Write, OwnLeg::Ask(ask));
     }
 

@@ -64,7 +64,7 @@ impl World {
             PeerRequest::Replica(target, request) => {
                 let to = self.way(&target, &request, ReplyTo::Peer(from));
                 let asker = Some((peer, frame.clock));
-                let ask = ReplicaAsk { target, request, deadline, asker, to };
+                let ask = ReplicaAsk { target, request, deadline, asker, trace: None, to };
                 self.tasks.push_back((at, Task::Ask(Box::new(ask))));
             }
             PeerRequest::Forward(write, write_id, version) => {
