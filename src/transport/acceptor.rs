@@ -1,20 +1,25 @@
 //! Takes connections in, shakes hands, and hands them to whoever is to run them.
 
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Connection, SILENCE_MAX};
 use super::counters::TransportCounters;
 use super::handshake::{HandshakeError, Party, accept};
+use super::handshake_slots::{HandshakeSlot, HandshakeSlots, Source, Stage};
+use super::member_addresses::MemberAddresses;
 use super::{Gatekeeper, MonotonicClock, Reconnects, Secret};
 
 /// Connections of peers that a node holds at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Handshakes in progress at once.
-pub const HANDSHAKES_MAX: usize = 64;
+/// Interval at which the log says that handshakes had to make room.
+const SAY_EVICTED_EVERY: Duration = Duration::from_secs(10);
 
 /// What an acceptor needs.
 #[derive(Clone)]
@@ -23,6 +28,8 @@ pub struct AcceptorConfig {
     pub cluster: String,
     /// The cluster's secret.
     pub secret: Secret,
+    /// The members' `host:port`, whose handshakes have slots of their own.
+    pub members: Vec<String>,
     /// Who judges peers.
     pub gatekeeper: Arc<dyn Gatekeeper>,
     /// Who waits to dial whom.
@@ -36,25 +43,39 @@ pub struct AcceptorConfig {
 /// Takes connections in.
 pub struct Acceptor {
     config: AcceptorConfig,
+    members: MemberAddresses,
+    slots: Rc<HandshakeSlots>,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    said_evicted: Cell<Option<Instant>>,
 }
 
 impl Acceptor {
     /// An acceptor with no connections.
     #[must_use]
     pub fn new(config: AcceptorConfig) -> Self {
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { config, connections, handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)) }
+        Self {
+            members: MemberAddresses::new(&config.members, config.counters.clone()),
+            config,
+            slots: Rc::default(),
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            said_evicted: Cell::new(None),
+        }
     }
 
     /// Accepts on `listener` for good, on this thread's runtime. `dispatch` gets each connection whose
     /// handshake is done, and runs it on the thread it likes.
     pub async fn run(self, listener: TcpListener, dispatch: impl Fn(Connection) + 'static) {
-        let dispatch = std::rc::Rc::new(dispatch);
+        let (acceptor, dispatch) = (Rc::new(self), Rc::new(dispatch));
+        tokio::select! {
+            () = acceptor.clone().accept_all(listener, dispatch) => {}
+            () = acceptor.members.keep_resolved() => {}
+        }
+    }
+
+    async fn accept_all(self: Rc<Self>, listener: TcpListener, dispatch: Rc<impl Fn(Connection) + 'static>) {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     self.config.counters.accept_errors.add();
                     tracing::warn!("no connection could be accepted: {error}");
@@ -63,42 +84,84 @@ impl Acceptor {
                     continue;
                 }
             };
-            let Ok(slot) = self.connections.clone().try_acquire_owned() else {
-                self.config.counters.connections_over_bound.add();
-                continue;
-            };
-            let Ok(busy) = self.handshakes.clone().try_acquire_owned() else {
-                self.config.counters.handshakes_over_bound.add();
-                continue;
-            };
-            let (config, dispatch) = (self.config.clone(), dispatch.clone());
+            let slot = self.slots.take(self.source(address.ip()));
+            let (acceptor, dispatch) = (self.clone(), dispatch.clone());
             drop(tokio::task::spawn_local(async move {
-                let address =
-                    stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
-                match shake(stream, &config, slot).await {
+                match acceptor.shake(stream, &slot).await {
                     Ok(connection) => dispatch(connection),
-                    Err(error) => {
-                        error.count(&config.counters);
-                        tracing::warn!(%address, "a peer's connection was not taken: {error}");
-                    }
+                    Err(error) => acceptor.not_taken(address, slot.stage(), &error),
                 }
-                drop(busy);
             }));
+            // Whoever is in already is heard before somebody else is let in, and perhaps takes its slot.
+            tokio::task::yield_now().await;
         }
     }
-}
 
-async fn shake(
-    mut stream: TcpStream,
-    config: &AcceptorConfig,
-    slot: tokio::sync::OwnedSemaphorePermit,
-) -> Result<Connection, HandshakeError> {
-    stream.set_nodelay(true)?;
-    let party = Party { cluster: &config.cluster, secret: &config.secret, gatekeeper: &*config.gatekeeper };
-    let (identity, purpose) = accept(&mut stream, &party).await?;
-    config.counters.handshakes_inbound.add();
-    config.reconnects.seen(&identity.node);
-    let (counters, now, gatekeeper) = (config.counters.clone(), config.now, config.gatekeeper.clone());
-    let (stream, from) = (stream.into_std()?, identity.node);
-    Ok(Connection { stream, from, purpose, counters, now, gatekeeper, silence_max: SILENCE_MAX, _slot: slot })
+    fn source(&self, address: IpAddr) -> Source {
+        Source::new(address, self.members.contains(address))
+    }
+
+    async fn shake(&self, mut stream: TcpStream, slot: &HandshakeSlot) -> Result<Connection, HandshakeError> {
+        let config = &self.config;
+        stream.set_nodelay(true)?;
+        let party =
+            Party { cluster: &config.cluster, secret: &config.secret, gatekeeper: &*config.gatekeeper };
+        let permit = RefCell::new(None);
+        let reached = |stage| {
+            slot.reach(stage);
+            if stage == Stage::Proven {
+                *permit.borrow_mut() = Some(self.connection_permit()?);
+            }
+            Ok(())
+        };
+        let (identity, purpose) = tokio::select! {
+            biased;
+            shaken = accept(&mut stream, &party, reached) => shaken?,
+            () = slot.evicted() => return Err(HandshakeError::Evicted { greeted: slot.stage() == Stage::Greeted }),
+        };
+        let permit = permit.take().ok_or(HandshakeError::Malformed)?;
+        config.counters.handshakes_inbound.add();
+        config.reconnects.seen(&identity.node);
+        let (counters, now, gatekeeper) = (config.counters.clone(), config.now, config.gatekeeper.clone());
+        let (stream, from) = (stream.into_std()?, identity.node);
+        Ok(Connection {
+            stream,
+            from,
+            purpose,
+            counters,
+            now,
+            gatekeeper,
+            silence_max: SILENCE_MAX,
+            _slot: permit,
+        })
+    }
+
+    fn connection_permit(&self) -> Result<OwnedSemaphorePermit, HandshakeError> {
+        self.connections.clone().try_acquire_owned().map_err(|_| HandshakeError::Full)
+    }
+
+    fn not_taken(&self, address: std::net::SocketAddr, stage: Stage, error: &HandshakeError) {
+        error.count(&self.config.counters);
+        if matches!(error, HandshakeError::Evicted { .. }) {
+            self.say_evicted(address.ip());
+        }
+        if stage == Stage::Silent || matches!(error, HandshakeError::Evicted { .. }) {
+            // There may be thousands of them a second.
+            tracing::debug!(%address, "a connection was not taken: {error}");
+        } else {
+            tracing::warn!(%address, "a peer's connection was not taken: {error}");
+        }
+    }
+
+    fn say_evicted(&self, address: IpAddr) {
+        let now = Instant::now();
+        let said = self.said_evicted.get().is_some_and(|said| now.duration_since(said) < SAY_EVICTED_EVERY);
+        if !said {
+            self.said_evicted.set(Some(now));
+            tracing::warn!(
+                %address,
+                "more connections than there are slots prove nothing on the peer port; the oldest are closed"
+            );
+        }
+    }
 }

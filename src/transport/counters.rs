@@ -43,9 +43,13 @@ counters! {
     handshake_rejected_by_peer,
     /// Handshakes whose socket failed or was closed.
     handshake_broken,
-    /// Inbound sockets closed at once: too many handshakes in progress.
-    handshakes_over_bound,
-    /// Inbound sockets closed at once: too many connections.
+    /// Inbound sockets closed before they said anything, for newer ones: more than there are slots for.
+    handshakes_evicted_silent,
+    /// Inbound handshakes ended before the other side had proven the secret, for newer ones: more than there are slots for.
+    handshakes_evicted_greeted,
+    /// Times that a member's host name could not be resolved, by which its handshakes have slots of their own.
+    members_unresolved,
+    /// Inbound handshakes refused though the secret was proven: too many connections.
     connections_over_bound,
     /// Failures of the listening socket, such as too many open files.
     accept_errors,

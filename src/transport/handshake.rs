@@ -26,6 +26,7 @@ use super::Gatekeeper;
 use super::codec;
 use super::counters::TransportCounters;
 use super::frame::VERSION;
+use super::handshake_slots::Stage;
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::membership::{HISTORY_MAX, Identity, NotAdmitted, Presented, RunId, RunNumber};
 use crate::protocol::time::Hlc;
@@ -128,6 +129,15 @@ pub enum HandshakeError {
     /// The other side refused.
     #[error("the other side refused: {}", .0.reason)]
     Rejected(Rejection),
+    /// This node holds as many connections as it may.
+    #[error("there are as many connections as there may be")]
+    Full,
+    /// Newer handshakes took its slot before the other side had proven the secret.
+    #[error("newer connections took its place before it had proven the secret")]
+    Evicted {
+        /// True once the other side had said its Hello.
+        greeted: bool,
+    },
     /// It took longer than [`TIMEOUT`].
     #[error("the handshake took too long")]
     TimedOut,
@@ -148,6 +158,9 @@ impl HandshakeError {
             Self::Node { .. } => &counters.handshake_refused_node,
             Self::Refused(_) => &counters.handshake_refused_gatekeeper,
             Self::Rejected(_) => &counters.handshake_rejected_by_peer,
+            Self::Full => &counters.connections_over_bound,
+            Self::Evicted { greeted: false } => &counters.handshakes_evicted_silent,
+            Self::Evicted { greeted: true } => &counters.handshakes_evicted_greeted,
             Self::TimedOut => &counters.handshake_refused_timeout,
         }
         .add();
@@ -157,7 +170,9 @@ impl HandshakeError {
     fn told(&self) -> Option<Rejection> {
         let rejection = |reason: String| Some(Rejection { reason, identity: false });
         match self {
-            Self::Broken(_) | Self::Rejected(_) | Self::TimedOut | Self::NoNonce => None,
+            Self::Broken(_) | Self::Rejected(_) | Self::TimedOut | Self::NoNonce | Self::Evicted { .. } => {
+                None
+            }
             // The other side is the wrong one here, and the sentence must be true for it as well.
             Self::Secret => rejection("the cluster secrets differ".to_owned()),
             Self::Refused(NotAdmitted { reason, identity }) => {
@@ -267,14 +282,17 @@ pub async fn dial(
     .await
 }
 
-/// Accepts: checks the dialler's proof and claim, proves, and waits for its verdict.
+/// Accepts: checks the dialler's proof and claim, proves, and waits for its verdict. `reached` hears of each stage, and may
+/// end the handshake there.
 pub async fn accept(
     stream: &mut TcpStream,
     party: &Party<'_>,
+    reached: impl Fn(Stage) -> Result<(), HandshakeError>,
 ) -> Result<(Identity, LanePurpose), HandshakeError> {
     timed(async {
         let hello: Hello = receive(stream).await?;
         let checked = check_hello(hello);
+        reached(Stage::Greeted)?;
         let nonce = draw_nonce()?;
         // Sent in any case, so that a dialler of another version learns which one this is.
         send(stream, &Hello { magic: MAGIC, version: VERSION, nonce }).await?;
@@ -285,6 +303,7 @@ pub async fn accept(
         let judged: Result<_, HandshakeError> = (|| {
             let expected = party.secret.mac(b"dialler", &[&hello.nonce, &nonce, &theirs]);
             expected.verify_slice(&mac).map_err(|_| HandshakeError::Secret)?;
+            reached(Stage::Proven)?;
             let (identity, claim) = party.read(&theirs)?;
             party.gatekeeper.admit(&identity).map_err(HandshakeError::Refused)?;
             Ok((identity, claim.purpose))

@@ -10,8 +10,10 @@ mod connection;
 mod counters;
 pub mod frame;
 mod handshake;
+mod handshake_slots;
 mod lane;
 mod link;
+mod member_addresses;
 mod reconnect;
 pub mod wire;
 

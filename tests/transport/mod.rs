@@ -3,6 +3,7 @@
 mod bytes;
 mod handshake;
 mod requests;
+mod strangers;
 mod wire;
 
 use std::cell::RefCell;
@@ -159,12 +160,24 @@ pub struct Server {
 
 impl Server {
     pub async fn start(gate: Gate, cluster: &str, secret: &str, address: &str) -> Self {
+        Self::start_with(gate, cluster, secret, address, &[]).await
+    }
+
+    /// The same, which knows of members at these addresses.
+    pub async fn start_with(
+        gate: Gate,
+        cluster: &str,
+        secret: &str,
+        address: &str,
+        members: &[&str],
+    ) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (counters, gate) = (Arc::new(TransportCounters::default()), Arc::new(gate));
         let acceptor = Acceptor::new(AcceptorConfig {
             cluster: cluster.to_owned(),
             secret: Secret::new(secret),
+            members: members.iter().map(|member| (*member).to_owned()).collect(),
             gatekeeper: gate.clone(),
             reconnects: Arc::new(Reconnects::default()),
             counters: counters.clone(),

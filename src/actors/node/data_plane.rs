@@ -86,8 +86,10 @@ pub(super) fn accept(
     placement: Placement,
     arbiters: &[Arbiter],
 ) -> Result<actix_rt::task::JoinHandle<()>, StartError> {
-    let LaneConfig { cluster, gatekeeper, reconnects, counters, now, .. } = common.lanes.clone();
-    let acceptor = Acceptor::new(AcceptorConfig { cluster, secret, gatekeeper, reconnects, counters, now });
+    let LaneConfig { cluster, peers, gatekeeper, reconnects, counters, now, .. } = common.lanes.clone();
+    let members = peers.into_iter().map(|(_, address)| address).collect();
+    let config = AcceptorConfig { cluster, secret, members, gatekeeper, reconnects, counters, now };
+    let acceptor = Acceptor::new(config);
     let handles: Vec<actix_rt::ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
     let dispatch = move |connection: Connection| {
         let service = service.clone();

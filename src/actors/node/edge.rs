@@ -21,7 +21,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Connections of one REST worker; more wait in the listener's queue.
 const CONNECTIONS_PER_WORKER: usize = 10_000;
 /// Connections that may wait to be accepted; the system may hold it to fewer.
-const BACKLOG: i32 = 2_048;
+pub(super) const BACKLOG: i32 = 2_048;
 /// Bytes of request bodies that are being received at once.
 const BODIES_MAX: usize = 256 << 20;
 /// Bytes of large replies that clients have not taken up yet.

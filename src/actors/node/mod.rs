@@ -17,7 +17,7 @@ use actix::{Addr, Arbiter, AsyncContext as _, Recipient};
 
 use control_plane::{run_control, run_recorder};
 use data_plane::{ShardNeighbours, accept, start_shards};
-use edge::serve_http;
+use edge::{BACKLOG, serve_http};
 use ending::Stop;
 
 use crate::actors::admission::Admission;
@@ -143,6 +143,7 @@ fn founders(config: &Config) -> Result<Ring, StartError> {
 fn listener(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
     let listening = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(listener)
     });
     listening.map_err(|cause| StartError::Listen { key, address, cause })
