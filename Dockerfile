@@ -19,12 +19,13 @@ RUN touch src/lib.rs src/main.rs \
 
 FROM ${RUNTIME_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/neap --shell /usr/sbin/nologin neap \
- && mkdir -p /var/lib/neap \
- && chown neap:neap /var/lib/neap
+ && mkdir -p /var/lib/neap /etc/neap \
+ && chown neap:neap /var/lib/neap /etc/neap
 COPY --from=build /neap /usr/local/bin/neap
 USER neap
 VOLUME /var/lib/neap
-# REST, and peers.
+# REST, and peers. A node serves both on loopback alone, so that nobody outside of its container reaches it, unless it is
+# told otherwise: NEAP_HTTP__LISTEN=0.0.0.0:8101, NEAP_PEER__LISTEN=0.0.0.0:7101 with NEAP_CLUSTER__SECRET_FILE.
 EXPOSE 8101 7101
 # A node drains on it: it refuses new work, finishes what is in flight, and leaves the mark of a clean stop.
 STOPSIGNAL SIGTERM

@@ -29,6 +29,13 @@ A configuration file, for the first of three nodes:
   [node]
   id = \"n1\"
   data = \"/var/lib/neap\"
+  [http]
+  listen = \"10.0.0.1:8101\"
+  [peer]
+  listen = \"10.0.0.1:7101\"
+
+Without [http] and [peer] a node is reached from its own machine alone. The secret is the same file on every node:
+  head -c 32 /dev/urandom | base64 > /etc/neap/secret; chmod 600 /etc/neap/secret
 
 The file may leave out any key. NEAP_SECTION__KEY in the environment wins over the file (NEAP_NODE__ID=n2;
 lists are separated by commas), --set over both. --print-config shows every key there is.

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::Config;
 use super::members::MemberConfig;
 use super::reader::Reader;
 use super::units::{format_duration, format_size};
+use super::{Config, exposure};
 use crate::protocol::bucket::BucketSettings;
 
 pub(super) fn check(config: &Config, r: &mut Reader) {
@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, r: &mut Reader) {
         own_entry(config, own, r);
     }
     listeners(config, r);
+    exposure::check(config, r);
     budgets(config, r);
     alerts(config, r);
 }

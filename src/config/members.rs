@@ -1,7 +1,7 @@
 //! Founders and addresses, as text: `n1@host:port;zone=a;weight=1.0`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::protocol::ids::NodeId;
 
@@ -44,11 +44,34 @@ impl Address {
         Self(format!("{node}:{port}"))
     }
 
+    /// The address of a node that listens at `listen`.
+    pub(super) fn of_listener(listen: SocketAddr) -> Self {
+        Self(listen.to_string())
+    }
+
     /// The address as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host: a name, an IPv4 address, or an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.rsplit_once(':').map_or(&*self.0, |(host, _)| host)
+    }
+
+    /// Tells whether only this machine reaches the host: `localhost` and literal loopback addresses. No name is resolved.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse();
+        host.eq_ignore_ascii_case("localhost") || literal.is_ok_and(is_loopback)
+    }
+}
+
+/// Tells whether only this machine reaches an address; an IPv4 address within IPv6 counts as itself.
+pub(super) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 impl fmt::Display for Address {
@@ -152,6 +175,16 @@ mod tests {
         let full = MemberConfig::parse("n2@[::1]:7102;weight=0.5;zone=b").unwrap();
         assert_eq!(full.to_string(), "n2@[::1]:7102;zone=b;weight=0.5");
         assert_eq!(MemberConfig::parse(&full.to_string()), Ok(full));
+    }
+
+    #[test]
+    fn loopback_is_told_from_what_is_beyond_it_without_resolving() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.8.7", "[::1]", "[::ffff:127.0.0.1]"] {
+            assert!(Address::parse(&format!("{host}:1")).unwrap().is_loopback(), "{host}");
+        }
+        for host in ["n1", "localhost.example", "0.0.0.0", "10.0.0.1", "128.0.0.1", "[::]", "[fe80::1]"] {
+            assert!(!Address::parse(&format!("{host}:1")).unwrap().is_loopback(), "{host}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! reader    types it, key by key, and notes what is wrong
 //! sections  every key with its type, default and range       slo, slo_sets  those of [slo]
 //! contradictions  keys that do not fit each other        reachable  objectives that configuration alone rules out
+//! exposure  addresses beyond loopback, and what they require
 //! ```
 //!
 //! Everything wrong is found before anything is said, and each line says the key, the value, where it came from,
@@ -14,6 +15,7 @@
 
 mod contradictions;
 mod error;
+mod exposure;
 mod members;
 mod print;
 mod reachable;
@@ -179,13 +181,7 @@ impl Config {
         if !unused.is_empty() {
             warnings.push(format!("no effect in this version: {}", unused.join(", ")));
         }
-        if self.cluster.secret_file.is_none() {
-            warnings.push(
-                "cluster.secret_file is not set: the cluster's secret is derived from cluster.name, so whoever \
-                 knows the name can join and forge contexts"
-                    .to_owned(),
-            );
-        }
+        warnings.extend(exposure::warnings(self));
         warnings.extend(reachable::warnings(self));
         warnings
     }

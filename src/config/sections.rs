@@ -1,12 +1,12 @@
 //! The sections: every key with its type, its default and its range.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::members::{
     ACCEPTED_ADDRESS, ACCEPTED_MEMBERS, Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MEMBERS_MAX, MemberConfig,
-    WEIGHTS, is_zone, shared_by_two,
+    WEIGHTS, is_loopback, is_zone, shared_by_two,
 };
 use super::reader::{Fallback, Reader};
 use crate::protocol::bucket::{BlindWrite, ReadRepair, Resolution};
@@ -141,7 +141,7 @@ impl HttpConfig {
         Self {
             listen: r.parsed(
                 "http.listen",
-                SocketAddr::from(([0, 0, 0, 0], 8_101)),
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 8_101)),
                 "an IP address and a port, such as 127.0.0.1:8101 or [::]:8101; port 0 takes a free one",
                 |text| text.parse().ok(),
                 SocketAddr::to_string,
@@ -164,13 +164,16 @@ impl PeerConfig {
     pub(super) fn read(r: &mut Reader, node: &NodeId, members: &[MemberConfig]) -> Self {
         let listen = r.parsed(
             "peer.listen",
-            SocketAddr::from(([0, 0, 0, 0], 7_101)),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 7_101)),
             "an IP address and a port from 1 to 65535, such as 127.0.0.1:7101 or [::]:7101",
             |text| text.parse().ok().filter(|listen: &SocketAddr| listen.port() != 0),
             SocketAddr::to_string,
         );
         let advertise = match members.iter().find(|member| member.id == *node) {
             Some(own) => Fallback::Follows("cluster.members", own.address.clone()),
+            None if is_loopback(listen.ip()) => {
+                Fallback::Follows("peer.listen", Address::of_listener(listen))
+            }
             None => Fallback::Follows("node.id", Address::of_node(node, listen.port())),
         };
         let advertise =

@@ -2,7 +2,8 @@
 
 use super::{print_config, stderr};
 
-const THREE: &str = "cluster.members=n1@h1:7101;zone=a,n2@h2:7101;zone=b;weight=2,n3@h3:7101";
+const THREE: &str =
+    "cluster.members=n1@127.0.0.1:7101;zone=a,n2@127.0.0.2:7101;zone=b;weight=2,n3@127.0.0.3:7101";
 
 fn refused(sets: &[&str], parts: &[&str]) {
     let output = print_config(sets);
@@ -15,7 +16,7 @@ fn refused(sets: &[&str], parts: &[&str]) {
 
 #[test]
 fn a_node_that_agrees_with_its_entry_is_accepted() {
-    let sets = [THREE, "node.id=n2", "node.zone=b", "node.weight=2", "peer.advertise=h2:7101"];
+    let sets = [THREE, "node.id=n2", "node.zone=b", "node.weight=2", "peer.advertise=127.0.0.2:7101"];
     let output = print_config(&sets);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
@@ -23,7 +24,7 @@ fn a_node_that_agrees_with_its_entry_is_accepted() {
 #[test]
 fn a_node_that_is_no_member_is_refused_unless_it_has_seeds() {
     refused(&[THREE, "node.id=n9"], &["node.id = \"n9\" (--set) contradicts cluster.members", "n1, n2, n3"]);
-    let output = print_config(&[THREE, "node.id=n9", "cluster.seeds=h1:7101"]);
+    let output = print_config(&[THREE, "node.id=n9", "cluster.seeds=127.0.0.1:7101"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
@@ -35,8 +36,8 @@ fn a_node_that_differs_from_its_entry_is_refused() {
     );
     refused(&[THREE, "node.id=n2", "node.weight=1"], &["node.weight = 1.0 (--set)", "accepted: 2.0,"]);
     refused(
-        &[THREE, "peer.advertise=h9:7101"],
-        &["peer.advertise = \"h9:7101\" (--set)", "accepted: h1:7101,"],
+        &[THREE, "peer.advertise=127.0.0.9:7101"],
+        &["peer.advertise = \"127.0.0.9:7101\" (--set)", "accepted: 127.0.0.1:7101,"],
     );
 }
 
@@ -47,14 +48,17 @@ fn an_entry_without_a_zone_has_the_default_zone_on_every_node() {
 
 #[test]
 fn members_that_share_a_name_or_an_address_are_refused() {
-    refused(&["cluster.members=n1@h1:1,n2@h2:1,n1@h3:1"], &["n1 is there twice"]);
-    refused(&["cluster.members=n1@h1:1,n2@h2:1,n3@h1:1"], &["n1 and n3 have one address, h1:1"]);
+    refused(&["cluster.members=n1@127.0.0.1:1,n2@127.0.0.2:1,n1@127.0.0.3:1"], &["n1 is there twice"]);
+    refused(
+        &["cluster.members=n1@127.0.0.1:1,n2@127.0.0.2:1,n3@127.0.0.1:1"],
+        &["n1 and n3 have one address, 127.0.0.1:1"],
+    );
 }
 
 #[test]
 fn more_homes_than_members_are_refused() {
     refused(
-        &["cluster.members=n1@h1:1,n2@h2:1"],
+        &["cluster.members=n1@127.0.0.1:1,n2@127.0.0.2:1"],
         &["defaults.n = 3 (default) contradicts cluster.members", "more homes for each key than the 2 nodes"],
     );
 }

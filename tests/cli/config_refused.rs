@@ -30,6 +30,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("http.workers=-1", &["out of range", "0 to 256"]),
     ("http.workers=1.5", &["not a whole number", "0 to 256"]),
     ("peer.listen=127.0.0.1:0", &["\"127.0.0.1:0\"", "a port from 1 to 65535"]),
+    ("peer.listen=0.0.0.0:7101", &["cluster.secret_file = \"\" (default)", "head -c 32 /dev/urandom"]),
     ("peer.advertise=n1:99999", &["\"n1:99999\"", "host:port"]),
     ("defaults.n=16", &["out of range", "1 to 15"]),
     ("defaults.r=4", &["defaults.n = 3 (default)", "r from 1 to 3"]),

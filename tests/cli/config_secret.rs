@@ -47,7 +47,10 @@ fn a_secret_file_that_is_missing_or_too_short_or_too_long_is_refused_by_name() {
 
 #[test]
 fn a_node_whose_secret_file_is_missing_ends_with_2() {
-    let sets = ["cluster.members=n1@h:1,n2@i:1,n3@j:1", "cluster.secret_file=/nowhere/secret"];
+    let sets = [
+        "cluster.members=n1@127.0.0.1:1,n2@127.0.0.2:1,n3@127.0.0.3:1",
+        "cluster.secret_file=/nowhere/secret",
+    ];
     let output = run(&["node", "--set", sets[0], "--set", sets[1]]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cluster.secret_file = \"/nowhere/secret\": "), "{}", stderr(&output));

@@ -43,6 +43,7 @@ fn the_last_of_two_flags_wins() {
 fn a_printed_configuration_loads_again_to_the_same() {
     let given = [
         "cluster.members=n1@[::1]:7101;zone=b;weight=0.5, n2@h2:7101,n3@h3:7101",
+        "peer.listen=[::]:7101",
         "cluster.name=tides",
         "cluster.seeds=[\"a:1\", 'b:2']",
         "cluster.secret_file=/a \"quoted\" # path\\",
@@ -78,16 +79,17 @@ fn a_printed_configuration_loads_again_to_the_same() {
 #[test]
 fn the_longest_name_of_a_node_prints_what_loads_again() {
     let id = "n".repeat(64);
-    let printed = stdout(&print_config(&[&format!("node.id={id}")]));
+    let beyond = ["peer.listen=0.0.0.0:7101", "cluster.secret_file=/secret"];
+    let printed = stdout(&print_config(&[&[&*format!("node.id={id}")], &beyond[..]].concat()));
     let advertise = format!("peer.advertise={id}:7101");
-    assert!(printed.contains(&format!("{id}:7101")), "{printed}");
-    assert_eq!(print_config(&[&advertise]).status.code(), Some(0));
+    assert!(printed.contains(&format!("advertise = \"{id}:7101\"  # default, follows node.id")), "{printed}");
+    assert_eq!(print_config(&[&[&*advertise], &beyond[..]].concat()).status.code(), Some(0));
 }
 
 #[test]
 fn values_that_nobody_gave_follow_the_keys_they_belong_to() {
     let sets = [
-        "cluster.members=n1@h1:7101,n2@h2:7201;zone=b;weight=2",
+        "cluster.members=n1@127.0.0.1:7101,n2@127.0.0.2:7201;zone=b;weight=2",
         "node.id=n2",
         "defaults.n=2",
         "defaults.r=1",
@@ -99,7 +101,7 @@ fn values_that_nobody_gave_follow_the_keys_they_belong_to() {
     for line in [
         "zone = \"b\"  # default, follows cluster.members",
         "weight = 2.0  # default, follows cluster.members",
-        "advertise = \"h2:7201\"  # default, follows cluster.members",
+        "advertise = \"127.0.0.2:7201\"  # default, follows cluster.members",
         "w_min = 1  # default, follows defaults.w",
         "stale_reads = 0.005  # default, follows slo.stale_reads",
     ] {
@@ -117,11 +119,14 @@ fn json_shows_the_same_settings() {
 
 #[test]
 fn an_environment_list_is_separated_by_commas_or_a_toml_array() {
-    for list in ["n1@a:1, n2@b:2,n3@c:3", "[\"n1@a:1\", \"n2@b:2\", \"n3@c:3\"]"] {
+    for list in [
+        "n1@localhost:1, n2@[::1]:2,n3@127.0.0.1:3",
+        "[\"n1@localhost:1\", \"n2@[::1]:2\", \"n3@127.0.0.1:3\"]",
+    ] {
         let output = neap(&["node", "--print-config"]).env("NEAP_CLUSTER__MEMBERS", list).output().unwrap();
         let printed = stdout(&output);
-        let line = "members = [\"n1@a:1;zone=a;weight=1.0\", \"n2@b:2;zone=a;weight=1.0\", \
-                    \"n3@c:3;zone=a;weight=1.0\"]  # environment NEAP_CLUSTER__MEMBERS";
+        let line = "members = [\"n1@localhost:1;zone=a;weight=1.0\", \"n2@[::1]:2;zone=a;weight=1.0\", \
+                    \"n3@127.0.0.1:3;zone=a;weight=1.0\"]  # environment NEAP_CLUSTER__MEMBERS";
         assert!(printed.contains(line), "{printed}{}", stderr(&output));
     }
 }

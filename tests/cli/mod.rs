@@ -3,6 +3,7 @@
 mod bench_staleness;
 mod client_commands;
 mod client_connections;
+mod config_exposure;
 mod config_members;
 mod config_refused;
 mod config_secret;

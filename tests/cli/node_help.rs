@@ -72,5 +72,5 @@ fn a_node_without_founders_is_refused_at_start_and_told_what_to_say() {
     let output = neap(&["node"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let text = stderr(&output);
-    assert!(text.contains("cluster.members = [] (default)") && text.contains("n1@n1:7101"), "{text}");
+    assert!(text.contains("cluster.members = [] (default)") && text.contains("n1@127.0.0.1:7101"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! Real clusters: processes of the program, their sockets and their disks.
 
 mod batch;
+mod compose;
 mod damage;
 mod disks;
 mod documents;
