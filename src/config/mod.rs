@@ -17,6 +17,7 @@ mod contradictions;
 mod error;
 mod exposure;
 mod members;
+mod origin;
 mod print;
 mod reachable;
 mod reader;
@@ -31,6 +32,7 @@ pub mod units;
 pub use crate::protocol::slo::StaleCounts;
 pub use error::{ConfigError, Problem, Setting, Source};
 pub use members::{Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MemberConfig};
+pub use origin::WebOrigin;
 pub use secret::{SECRET_MAX, SECRET_MIN, Secret, SecretError, cluster_secret};
 pub use sections::{
     ClockConfig, ClusterConfig, CommitPolicy, DefaultsConfig, HintsConfig, HttpConfig, LimitsConfig,
@@ -156,6 +158,13 @@ impl Config {
         let accepted =
             format!("a list with this node in it, such as [{own:?}] with defaults.n = 1, r = 1, w = 1");
         Err(ConfigError { problems: vec![Problem::Contradiction { settings, fault, accepted }] })
+    }
+
+    /// The hosts by which clients call nodes of this cluster: those of members, this node's own, and `http.hosts`.
+    pub fn known_hosts(&self) -> impl Iterator<Item = &str> {
+        let members = self.cluster.members.iter().map(|member| member.address.host());
+        let own = std::iter::once(self.peer.advertise.host());
+        members.chain(own).chain(self.http.hosts.iter().map(String::as_str))
     }
 
     /// Every key, its value as TOML text and where that came from, by section.

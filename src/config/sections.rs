@@ -8,6 +8,7 @@ use super::members::{
     ACCEPTED_ADDRESS, ACCEPTED_MEMBERS, Address, DEFAULT_WEIGHT, DEFAULT_ZONE, MEMBERS_MAX, MemberConfig,
     WEIGHTS, is_loopback, is_zone, shared_by_two,
 };
+use super::origin::{self, WebOrigin};
 use super::reader::{Fallback, Reader};
 use crate::protocol::bucket::{BlindWrite, ReadRepair, Resolution};
 use crate::protocol::ids::NodeId;
@@ -134,6 +135,10 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Threads; 0 chooses from the cores.
     pub workers: u32,
+    /// Origins of web pages that may call this node from elsewhere.
+    pub cors: Vec<WebOrigin>,
+    /// Further host names by which clients call this node, in lower case.
+    pub hosts: Vec<String>,
 }
 
 impl HttpConfig {
@@ -147,6 +152,8 @@ impl HttpConfig {
                 SocketAddr::to_string,
             ),
             workers: r.integer("http.workers", 0_u32, 0..=256),
+            cors: origin::read_cors(r),
+            hosts: origin::read_hosts(r),
         }
     }
 }

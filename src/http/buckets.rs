@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Edge;
 use super::dto::{BucketBody, BucketsBody};
 use super::error::Problem;
+use super::headers;
 use super::params;
 use super::properties::Given;
 use super::target;
@@ -70,6 +71,7 @@ pub async fn set(
     let set = async {
         let name = target::bucket(bucket)?;
         params::parse(request.uri().query(), &[], edge.limits.timeout_us)?;
+        headers::require_json(request.headers())?;
         let within = edge.limits.body_timeout;
         let (bytes, _permit) =
             edge.bodies.receive("body", request.headers(), payload, PROPERTIES_MAX, within).await?;

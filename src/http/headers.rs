@@ -34,6 +34,8 @@ pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub const RETRY_AFTER_SECONDS: u16 = 1;
 /// What a value is when the writer did not say.
 pub const OCTET_STREAM: &str = "application/octet-stream";
+/// The media type of documents.
+pub const JSON: &str = "application/json";
 /// The media type of errors (RFC 9457).
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -84,6 +86,17 @@ pub fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'
             "visible ASCII characters",
         )),
     }
+}
+
+/// Requires the body to be called JSON. A page of any origin may send a body of another type, or of none, unasked.
+///
+/// # Errors
+///
+/// `Content-Type` is another, or is not there.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = single(headers, &header::CONTENT_TYPE)?.unwrap_or_default();
+    let media_type = given.split(';').next().unwrap_or_default().trim_ascii();
+    if media_type.eq_ignore_ascii_case(JSON) { Ok(()) } else { Err(Problem::unsupported_media_type(given)) }
 }
 
 /// Puts the span of a request into its reply.

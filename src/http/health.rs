@@ -20,6 +20,7 @@ pub fn alive(edge: &Edge, request: &HttpRequest) -> Result<HttpResponse, Problem
     counters.extend(edge.bodies.counters());
     counters.extend(edge.answers.counters());
     counters.extend(edge.connections.counters());
+    counters.extend(edge.callers.counters());
     let node = edge.backend.node().to_string();
     Ok(HttpResponse::Ok().json(HealthBody { status: "ok", node, counters: Counters(counters) }))
 }

@@ -380,7 +380,7 @@ fn insert(to: &mut HeaderMap, name: header::HeaderName, text: Option<String>) {
     }
 }
 
-fn write_id(request: &HeaderMap) -> Result<Option<WriteId>, Problem> {
+pub(super) fn write_id(request: &HeaderMap) -> Result<Option<WriteId>, Problem> {
     let Some(text) = headers::single(request, &headers::NEAP_WRITE_ID)? else { return Ok(None) };
     let id = WriteId::parse(text);
     id.map(Some).ok_or_else(|| Problem::header(&headers::NEAP_WRITE_ID, text, "32 hexadecimal digits"))

@@ -1,6 +1,7 @@
 //! The REST edge: HTTP in, operations of the node out, and back.
 //!
 //! ```text
+//! callers, cors ─> allowed hosts and origins
 //! routes ──> kv, keys, batch, buckets, ring, slo, health, openapi ──> backend (the node)
 //!              └──> target, params, properties, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
@@ -22,6 +23,7 @@ use crate::telemetry::Tracing;
 use answers::AnswerBudget;
 use backend::Backend;
 use body::BodyBudget;
+use callers::AllowedCallers;
 use connections::Connections;
 
 mod answers;
@@ -29,7 +31,9 @@ pub mod backend;
 mod batch;
 mod body;
 mod buckets;
+pub mod callers;
 mod connections;
+mod cors;
 mod dto;
 mod error;
 mod etag;
@@ -72,6 +76,7 @@ pub struct Edge {
     bodies: BodyBudget,
     answers: AnswerBudget,
     connections: Connections,
+    callers: AllowedCallers,
     tracing: Tracing,
 }
 
@@ -86,8 +91,15 @@ impl Edge {
             bodies: BodyBudget::new(limits.bodies),
             answers: AnswerBudget::new(limits.answers),
             connections: Connections::default(),
+            callers: AllowedCallers::default(),
             tracing: Tracing::default(),
         }
+    }
+
+    /// The same, for `callers` instead of those alone that name it by an address or `localhost`.
+    #[must_use]
+    pub fn for_callers(self, callers: AllowedCallers) -> Self {
+        Self { callers, ..self }
     }
 
     /// The same, whose requests are traced.

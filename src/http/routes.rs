@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::connections::Watched;
 use super::error::Problem;
 use super::kv::Place;
-use super::{Edge, batch, buckets, headers, health, keys, kv, openapi, ring, slo};
+use super::{Edge, batch, buckets, cors, headers, health, keys, kv, openapi, ring, slo};
 
 /// What is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +40,43 @@ const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 /// Answers one request.
 pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let serving = request.conn_data::<Arc<Watched>>().map(|connection| connection.serve());
-    let answer = dispatch(&edge, &request, payload).await;
+    let (answer, listed_origin) = match edge.callers.admit(&request) {
+        Ok(Some(origin)) if cors::is_preflight(&request) => (Ok(preflight(&request)), Some(origin)),
+        Ok(listed_origin) => (dispatch(&edge, &request, payload).await, listed_origin),
+        Err(problem) => (Err(refused(problem, &request)), None),
+    };
     let mut response = answer.unwrap_or_else(Problem::into_response);
     if let (Some(mut serving), BodySize::Sized(bytes)) = (serving, response.body().size()) {
         serving.sends(bytes);
     }
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);
+    if let Some(origin) = listed_origin {
+        cors::expose(to, origin);
+    }
     if !to.contains_key(headers::TRACEPARENT)
         && let Some(trace) = headers::traceparent(request.headers())
     {
         to.insert(headers::TRACEPARENT, HeaderValue::clone(trace));
     }
     response
+}
+
+/// The methods of a path, for pages of listed origins.
+fn preflight(request: &HttpRequest) -> HttpResponse {
+    let uri = request.uri();
+    cors::preflight(allowed(&route(uri.path(), names_key64(uri.query()))))
+}
+
+/// The refusal of a caller, which says of a write that nothing was applied.
+fn refused(problem: Problem, request: &HttpRequest) -> Problem {
+    let writes = match route(request.uri().path(), false) {
+        Route::Key(_) | Route::Keys(_) => matches!(*request.method(), Method::PUT | Method::DELETE),
+        Route::Batch => *request.method() == Method::POST,
+        Route::Bucket(_) => *request.method() == Method::PUT,
+        _ => false,
+    };
+    if writes { problem.of_write(kv::write_id(request.headers()).ok().flatten()) } else { problem }
 }
 
 async fn dispatch(

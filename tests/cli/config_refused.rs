@@ -26,6 +26,12 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("node.drain_timeout=2h", &["out of range", "0s to 1h"]),
     ("http.listen=8101", &["\"8101\"", "an IP address and a port"]),
     ("http.listen=localhost:8101", &["\"localhost:8101\"", "an IP address and a port"]),
+    ("http.cors=*", &["\"*\" is not an origin", "\"https://shop.example\""]),
+    ("http.cors=null", &["\"null\" is not an origin", "no path, no wildcard"]),
+    ("http.cors=https://a.example/", &["\"https://a.example/\" is not an origin", "no path, no wildcard"]),
+    ("http.cors=[1]", &["not a list of texts", "\"https://shop.example\""]),
+    ("http.hosts=*.example", &["\"*.example\" is not a host name", "no wildcard"]),
+    ("http.hosts=db.example:8101", &["\"db.example:8101\" is not a host name", "without a port"]),
     ("http.workers=257", &["out of range", "0 to 256"]),
     ("http.workers=-1", &["out of range", "0 to 256"]),
     ("http.workers=1.5", &["not a whole number", "0 to 256"]),
@@ -86,6 +92,18 @@ fn every_bad_value_is_named_with_what_would_be_accepted() {
 fn http_and_peers_cannot_listen_at_one_address() {
     let text = stderr(&print_config(&["http.listen=127.0.0.1:7101"]));
     assert!(text.contains("http.listen = \"127.0.0.1:7101\" (--set) contradicts peer.listen"), "{text}");
+}
+
+#[test]
+fn longer_lists_of_callers_than_any_node_needs_are_refused() {
+    for (key, entry) in [("http.hosts", "h"), ("http.cors", "http://h")] {
+        let entries =
+            |count: usize| (0..count).map(|at| format!("{entry}{at}")).collect::<Vec<_>>().join(",");
+        assert_eq!(print_config(&[&format!("{key}={}", entries(100))]).status.code(), Some(0));
+        let output = print_config(&[&format!("{key}={}", entries(101))]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("101 entries; accepted: a list of"), "{}", stderr(&output));
+    }
 }
 
 #[test]

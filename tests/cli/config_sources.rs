@@ -44,6 +44,8 @@ fn a_printed_configuration_loads_again_to_the_same() {
     let given = [
         "cluster.members=n1@[::1]:7101;zone=b;weight=0.5, n2@h2:7101,n3@h3:7101",
         "peer.listen=[::]:7101",
+        "http.cors=[\"https://shop.example\", \"http://localhost:3000\"]",
+        "http.hosts=db.example,other.example",
         "cluster.name=tides",
         "cluster.seeds=[\"a:1\", 'b:2']",
         "cluster.secret_file=/a \"quoted\" # path\\",

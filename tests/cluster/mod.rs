@@ -1,6 +1,7 @@
 //! Real clusters: processes of the program, their sockets and their disks.
 
 mod batch;
+mod callers;
 mod compose;
 mod damage;
 mod disks;
@@ -27,6 +28,8 @@ use neap::cli::load::{RawConnection, request};
 use neap::cli::processes::{ClusterOptions, LocalCluster};
 use neap::client::Endpoint;
 use tempfile::TempDir;
+
+use crate::http::takes_json;
 
 /// Generous: these machines are shared and slow at times.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +80,7 @@ impl Reply {
     }
 }
 
-/// One request over a connection of its own.
+/// One request over a connection of its own. Documents are sent as JSON.
 pub async fn call(
     endpoint: &Endpoint,
     method: &str,
@@ -86,7 +89,11 @@ pub async fn call(
     body: &[u8],
 ) -> std::io::Result<Reply> {
     let mut connection = RawConnection::open(endpoint, PATIENCE).await?;
-    let reply = connection.exchange(&request(method, target, headers, body)).await?;
+    let mut headers = headers.to_vec();
+    if takes_json(target) {
+        headers.push(("content-type", "application/json"));
+    }
+    let reply = connection.exchange(&request(method, target, &headers, body)).await?;
     let header = |name: &str| reply.header(name).map(str::to_owned);
     let acked_by = header("neap-acked-by").unwrap_or_default();
     Ok(Reply {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use neap::http::callers::AllowedCallers;
 use neap::http::{Edge, Limits, ServerOptions};
 use neap::protocol::causality::TokenKey;
 
@@ -15,6 +16,15 @@ use super::fake::Fake;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub const VALUE_LIMIT: usize = 4096;
+
+const LIMITS: Limits = Limits {
+    value: VALUE_LIMIT,
+    key: 1024,
+    timeout_us: 2_000_000,
+    body_timeout: DEADLINE,
+    bodies: 1 << 20,
+    answers: 1 << 20,
+};
 
 /// How long an idle connection is kept, and how long a head may take.
 #[derive(Clone, Copy)]
@@ -33,14 +43,13 @@ pub struct Node {
 
 impl Node {
     pub fn start() -> Self {
-        Self::with(Limits {
-            value: VALUE_LIMIT,
-            key: 1024,
-            timeout_us: 2_000_000,
-            body_timeout: DEADLINE,
-            bodies: 1 << 20,
-            answers: 1 << 20,
-        })
+        Self::with(LIMITS)
+    }
+
+    pub fn for_callers(callers: AllowedCallers) -> Self {
+        let fake = Arc::new(Fake::default());
+        let edge = Edge::new(fake.clone(), TokenKey::derive(b"secret", "test"), LIMITS).for_callers(callers);
+        Self::of(fake, edge, Times { keep_alive: DEADLINE, request: DEADLINE })
     }
 
     pub fn with(limits: Limits) -> Self {
@@ -50,6 +59,10 @@ impl Node {
     pub fn with_times(limits: Limits, times: Times) -> Self {
         let fake = Arc::new(Fake::default());
         let edge = Edge::new(fake.clone(), TokenKey::derive(b"secret", "test"), limits);
+        Self::of(fake, edge, times)
+    }
+
+    fn of(fake: Arc<Fake>, edge: Edge, times: Times) -> Self {
         let options = ServerOptions {
             workers: 1,
             max_connections: 64,
@@ -78,12 +91,15 @@ impl Node {
         stream
     }
 
-    /// One request on a connection of its own.
+    /// One request on a connection of its own. Documents are sent as JSON, unless `headers` say else.
     pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut stream = self.connect();
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if takes_json(target) && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            head.push_str("content-type: application/json\r\n");
         }
         if !body.is_empty() || matches!(method, "PUT" | "POST") {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
@@ -102,6 +118,11 @@ impl Node {
     pub fn put(&self, target: &str, body: &[u8]) -> Answer {
         self.ask("PUT", target, &[], body)
     }
+}
+
+/// Whether the call at a target takes a document.
+pub fn takes_json(target: &str) -> bool {
+    target.starts_with("/v1/batch") || target.starts_with("/v1/buckets")
 }
 
 impl Drop for Node {
@@ -160,6 +181,10 @@ impl Answer {
         let value = found.next().map(|(_, value)| value.as_str());
         assert!(found.next().is_none(), "{name} twice: {self:?}");
         value
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
     }
 
     pub fn json(&self) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! Tests of the REST edge: a real server on a loopback port, over a node that is only a table.
 
 mod batch;
+mod callers;
 mod client;
 mod contract;
 mod failures;
@@ -14,4 +15,4 @@ mod slo;
 mod slow_clients;
 mod values;
 
-pub use client::Answer;
+pub use client::{Answer, takes_json};

@@ -34,8 +34,7 @@ fn a_value_over_the_limit_is_refused_by_its_length_and_by_its_bytes() {
         assert_eq!(problem["accepted"], "at most 4096 bytes");
     }
     let mut stream = node.connect();
-    let head =
-        "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     for _ in 0..2 {
         stream.write_all(b"1000\r\n").unwrap();
@@ -61,8 +60,7 @@ fn a_body_that_does_not_come_is_given_up_and_its_share_returned() {
     let node = Node::with(limits);
     for _ in 0..3 {
         let mut stream = node.connect();
-        let head =
-            "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-length: 900\r\n\r\nabc";
+        let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 900\r\n\r\nabc";
         stream.write_all(head.as_bytes()).unwrap();
         let answer = Answer::read(stream, false);
         assert_eq!((answer.status, answer.header("retry-after")), (504, Some("1")));

@@ -37,7 +37,7 @@ fn clients_that_read_nothing_cost_no_more_than_the_budget_and_give_it_back() {
     let node = Node::with(limits(3 * LARGE));
     assert_eq!(node.put("/v1/kv/b/k", &vec![7; LARGE]).status, 201);
     // More than the sockets in between hold.
-    let many = "GET /v1/kv/b/k HTTP/1.1\r\nhost: t\r\n\r\n".repeat(64);
+    let many = "GET /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
     let silent: Vec<_> = (0..12)
         .map(|_| {
             let mut stream = node.connect();
@@ -64,7 +64,7 @@ fn a_large_value_comes_whole_however_slowly_it_is_read() {
     let value: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
     assert_eq!(node.put("/v1/kv/b/k", &value).status, 201);
     let mut stream = node.connect();
-    stream.write_all(b"GET /v1/kv/b/k HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let (mut reply, mut piece) = (Vec::new(), vec![0; 100_000]);
     loop {
         match stream.read(&mut piece).unwrap() {
@@ -82,7 +82,7 @@ fn a_head_that_does_not_end_is_given_up_on_a_used_connection_as_on_a_new_one() {
     // The framework's clock ticks every half second.
     let times = Times { keep_alive: Duration::from_secs(1), request: Duration::from_secs(1) };
     let node = Node::with_times(Limits { value: VALUE_LIMIT, ..limits(1 << 20) }, times);
-    let whole = b"GET /readyz HTTP/1.1\r\nhost: t\r\n\r\n";
+    let whole = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let begun = b"GET /v1/kv/b/k HTTP/1.1\r\nho";
     for (what, first, overdue) in [("new", false, 0), ("used", true, 1)] {
         let mut stream = node.connect();

@@ -186,7 +186,7 @@ fn a_trace_is_continued_and_a_broken_one_is_not() {
 fn a_body_in_chunks_is_kept_whole_and_a_connection_serves_many_requests() {
     let node = Node::start();
     let mut stream = node.connect();
-    let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     for piece in [head, "5\r\nhello\r\n", "7\r\n, world\r\n", "0\r\n\r\n"] {
         stream.write_all(piece.as_bytes()).unwrap();
         stream.flush().unwrap();
@@ -194,7 +194,7 @@ fn a_body_in_chunks_is_kept_whole_and_a_connection_serves_many_requests() {
     let mut status = [0; 12];
     stream.read_exact(&mut status).unwrap();
     assert_eq!(&status, b"HTTP/1.1 201");
-    stream.write_all(b"GET /v1/kv/b/k HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
     assert!(rest.ends_with(b"\r\n\r\nhello, world"), "{}", String::from_utf8_lossy(&rest));

@@ -25,14 +25,18 @@ fn status_of(nodes: &Nodes, bytes: &[u8], half_close: bool) -> Option<u16> {
 fn bytes_that_are_no_request_are_refused_and_harm_nothing() {
     cluster::run(async {
         let nodes = Nodes::start().await;
-        let put = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\n";
+        let put = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\n";
         let with = |rest: &str| [put, rest].concat().into_bytes();
         let rows: Vec<(&str, Vec<u8>, &[u16])> = vec![
             ("noise", vec![0xff; 300], &[400]),
             ("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), &[400]),
             ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), &[400]),
             ("no version", b"GET /v1/ring\r\n\r\n".to_vec(), &[400]),
-            ("a target with a space", b"GET /v1/kv/b/a b HTTP/1.1\r\nhost: t\r\n\r\n".to_vec(), &[400]),
+            (
+                "a target with a space",
+                b"GET /v1/kv/b/a b HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec(),
+                &[400],
+            ),
             ("a header with NUL", with("neap-context: a\0b\r\n\r\n"), &[400]),
             ("a header without a name", with(": x\r\n\r\n"), &[400]),
             ("a length that is no number", with("content-length: ten\r\n\r\n0123456789"), &[400]),
@@ -55,7 +59,7 @@ fn bytes_that_are_no_request_are_refused_and_harm_nothing() {
             ),
             (
                 "a target of 100 KiB",
-                format!("GET /{} HTTP/1.1\r\nhost: t\r\n\r\n", "a".repeat(100 << 10)).into(),
+                format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(100 << 10)).into(),
                 &[400, 431],
             ),
         ];
@@ -78,8 +82,8 @@ fn bytes_that_are_no_request_are_refused_and_harm_nothing() {
 fn truncated_and_slow_requests_are_given_up_counted_and_write_nothing() {
     cluster::run(async {
         let nodes = Nodes::start().await;
-        let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n";
-        let chunked = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n";
+        let chunked = "PUT /v1/kv/b/k HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
         for truncated in
             [format!("{head}short"), format!("{chunked}5\r\nab"), format!("{chunked}2\r\nab\r\n")]
         {

@@ -1,6 +1,6 @@
 //! The table of requests that are well-formed HTTP and ask for what is not to be had.
 
-use crate::http::Answer;
+use crate::http::{Answer, takes_json};
 
 /// One bad request.
 pub struct Row {
@@ -42,8 +42,14 @@ impl Row {
     }
 
     pub fn head(&self) -> Vec<u8> {
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n", self.method, self.target);
+        let says = |header: &str| self.headers.iter().any(|(name, _)| *name == header);
+        let mut head = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.target);
+        if !says("Host") {
+            head.push_str("Host: localhost\r\n");
+        }
+        if takes_json(&self.target) && !says("Content-Type") {
+            head.push_str("Content-Type: application/json\r\n");
+        }
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -68,7 +74,7 @@ impl Row {
         assert!(repeated <= 140, "{case}: what was given is cut, not repeated whole");
         // What a write was refused for, it was refused before anything was applied.
         let writes = target.starts_with("/v1/batch")
-            || target.starts_with("/v1/kv/") && matches!(*method, "PUT" | "DELETE")
+            || target.contains("/v1/kv/") && matches!(*method, "PUT" | "DELETE")
             || target.starts_with("/v1/buckets/") && *method == "PUT";
         assert_eq!(problem["outcome"].as_str(), writes.then_some("not_applied"), "{case}: {problem}");
         assert_eq!(answer.header("retry-after"), None, "{case}: trying again changes nothing");
@@ -77,7 +83,7 @@ impl Row {
 
 /// All of them, for buckets that were never set: N = 3, R = 2, W = 2, `w_min` = 2.
 pub fn all() -> Vec<Row> {
-    [paths(), quorums(), durations(), headers(), sizes(), buckets(), batches()]
+    [paths(), quorums(), durations(), headers(), callers(), sizes(), buckets(), batches()]
         .into_iter()
         .flatten()
         .collect()
@@ -199,6 +205,39 @@ fn headers() -> Vec<Row> {
     .chain(["Neap-Write-Id", "Neap-Context", "If-None-Match", "Content-Type"].map(|name| {
         put("/v1/kv/b/k".to_owned()).header(name, "*").header(name, "*").refused(400, "invalid", name)
     }))
+    .collect()
+}
+
+/// Requests of web pages that have nothing to do here, and of whoever takes the node for another.
+fn callers() -> Vec<Row> {
+    let batch = "{\"operations\": [{\"op\": \"put\", \"bucket\": \"b\", \"key\": \"k\", \"text\": \"v\"}]}";
+    [
+        ("POST", "/v1/batch", "Content-Type", "text/plain", 415, "unsupported-media-type"),
+        ("POST", "/v1/batch", "Content-Type", "", 415, "unsupported-media-type"),
+        (
+            "PUT",
+            "/v1/buckets/b",
+            "Content-Type",
+            "application/x-www-form-urlencoded",
+            415,
+            "unsupported-media-type",
+        ),
+        ("POST", "/v1/batch", "Origin", "http://evil.example", 403, "foreign-origin"),
+        ("PUT", "/v1/buckets/b", "Origin", "http://localhost:3000", 403, "foreign-origin"),
+        ("PUT", "/v1/kv/b/k", "Origin", "null", 403, "foreign-origin"),
+        ("DELETE", "/v1/kv/before/1", "Origin", "http://127.0.0.1:3000", 403, "foreign-origin"),
+        ("GET", "/metrics", "Origin", "http://evil.example", 403, "foreign-origin"),
+        ("OPTIONS", "/v1/kv/b/k", "Origin", "http://evil.example", 403, "foreign-origin"),
+        ("PUT", "/v1/kv/b/k", "Host", "evil.example:8101", 421, "unknown-host"),
+        ("GET", "/healthz", "Host", "n1:8101", 421, "unknown-host"),
+        ("POST", "/v1/batch", "Host", "127.0.0.1.evil.example", 421, "unknown-host"),
+        ("PUT", "http://evil.example/v1/kv/b/k", "Host", "localhost", 421, "unknown-host"),
+    ]
+    .into_iter()
+    .map(|(method, target, name, value, status, kind)| {
+        let parameter = if status == 421 { "Host" } else { name };
+        row(method, target.to_owned()).header(name, value).body(batch).refused(status, kind, parameter)
+    })
     .collect()
 }
 

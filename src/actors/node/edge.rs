@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{StartError, micros};
 use crate::actors::front::Front;
 use crate::actors::placement::Placement;
-use crate::config::Config;
+use crate::config::{Config, WebOrigin};
+use crate::http::callers::AllowedCallers;
 use crate::http::{Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::telemetry::Tracing;
@@ -52,7 +53,9 @@ pub(super) fn serve_http(
     };
     let tokens = TokenKey::derive(secret.bytes(), &config.cluster.name);
     let address = config.http.listen;
-    let edge = Edge::new(Arc::new(front), tokens, limits).traced(tracing.clone());
+    let origins = config.http.cors.iter().map(WebOrigin::as_str);
+    let callers = AllowedCallers::new(config.known_hosts(), origins);
+    let edge = Edge::new(Arc::new(front), tokens, limits).for_callers(callers).traced(tracing.clone());
     let listening = rustix::net::listen(&reserved, BACKLOG).map_err(std::io::Error::from);
     let Listening { server, .. } = listening
         .and_then(|()| crate::http::serve(edge, TcpListener::from(reserved), &options))

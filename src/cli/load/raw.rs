@@ -34,10 +34,13 @@ impl RawReply<'_> {
     }
 }
 
+/// A name that every node knows itself by: the same bytes go to several.
+const HOST: &str = "localhost";
+
 /// The bytes of a request.
 #[must_use]
 pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: neap\r\n");
+    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: {HOST}\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::Edge;
 use super::backend::Operation;
 use super::error::Problem;
+use super::headers;
 use super::kv::begin_trace;
 use super::params::{self, Parameter};
 use crate::protocol::causality::CausalContext;
@@ -54,6 +55,7 @@ pub async fn run(edge: &Edge, request: &HttpRequest, payload: web::Payload) -> R
         let known = [Parameter::Timeout];
         let parameters = params::parse(request.uri().query(), &known, edge.limits.timeout_us)?;
         let timeout_us = parameters.timeout_us.unwrap_or(edge.limits.timeout_us);
+        headers::require_json(request.headers())?;
         let within = edge.limits.body_timeout;
         let received = edge.bodies.receive("body", request.headers(), payload, DOCUMENT_MAX, within).await?;
         let (bytes, _permit) = received;

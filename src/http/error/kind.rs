@@ -13,6 +13,8 @@ pub enum Kind {
     InvalidContext,
     /// The continuation of a listing was refused. Nothing changed.
     InvalidContinuation,
+    /// A page of an origin that may not call this node. Nothing changed.
+    ForeignOrigin,
     /// The key holds no value.
     KeyNotFound,
     /// No call has this path. Nothing changed.
@@ -27,6 +29,10 @@ pub enum Kind {
     Exists,
     /// Over a size limit. Nothing changed.
     TooLarge,
+    /// A body of another media type than the call takes. Nothing changed.
+    UnsupportedMediaType,
+    /// A host by which this node is not known. Nothing changed.
+    UnknownHost,
     /// N, R, W or `w_min` does not fit. Nothing changed.
     OutOfRange,
     /// N is greater than the number of nodes. Nothing changed.
@@ -51,11 +57,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Invalid,
         Self::Unknown,
         Self::InvalidContext,
         Self::InvalidContinuation,
+        Self::ForeignOrigin,
         Self::KeyNotFound,
         Self::PathNotFound,
         Self::MethodNotAllowed,
@@ -63,6 +70,8 @@ impl Kind {
         Self::QuorumSizeFixed,
         Self::Exists,
         Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::UnknownHost,
         Self::OutOfRange,
         Self::TooFewMembers,
         Self::TooManyBuckets,
@@ -85,6 +94,7 @@ impl Kind {
             Self::InvalidContinuation => {
                 ("/problems/invalid-continuation", S::BAD_REQUEST, "Invalid continuation")
             }
+            Self::ForeignOrigin => ("/problems/foreign-origin", S::FORBIDDEN, "Foreign origin"),
             Self::KeyNotFound => ("/problems/key-not-found", S::NOT_FOUND, "Key not found"),
             Self::PathNotFound => ("/problems/path-not-found", S::NOT_FOUND, "Path not found"),
             Self::MethodNotAllowed => {
@@ -94,6 +104,10 @@ impl Kind {
             Self::QuorumSizeFixed => ("/problems/quorum-size-fixed", S::CONFLICT, "N cannot change"),
             Self::Exists => ("/problems/exists", S::PRECONDITION_FAILED, "A value exists"),
             Self::TooLarge => ("/problems/too-large", S::PAYLOAD_TOO_LARGE, "Over a size limit"),
+            Self::UnsupportedMediaType => {
+                ("/problems/unsupported-media-type", S::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type")
+            }
+            Self::UnknownHost => ("/problems/unknown-host", S::MISDIRECTED_REQUEST, "Unknown host"),
             Self::OutOfRange => ("/problems/out-of-range", S::UNPROCESSABLE_ENTITY, "Out of range"),
             Self::TooFewMembers => ("/problems/too-few-members", S::UNPROCESSABLE_ENTITY, "Too few members"),
             Self::TooManyBuckets => {

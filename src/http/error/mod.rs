@@ -1,5 +1,6 @@
 //! Errors as clients see them (RFC 9457). The only place that maps an error to a status code.
 
+mod callers;
 pub mod kind;
 
 use std::borrow::Cow;

@@ -79,13 +79,21 @@ const DELETE: &[Kind] = &[
     Kind::NotServing,
     Kind::Deadline,
 ];
-const BATCH: &[Kind] =
-    &[Kind::Invalid, Kind::Unknown, Kind::TooLarge, Kind::Overloaded, Kind::NotServing, Kind::Deadline];
+const BATCH: &[Kind] = &[
+    Kind::Invalid,
+    Kind::Unknown,
+    Kind::TooLarge,
+    Kind::UnsupportedMediaType,
+    Kind::Overloaded,
+    Kind::NotServing,
+    Kind::Deadline,
+];
 const SET_BUCKET: &[Kind] = &[
     Kind::Invalid,
     Kind::Unknown,
     Kind::QuorumSizeFixed,
     Kind::TooLarge,
+    Kind::UnsupportedMediaType,
     Kind::OutOfRange,
     Kind::TooFewMembers,
     Kind::TooManyBuckets,

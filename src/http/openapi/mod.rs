@@ -33,7 +33,9 @@ use super::{batch, buckets, health, keys, kv, params, ring, slo};
             (RFC 9457) with a stable `type`; those of writes say in `outcome` what is certain: `not_applied`, \
             `partial` (with how many) or `unknown`. `Retry-After` is there only where a retry is safe. A path that is \
             not here answers 404 (`/problems/path-not-found`), a method that a path does not have 405 \
-            (`/problems/method-not-allowed`) with `Allow`. A client's `traceparent` goes on, and every reply has one \
+            (`/problems/method-not-allowed`) with `Allow`. Any call answers 421 (`/problems/unknown-host`) where `Host` is \
+            none of a node's, and 403 (`/problems/foreign-origin`) where `Origin` has another host or port than `Host` and \
+            is not listed in `http.cors`; pages of listed origins may read replies (CORS). A client's `traceparent` goes on, and every reply has one \
             if the request had.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),

@@ -214,7 +214,8 @@ fn bench(
 fn bucket_request(quorum: Quorum) -> Vec<u8> {
     let Quorum { n, r, w } = quorum;
     let settings = json!({ "n": n, "r": r, "w": w, "w_min": w, "read_repair": "off" });
-    request("PUT", &format!("/v1/buckets/{BUCKET}"), &[], settings.to_string().as_bytes())
+    let json = [("content-type", "application/json")];
+    request("PUT", &format!("/v1/buckets/{BUCKET}"), &json, settings.to_string().as_bytes())
 }
 
 /// One request over a connection of its own, whose answer is a document.
