@@ -1,5 +1,6 @@
 //! Sockets on the peer port that prove nothing: members get in beside them.
 
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,10 @@ use super::{Gate, Server, eventually, lane_to, node, run};
 const STRANGERS: usize = 600;
 /// What a stranger does after it was cut off, before it is back.
 const PAUSE: Duration = Duration::from_millis(300);
+/// More than the slots of an address, and fewer than the queue of any listener.
+const QUEUED: usize = 100;
+/// The first message of a handshake, which proves nothing.
+const HELLO: &[u8] = b"\0\0\0\x25neap\x01stranger-stranger-stranger-stran";
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
@@ -87,12 +92,29 @@ fn a_member_is_up_at_its_first_dial_beside_strangers_at_its_own_address_who_say_
 
 #[test]
 fn a_member_is_up_at_its_first_dial_beside_strangers_at_its_own_address_who_greet_and_prove_nothing() {
-    const HELLO: &[u8] = b"\0\0\0\x25neap\x01stranger-stranger-stranger-stran";
     run(async {
         let server = server(&["127.0.0.1:7101"]).await;
         strangers(&server, Ipv4Addr::LOCALHOST, HELLO).await;
         assert_eq!(failures_until_up(&server).await, 0);
         assert!(server.counters.handshakes_evicted_greeted.get() > 0);
+    });
+}
+
+/// As where the acceptor's thread was busy for a moment: all wait in the listener's queue, and are taken at once.
+#[test]
+fn a_peer_that_has_greeted_is_heard_before_those_behind_it_in_the_queue_take_its_slot() {
+    run(async {
+        let server = server(&["127.0.0.1:7101"]).await;
+        let peer = std::net::TcpStream::connect(&server.address).unwrap();
+        (&peer).write_all(HELLO).unwrap();
+        let connect = |_| std::net::TcpStream::connect(&server.address).unwrap();
+        let behind: Vec<_> = (0..QUEUED).map(connect).collect();
+        peer.set_nonblocking(true).unwrap();
+        let mut peer = TcpStream::from_std(peer).unwrap();
+        let challenge = peer.read_exact(&mut [0; 41]).await;
+        assert!(challenge.is_ok(), "{challenge:?}");
+        eventually("others make room", || server.counters.handshakes_evicted_silent.get() > 0).await;
+        assert_eq!((behind.len(), server.counters.handshakes_evicted_greeted.get()), (QUEUED, 0));
     });
 }
 
