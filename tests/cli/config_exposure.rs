@@ -106,6 +106,27 @@ fn the_commands_that_the_refusal_names_make_a_secret() {
 }
 
 #[test]
+fn clients_call_a_node_by_the_hosts_of_all_members_its_own_and_those_that_are_named() {
+    let set = [
+        "cluster.members=n1@N1.example:7101,n2@[fd00::2]:7101,n3@n3:7101",
+        "cluster.seeds=elsewhere:7101",
+        "node.id=n9",
+        "peer.listen=0.0.0.0:7101",
+        "peer.advertise=n9.example:7101",
+        SECRET,
+        "http.hosts=db.example,*",
+    ];
+    let load = |set: &[&str]| {
+        let set = set.iter().map(|set| (*set).to_owned()).collect();
+        Config::load(&Sources { set, ..Sources::default() })
+    };
+    assert!(load(&set).is_err(), "a wildcard is none");
+    let config = load(&[&set[..6], &["http.hosts=DB.example"]].concat()).unwrap();
+    let hosts: Vec<_> = config.known_hosts().collect();
+    assert_eq!(hosts, ["N1.example", "[fd00::2]", "n3", "n9.example", "db.example"]);
+}
+
+#[test]
 fn clients_beyond_loopback_are_served_with_one_warning() {
     assert_eq!(warnings(&[SECRET]), Vec::<String>::new());
     for listen in ["0.0.0.0:8101", "[::]:0", "192.0.2.1:80"] {
