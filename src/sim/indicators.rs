@@ -127,7 +127,7 @@ impl World {
             *self.clients.tally.late_verdicts.entry(verdict.name()).or_default() += 1;
         }
         let Some(key) = self.names.key_index(&late.place.bucket, &late.place.key) else { return };
-        let Some(Some((began, committed))) = self.reads_begun.remove(&(at, key, late.began)) else { return };
+        let Some((began, committed)) = self.read_began((at, key, late.began), false) else { return };
         // It rests on clocks from then until now.
         if self.keep_time(at, key, began) {
             self.note(Some(key), || format!("a read is judged late: {}", verdict.name()));

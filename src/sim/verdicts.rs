@@ -30,6 +30,13 @@ impl World {
         Some(place)
     }
 
+    /// Returns what is remembered of a read, and forgets it unless another verdict may follow. Its place stays taken: a
+    /// read that began there in the same microsecond is not to be mistaken for it.
+    pub(super) fn read_began(&mut self, place: ReadPlace, another_may_follow: bool) -> Option<ReadBegun> {
+        let read = self.reads_begun.get_mut(&place)?;
+        if another_may_follow { read.clone() } else { read.take() }
+    }
+
     /// A node has judged a read.
     pub(super) fn judged(&mut self, at: NodeIndex, read: &JudgedRead) {
         // What is read after everything was healed is no part of the workload.
@@ -39,11 +46,8 @@ impl World {
         let Some(key) = self.names.key_index(&read.bucket, &read.key) else { return };
         self.verdict_told(at, key, read);
         let place = (at, key, read.began);
-        let Some(Some((began, committed))) = self.reads_begun.remove(&place) else { return };
-        if matches!(read.judgement.verdict, Verdict::Unknown(_)) {
-            // It may be judged late.
-            self.reads_begun.insert(place, Some((began, committed.clone())));
-        }
+        let may_be_judged_late = matches!(read.judgement.verdict, Verdict::Unknown(_));
+        let Some((began, committed)) = self.read_began(place, may_be_judged_late) else { return };
         if !self.keep_time(at, key, self.now) {
             return;
         }
