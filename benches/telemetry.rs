@@ -112,6 +112,8 @@ fn take(c: &mut Criterion) {
     let sources = Sources {
         overload_refused: Box::new(Vec::new),
         refused_by_bucket: Box::new(Vec::new),
+        objects_near_bound: Box::new(Vec::new),
+        objects_refused: Box::new(Vec::new),
         peer_dropped: Box::new(Vec::new),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(Vec::new),

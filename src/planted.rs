@@ -81,6 +81,14 @@ pub(crate) enum Bug {
     ForgetLostTracking,
     /// A home is taken to have a write when its acknowledgement comes.
     ReturnLegConverges,
+    /// Writes are carried out however many bytes they leave.
+    ObjectsUnbounded,
+    /// Writes are carried out however many versions they leave.
+    SiblingsUnbounded,
+    /// A scan that meets an object too large to be sent is refused.
+    LargeObjectHoldsUp,
+    /// A home that was left without an object answers for what it has of it.
+    LeftOutAnswers,
     /// A read that no quorum answers in time is answered late.
     ForgetDeadline,
     /// Operations stay in the table after they are over.

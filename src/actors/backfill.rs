@@ -11,6 +11,7 @@ use crate::actors::bucket_settings::SettingsTable;
 use crate::actors::clock::{ShardClock, moment};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
+use crate::actors::large_objects;
 use crate::actors::messages::{Answer, Backfilled, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
@@ -100,6 +101,18 @@ impl Backfill {
                 let request = ReplicaRequest::Apply(object, Via::Transfer);
                 let ask = ReplicaAsk { target, request, deadline, asker: None, trace: None, to };
                 let command = ReplicaCommand::Ask(Box::new(ask));
+                if hand_over(&shard.replica, command, &self.parts.counters.mailbox_refused).is_err() {
+                    drop(ring);
+                    let reply = ReplicaReply::Refused(Refusal::Overloaded);
+                    self.step(|core, view, _, effects| core.applied(moment(), view, peer, &reply, effects));
+                }
+            }
+            BackfillEffect::LeaveOut { peer, left_out } => {
+                large_objects::is_left_out(&self.parts.counters, &peer, &left_out);
+                let ring = self.parts.ring.current();
+                let shard = self.parts.shards.of(&ring, &left_out.bucket, &left_out.key);
+                let (left_out, to) = (Box::new(left_out), ReplyTo::Backfill { peer: peer.clone() });
+                let command = ReplicaCommand::LeaveOut { left_out, to };
                 if hand_over(&shard.replica, command, &self.parts.counters.mailbox_refused).is_err() {
                     drop(ring);
                     let reply = ReplicaReply::Refused(Refusal::Overloaded);

@@ -16,6 +16,7 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Answer, FetchSettings, ReplicaCommand};
 use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use crate::actors::shell::hand_over;
+use crate::protocol::bounds::ValueLimit;
 use crate::protocol::bucket::BucketSettings;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, NodeId};
@@ -107,6 +108,8 @@ pub struct SettingsParts {
     pub clock: Rc<RefCell<ShardClock>>,
     /// The replica stores, to be told of changes.
     pub replicas: Vec<Recipient<ReplicaCommand>>,
+    /// The largest values that clients may write.
+    pub values: ValueLimit,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
     /// Ends the process: after a failed sync nothing is certain about the disk any more.
@@ -161,7 +164,13 @@ impl BucketSettingsActor {
     #[must_use]
     pub fn new(parts: SettingsParts) -> Self {
         let table = BucketTable::clone(&parts.table.current());
-        Self { parts, keeper: SettingsKeeper::new(table) }
+        for (bucket, settings, _) in table.all() {
+            if let Err(why) = parts.values.check(settings.quorum.n) {
+                tracing::warn!(%bucket, "large values are refused in a bucket that was set before: {why}");
+            }
+        }
+        let keeper = SettingsKeeper::new(table, parts.values);
+        Self { parts, keeper }
     }
 
     /// Lets the keeper take a step, and carries out what comes of it.

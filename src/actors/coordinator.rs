@@ -18,6 +18,7 @@ use crate::actors::ring_membership::RingTable;
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::ObservationBuffer;
 use crate::actors::traces::{Traces, error_of};
+use crate::protocol::bounds::MessageBounds;
 use crate::protocol::coordinator as core;
 use crate::protocol::coordinator::{
     AnswerBody, CoordinatorCount, CoordinatorEffect, CoordinatorSettings, FanOut, Surroundings, TrackLimits,
@@ -99,6 +100,7 @@ impl Coordinator {
             probe: parts.probe,
             track: TrackLimits::default(),
             unjudged: UnjudgedLimits::of_shard(parts.shards),
+            messages: MessageBounds::default(),
         };
         let core = core::Coordinator::new(settings);
         let traces = Traces::new(&parts.tracing, parts.age_objective_us);
@@ -163,9 +165,9 @@ impl Coordinator {
                     self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
                 }
             }
-            CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
-                let merged = Box::new(merged);
-                if self.tell_replica(ReplicaCommand::Heal { bucket, key, merged, tag }).is_err() {
+            CoordinatorEffect::HealOwn { bucket, key, gathered, tag } => {
+                let gathered = Box::new(gathered);
+                if self.tell_replica(ReplicaCommand::Heal { bucket, key, gathered, tag }).is_err() {
                     self.own_answer(tag, AnswerBody::Own(ReplicaReply::Refused(Refusal::Overloaded)));
                 }
             }
@@ -338,8 +340,14 @@ impl Coordinator {
 impl Handler<Damaged> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, Damaged { bucket, key }: Damaged, _: &mut Self::Context) {
-        self.step(|core, around, effects| core.heal(around, bucket, key, effects));
+    fn handle(&mut self, Damaged { bucket, key, readable }: Damaged, _: &mut Self::Context) {
+        self.step(|core, around, effects| {
+            if readable {
+                core.fill(around, bucket, key, effects);
+            } else {
+                core.heal(around, bucket, key, effects);
+            }
+        });
     }
 }
 

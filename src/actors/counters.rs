@@ -63,6 +63,20 @@ counters! {
     damaged_records,
     /// Damaged records replaced by what other homes hold.
     damaged_healed,
+    /// Times that an object was asked for that is too large to be sent.
+    objects_too_large,
+    /// Objects that this node was left without when it pulled: they are too large to be sent.
+    objects_left_out,
+    /// Of these, those that it has been given since.
+    left_out_healed,
+    /// Writes refused because the object would have outgrown the bytes that it may have.
+    object_full_refused,
+    /// Writes refused because they would have left more versions than `siblings_max`.
+    too_many_siblings_refused,
+    /// Writes that left an object beyond three quarters of the bytes that it may have.
+    objects_nearly_full,
+    /// Writes that left more than three quarters of `siblings_max` versions.
+    objects_many_siblings,
     /// Writes refused because the disk is full.
     disk_full_refused,
     /// Peers refused because their identity is less than what is remembered of it.

@@ -26,11 +26,17 @@ impl Dots {
         self.first
     }
 
+    /// Who issues the next dot.
+    #[must_use]
+    pub fn actor(&self) -> ActorId {
+        ActorId(self.actor.load(Ordering::Acquire))
+    }
+
     /// The next dot.
     #[must_use]
     pub fn next(&self) -> Dot {
         let counter = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        Dot { actor: ActorId(self.actor.load(Ordering::Acquire)), counter }
+        Dot { actor: self.actor(), counter }
     }
 
     /// Draws another actor for all dots to come.

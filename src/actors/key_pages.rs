@@ -77,7 +77,8 @@ impl Disk {
             let (bucket, key) = (question.bucket().clone(), key.clone());
             let shard = self.shards.of(&ring, &bucket, &key);
             // Counted; it is met again.
-            let _ = hand_over(&shard.damaged, Damaged { bucket, key }, &self.counters.mailbox_refused);
+            let damaged = Damaged { bucket, key, readable: false };
+            let _ = hand_over(&shard.damaged, damaged, &self.counters.mailbox_refused);
         }
         Ok(page)
     }

@@ -4,10 +4,9 @@ use actix::Message;
 use tokio::sync::oneshot;
 
 use crate::actors::admission::Permit;
-use crate::protocol::causality::Object;
 use crate::protocol::coordinator::{AnswerBody, Ask};
 use crate::protocol::ids::{BucketName, Key, NodeId};
-use crate::protocol::message::{Coordinate, ReplicaReply};
+use crate::protocol::message::{Coordinate, Gathered, LeftOut, ReplicaReply};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::time::{Hlc, Moment};
@@ -97,9 +96,16 @@ pub enum ReplicaCommand {
         /// The key.
         key: Key,
         /// What they hold.
-        merged: Box<Object>,
+        gathered: Box<Gathered>,
         /// Handed back.
         tag: u64,
+    },
+    /// Note that this node was left without an object: it is too large to be sent.
+    LeaveOut {
+        /// What.
+        left_out: Box<LeftOut>,
+        /// Who is told.
+        to: ReplyTo,
     },
     /// These tickets are durable.
     Durable(Vec<u64>),
@@ -107,7 +113,7 @@ pub enum ReplicaCommand {
     SettingsChanged,
 }
 
-/// The record of a key was found damaged.
+/// The record of a key was found damaged, or lacks what was left out.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
 pub struct Damaged {
@@ -115,6 +121,8 @@ pub struct Damaged {
     pub bucket: BucketName,
     /// The key.
     pub key: Key,
+    /// Whether the record can be read, and only lacks something.
+    pub readable: bool,
 }
 
 /// What became of an object that was pulled from a peer.

@@ -27,6 +27,7 @@ pub mod front;
 pub mod identity;
 pub mod key_lister;
 pub mod key_pages;
+pub mod large_objects;
 pub mod late_applies;
 pub mod messages;
 pub mod node;

@@ -56,6 +56,7 @@ fn sources(
     dropped: Source,
 ) -> Sources {
     let (overload, repairs, syncs) = (counters.clone(), counters.clone(), commit.clone());
+    let (near, objects) = (counters.clone(), counters.clone());
     Sources {
         overload_refused: Box::new(move || {
             vec![
@@ -68,6 +69,17 @@ fn sources(
             ]
         }),
         refused_by_bucket: Box::new(move || admission.refused()),
+        objects_near_bound: Box::new(move || {
+            vec![("bytes", near.objects_nearly_full.get()), ("siblings", near.objects_many_siblings.get())]
+        }),
+        objects_refused: Box::new(move || {
+            vec![
+                ("object_full", objects.object_full_refused.get()),
+                ("too_many_siblings", objects.too_many_siblings_refused.get()),
+                ("too_large_to_send", objects.objects_too_large.get()),
+                ("left_out", objects.objects_left_out.get()),
+            ]
+        }),
         peer_dropped: Box::new(move || {
             vec![
                 ("requests_over_bound", transport.requests_over_bound.get()),

@@ -13,15 +13,17 @@ use crate::actors::clock::{ShardClock, moment};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::identity::Dots;
+use crate::actors::large_objects;
 use crate::actors::messages::{Answer, Backfilled, Damaged, FetchSettings, ReplicaCommand, ReplyTo};
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{end_the_process_if_a_sync_failed, hand_over};
 use crate::actors::sli_recorder::ObservationBuffer;
+use crate::protocol::bounds::MessageBounds;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::AnswerBody;
-use crate::protocol::ids::{BucketName, Dot, Key, NodeId, PartitionId};
+use crate::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId};
 use crate::protocol::message::{PeerAnswer, Refusal, ReplicaReply};
-use crate::protocol::replica::{Held, Replica, ReplicaCount, ReplicaEffect, ReplicaHost};
+use crate::protocol::replica::{Held, LackingObject, Replica, ReplicaCount, ReplicaEffect, ReplicaHost};
 use crate::protocol::sli::{MergeObserved, Observation};
 use crate::protocol::time::{ClockTooFarAhead, Hlc};
 use crate::protocol::view::View;
@@ -94,6 +96,18 @@ struct Host<'a> {
     sink: Option<SinkId>,
 }
 
+impl Host<'_> {
+    fn not_written(&self, error: &StoreError) -> Refusal {
+        end_the_process_if_a_sync_failed(error);
+        if matches!(error, StoreError::Full { .. }) {
+            self.parts.counters.disk_full_refused.add();
+        } else {
+            tracing::error!("a write to the store failed: {error}");
+        }
+        error.refusal()
+    }
+}
+
 impl ReplicaHost for Host<'_> {
     type Slot = Bytes;
 
@@ -104,8 +118,7 @@ impl ReplicaHost for Host<'_> {
     fn read(&mut self, slot: &Bytes) -> Result<Held, Refusal> {
         let from_disk = &self.parts.counters.records_from_disk;
         match self.recent.read(&*self.parts.store, slot, || from_disk.add()) {
-            Ok(Ok(Some(object))) => Ok(Held::Object(object)),
-            Ok(Ok(None)) => Ok(Held::Nothing),
+            Ok(Ok(held)) => Ok(held),
             Ok(Err(damage)) => {
                 self.parts.counters.damaged_records.add();
                 tracing::error!(key = %slot.escape_ascii(), "a stored record is damaged: {damage}");
@@ -116,15 +129,13 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn write(&mut self, slot: &Bytes, object: &Object) -> Result<(), Refusal> {
-        self.recent.write(&*self.parts.store, slot, object).map_err(|error| {
-            end_the_process_if_a_sync_failed(&error);
-            if matches!(error, StoreError::Full { .. }) {
-                self.parts.counters.disk_full_refused.add();
-            } else {
-                tracing::error!("a write to the store failed: {error}");
-            }
-            error.refusal()
-        })
+        let written = self.recent.write(&*self.parts.store, slot, object);
+        written.map_err(|error| self.not_written(&error))
+    }
+
+    fn write_lacking(&mut self, slot: &Bytes, object: &LackingObject) -> Result<(), Refusal> {
+        let written = self.recent.write_lacking(&*self.parts.store, slot, object);
+        written.map_err(|error| self.not_written(&error))
     }
 
     fn when_durable(&mut self, ticket: u64) -> bool {
@@ -152,6 +163,10 @@ impl ReplicaHost for Host<'_> {
         self.parts.clock.borrow_mut().observe(frame)
     }
 
+    fn actor(&self) -> ActorId {
+        self.parts.dots.actor()
+    }
+
     fn next_dot(&mut self) -> Dot {
         self.parts.dots.next()
     }
@@ -173,7 +188,7 @@ impl ReplicaStore {
     /// A store with nothing under way.
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
-        let core = Replica::new(parts.keep_write_ids_us, parts.dots.first().0);
+        let core = Replica::new(parts.keep_write_ids_us, parts.dots.first().0, MessageBounds::default());
         let recent = RecentRecords::new(RECENT_BYTES);
         Self { parts, core, recent, sink: None, effects: Vec::new() }
     }
@@ -218,12 +233,19 @@ impl ReplicaStore {
             }
             ReplicaEffect::Damaged { bucket, key } => {
                 // Counted; it is met again.
-                let heal = Damaged { bucket, key };
+                let heal = Damaged { bucket, key, readable: false };
                 if let Some(coordinator) = self.parts.damaged_key.get() {
                     let _ = hand_over(coordinator, heal.clone(), refused);
                 }
                 let _ = hand_over(&self.parts.damaged_pull, heal, refused);
             }
+            ReplicaEffect::Lacking { bucket, key } => {
+                // Counted; it is met again.
+                if let Some(coordinator) = self.parts.damaged_key.get() {
+                    let _ = hand_over(coordinator, Damaged { bucket, key, readable: true }, refused);
+                }
+            }
+            ReplicaEffect::TooLarge(object) => large_objects::cannot_be_sent(&self.parts.counters, &object),
             ReplicaEffect::Merged { bucket, conflict, resolution } => {
                 let merge = MergeObserved { bucket, conflict, resolution };
                 self.parts.observations.borrow_mut().push(Observation::Merged(merge));
@@ -247,6 +269,11 @@ impl ReplicaStore {
             ReplicaCount::WrongRing => &counters.wrong_ring,
             ReplicaCount::ClockSkewRefused => &counters.clock_skew_refused,
             ReplicaCount::DamagedHealed => &counters.damaged_healed,
+            ReplicaCount::LeftOutHealed => &counters.left_out_healed,
+            ReplicaCount::ObjectFull => &counters.object_full_refused,
+            ReplicaCount::TooManySiblings => &counters.too_many_siblings_refused,
+            ReplicaCount::NearlyFull => &counters.objects_nearly_full,
+            ReplicaCount::ManySiblings => &counters.objects_many_siblings,
             ReplicaCount::SettingsWaitRefused => &counters.settings_waits_refused,
         }
     }
@@ -325,11 +352,14 @@ impl Handler<ReplicaCommand> for ReplicaStore {
                 let now = moment();
                 tickets.into_iter().for_each(|ticket| core.durable(now, ticket, effects));
             }),
-            ReplicaCommand::Heal { bucket, key, merged, tag } => {
+            ReplicaCommand::Heal { bucket, key, gathered, tag } => {
                 let to = ReplyTo::Coordinator { tag };
                 self.step(|core, view, host, effects| {
-                    core.heal(moment(), view, host, (&bucket, &key, &merged), to, effects);
+                    core.heal(moment(), view, host, (&bucket, &key, &gathered), to, effects);
                 });
+            }
+            ReplicaCommand::LeaveOut { left_out, to } => {
+                self.step(|core, view, host, effects| core.left_out(view, host, &left_out, to, effects));
             }
             ReplicaCommand::SettingsChanged => self.unpark(),
         }

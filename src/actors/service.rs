@@ -13,16 +13,18 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::front::Draining;
 use crate::actors::key_lister::PeerAsksKeys;
 use crate::actors::key_pages::KeyQuestion;
+use crate::actors::large_objects;
 use crate::actors::messages::{Client, ClientOperation, Damaged, ReplicaCommand, ReplyTo};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::PeerAsksSlo;
 use crate::actors::traced_responder::traced_responder;
+use crate::protocol::bounds::MessageBounds;
 use crate::protocol::coordinator::Ask;
-use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
+use crate::protocol::ids::{BucketName, NodeId, PartitionId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, ScanCursor};
-use crate::protocol::replica::{ReplicaAsk, ScanHost, ScannedRecord, scan_page};
+use crate::protocol::replica::{PageBounds, ReplicaAsk, ScanFinding, ScanHost, ScannedRecord, scan_page};
 use crate::protocol::time::Hlc;
 use crate::protocol::view::View;
 use crate::storage::{Store, objects};
@@ -86,12 +88,18 @@ impl NodeService {
         drop(tokio::task::spawn_blocking(move || {
             let (ring, buckets) = (parts.ring.current(), parts.settings.current());
             let view = View { me: &parts.me, ring: &ring, buckets: &buckets };
-            let mut damaged = |bucket: BucketName, key: Key| {
-                let shard = parts.shards.of(&ring, &bucket, &key);
-                // Counted; it is met again.
-                let _ = hand_over(&shard.damaged, Damaged { bucket, key }, &parts.counters.mailbox_refused);
+            let mut tell = |finding| match finding {
+                ScanFinding::Damaged(bucket, key) => {
+                    let shard = parts.shards.of(&ring, &bucket, &key);
+                    // Counted; it is met again.
+                    let damaged = Damaged { bucket, key, readable: false };
+                    let _ = hand_over(&shard.damaged, damaged, &parts.counters.mailbox_refused);
+                }
+                ScanFinding::TooLarge(object) => large_objects::cannot_be_sent(&parts.counters, &object),
             };
-            let page = scan_page(view, &Scanner(&parts), &asker, after, max_bytes as usize, &mut damaged);
+            let sendable_bytes = MessageBounds::default().sendable_bytes();
+            let bounds = PageBounds { wanted_bytes: max_bytes as usize, sendable_bytes };
+            let page = scan_page(view, &Scanner(&parts), &asker, after, bounds, &mut tell);
             let answer = page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned);
             responder.respond(answer, shown());
             drop(permit);

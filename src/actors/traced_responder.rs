@@ -45,7 +45,7 @@ pub fn traced_responder(
     let PeerRequest::Replica(target, asked) = request else { return responder };
     let (name, repair) = match asked {
         ReplicaRequest::Apply(_, via) => (span::REPLICA_APPLY, *via == Via::ReadRepair),
-        ReplicaRequest::Fetch => (span::REPLICA_READ, false),
+        ReplicaRequest::Fetch | ReplicaRequest::FetchAsIs => (span::REPLICA_READ, false),
         // Of probes there are too many to tell of each.
         ReplicaRequest::Probe => return responder,
     };

@@ -46,7 +46,7 @@ pub enum BucketCommand {
         /// The bucket
         #[arg(value_parser = parse_bucket)]
         bucket: BucketName,
-        /// n, r, w, w_min (numbers); sloppy (true, false); resolution (siblings, lww); blind_write (overwrite,
+        /// n, r, w, w_min, siblings_max (numbers); sloppy (true, false); resolution (siblings, lww); blind_write (overwrite,
         /// sibling); read_repair (blocking, async, off); ttl (a duration)
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = parse_property)]
         properties: Vec<(String, Value)>,
@@ -128,8 +128,8 @@ fn for_people(document: &Value) -> String {
     table.render()
 }
 
-const LISTED: [&str; 9] =
-    ["bucket", "n", "r", "w", "w_min", "resolution", "blind_write", "read_repair", "sloppy"];
+const LISTED: [&str; 10] =
+    ["bucket", "n", "r", "w", "w_min", "resolution", "blind_write", "siblings_max", "read_repair", "sloppy"];
 
 fn list_for_people(buckets: &[Value]) -> String {
     if buckets.is_empty() {

@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, r: &mut Reader) {
     if let Some(own) = config.cluster.members.iter().find(|member| member.id == config.node.id) {
         own_entry(config, own, r);
     }
+    values(config, r);
     listeners(config, r);
     exposure::check(config, r);
     budgets(config, r);
@@ -37,6 +38,20 @@ fn quorum(settings: &BucketSettings, r: &mut Reader) {
         let accepted = format!("w_min from 1 to {}", q.w);
         r.contradiction(&["defaults.w_min", "defaults.w"], error.to_string(), accepted);
     }
+}
+
+/// Objects of buckets that were never set must have room for the values that are allowed.
+fn values(config: &Config, r: &mut Reader) {
+    let Err(why) = config.value_limit().check(config.defaults.n) else { return };
+    let n = match why.highest_n {
+        0 => String::new(),
+        highest => format!(", or n from 1 to {highest}"),
+    };
+    r.contradiction(
+        &["limits.value", "defaults.n"],
+        "the states of all replicas of a key would not fit one message between nodes".to_owned(),
+        format!("a value of at most {}{n}", format_size(why.highest_value_bytes)),
+    );
 }
 
 /// What must hold when the founders are all there is.

@@ -44,6 +44,7 @@ pub use slo_sets::SetConfig;
 pub use source::Sources;
 
 use self::reader::{Reader, Resolved};
+use crate::protocol::bounds::{MessageBounds, ValueLimit};
 use crate::protocol::bucket::BucketSettings;
 use crate::protocol::quorum::Quorum;
 
@@ -142,9 +143,25 @@ impl Config {
     /// The settings of buckets that were never set.
     #[must_use]
     pub fn defaults_as_bucket_settings(&self) -> BucketSettings {
-        let DefaultsConfig { n, r, w, w_min, resolution, blind_write, read_repair, sloppy } = self.defaults;
-        let quorum = Quorum { n, r, w };
-        BucketSettings { quorum, w_min, resolution, blind_write, sloppy, read_repair, ttl_us: None }
+        let DefaultsConfig { n, r, w, w_min, resolution, blind_write, siblings_max, read_repair, sloppy } =
+            self.defaults;
+        BucketSettings {
+            quorum: Quorum { n, r, w },
+            w_min,
+            resolution,
+            blind_write,
+            siblings_max,
+            sloppy,
+            read_repair,
+            ttl_us: None,
+        }
+    }
+
+    /// The largest values that clients may write, beside what messages between nodes may take.
+    #[must_use]
+    pub fn value_limit(&self) -> ValueLimit {
+        let value_bytes = usize::try_from(self.limits.value).unwrap_or(usize::MAX);
+        ValueLimit { messages: MessageBounds::default(), value_bytes }
     }
 
     /// Checks what only a node that is about to run must have: founders. Nothing was started.

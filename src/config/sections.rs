@@ -10,6 +10,7 @@ use super::members::{
 };
 use super::origin::{self, WebOrigin};
 use super::reader::{Fallback, Reader};
+use crate::protocol::bounds::{SIBLINGS_MAX_DEFAULT, SIBLINGS_MAX_MOST};
 use crate::protocol::bucket::{BlindWrite, ReadRepair, Resolution};
 use crate::protocol::ids::NodeId;
 use crate::protocol::quorum::N_MAX;
@@ -204,6 +205,8 @@ pub struct DefaultsConfig {
     pub resolution: Resolution,
     /// What writes without context do.
     pub blind_write: BlindWrite,
+    /// How many versions a write may leave.
+    pub siblings_max: u16,
     /// When homes that are behind are repaired.
     pub read_repair: ReadRepair,
     /// Whether fallbacks may count towards W.
@@ -230,6 +233,7 @@ impl DefaultsConfig {
                 BlindWrite::Overwrite,
                 &[("overwrite", BlindWrite::Overwrite), ("sibling", BlindWrite::Sibling)],
             ),
+            siblings_max: r.integer("defaults.siblings_max", SIBLINGS_MAX_DEFAULT, 1..=SIBLINGS_MAX_MOST),
             read_repair: r.choice(
                 "defaults.read_repair",
                 ReadRepair::Blocking,

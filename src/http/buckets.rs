@@ -10,6 +10,7 @@ use super::headers;
 use super::params;
 use super::properties::Given;
 use super::target;
+use crate::protocol::bounds::SIBLINGS_MAX_MOST;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use crate::protocol::ids::BucketName;
 use crate::protocol::quorum::Quorum;
@@ -18,13 +19,14 @@ use crate::protocol::quorum::Quorum;
 const PROPERTIES_MAX: usize = 16 * 1024;
 
 /// The properties of a PUT, as its errors list them.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "n",
     "r",
     "w",
     "w_min",
     "resolution",
     "blind_write",
+    "siblings_max",
     "sloppy",
     "read_repair",
     "ttl",
@@ -109,6 +111,7 @@ fn settings(name: &BucketName, body: &[u8], defaults: BucketSettings) -> Result<
         w_min: given.count("w_min")?.unwrap_or(quorum.w),
         resolution: given.word::<Resolution>("resolution")?.unwrap_or(defaults.resolution),
         blind_write: given.word::<BlindWrite>("blind_write")?.unwrap_or(defaults.blind_write),
+        siblings_max: given.whole("siblings_max", 1..=SIBLINGS_MAX_MOST)?.unwrap_or(defaults.siblings_max),
         sloppy: given.flag("sloppy")?.unwrap_or(defaults.sloppy),
         read_repair: given.word::<ReadRepair>("read_repair")?.unwrap_or(defaults.read_repair),
         ttl_us: ttl(&mut given)?.unwrap_or(defaults.ttl_us),
@@ -144,6 +147,7 @@ mod tests {
         w_min: 1,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max: 100,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: Some(5_000_000),
@@ -165,12 +169,13 @@ mod tests {
     #[test]
     fn every_property_is_set() {
         let body = br#"{"n": 5, "r": 3, "w": 4, "w_min": 2, "resolution": "lww", "blind_write": "sibling",
-            "sloppy": false, "read_repair": "off", "ttl": "24h"}"#;
+            "siblings_max": 7, "sloppy": false, "read_repair": "off", "ttl": "24h"}"#;
         let expected = BucketSettings {
             quorum: Quorum { n: 5, r: 3, w: 4 },
             w_min: 2,
             resolution: Resolution::Lww,
             blind_write: BlindWrite::Sibling,
+            siblings_max: 7,
             sloppy: false,
             read_repair: ReadRepair::Off,
             ttl_us: Some(86_400_000_000),

@@ -41,6 +41,7 @@ pub struct BucketBody {
     w_min: u8,
     resolution: &'static str,
     blind_write: &'static str,
+    siblings_max: u16,
     sloppy: bool,
     read_repair: &'static str,
     ttl: Option<String>,
@@ -61,6 +62,7 @@ impl BucketBody {
             w_min: settings.w_min,
             resolution: settings.resolution.word(),
             blind_write: settings.blind_write.word(),
+            siblings_max: settings.siblings_max,
             sloppy: settings.sloppy,
             read_repair: settings.read_repair.word(),
             ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
@@ -234,6 +236,10 @@ pub struct BucketProperties {
     resolution: Option<String>,
     /// What a write without a context replaces: `overwrite` or `sibling`.
     blind_write: Option<String>,
+    /// How many versions a write may leave; concurrent writes through all homes may leave as many for each. A write that
+    /// would leave more is refused (`too-many-siblings`), unless it leaves fewer than it found.
+    #[schema(minimum = 1, maximum = 10_000)]
+    siblings_max: Option<u16>,
     /// Not built: only false is accepted.
     sloppy: Option<bool>,
     /// When replicas that a read finds behind are repaired: `blocking` (those among its R before the reply, others after

@@ -37,8 +37,14 @@ pub struct Call<'a> {
 }
 
 /// What a read knows.
-pub(super) const GET_PARAMETERS: [Parameter; 5] =
-    [Parameter::R, Parameter::Timeout, Parameter::MaxStaleness, Parameter::OnStale, Parameter::Key64];
+pub(super) const GET_PARAMETERS: [Parameter; 6] = [
+    Parameter::R,
+    Parameter::Timeout,
+    Parameter::OnLeftOut,
+    Parameter::MaxStaleness,
+    Parameter::OnStale,
+    Parameter::Key64,
+];
 /// What a write knows.
 pub(super) const PUT_PARAMETERS: [Parameter; 4] =
     [Parameter::W, Parameter::Ttl, Parameter::Timeout, Parameter::Key64];
@@ -115,7 +121,8 @@ pub async fn read(edge: &Edge, request: &HttpRequest, place: Place<'_>) -> Resul
     let known = KnownTags::parse(request.headers())?;
     let timeout_us = call.timeout_us(edge);
     let Call { bucket, key, parameters } = call;
-    let read = Read { bucket: bucket.clone(), key: key.clone(), r: parameters.r };
+    let as_is = parameters.serve_left_out == Some(true);
+    let read = Read { bucket: bucket.clone(), key: key.clone(), r: parameters.r, as_is };
     let trace = begin_trace(edge, request.headers(), Traced::Get);
     let reply = edge.backend.read(read, timeout_us, trace).await;
     let reply = reply.map_err(|error| Problem::read(error).traced(trace.as_ref()))?;

@@ -38,6 +38,8 @@ pub enum Parameter {
     Limit,
     /// `token`: where a listing goes on.
     Token,
+    /// `on_left_out`: whether replicas answer a read that lack what could not be sent to them.
+    OnLeftOut,
     /// `max_staleness`: not built.
     MaxStaleness,
     /// `on_stale`: not built.
@@ -58,6 +60,7 @@ impl Parameter {
             Self::Start => "start",
             Self::Limit => "limit",
             Self::Token => "token",
+            Self::OnLeftOut => "on_left_out",
             Self::MaxStaleness => "max_staleness",
             Self::OnStale => "on_stale",
         }
@@ -92,6 +95,8 @@ pub struct Parameters<'a> {
     pub limit: Option<u16>,
     /// `token`, as it came.
     pub token: Option<Cow<'a, str>>,
+    /// Whether `on_left_out` is `serve`.
+    pub serve_left_out: Option<bool>,
 }
 
 /// Reads a query, of which the call knows `known`. `timeout_max_us` is `limits.timeout`.
@@ -147,6 +152,7 @@ impl<'a> Parameters<'a> {
             Parameter::Scope => self.scope.replace(scope(name, &value)?).is_none(),
             Parameter::Limit => self.limit.replace(limit(name, &value)?).is_none(),
             Parameter::Token => self.token.replace(value).is_none(),
+            Parameter::OnLeftOut => self.serve_left_out.replace(serves(name, &value)?).is_none(),
             Parameter::Prefix | Parameter::Start | Parameter::MaxStaleness | Parameter::OnStale => {
                 return Err(Problem::not_built(name));
             }
@@ -187,6 +193,15 @@ fn count(name: &'static str, value: &str) -> Result<u8, Problem> {
     value.parse().map_err(|_| Problem::out_of_range(name, value, "1 to the bucket's n"))
 }
 
+/// Whether what is in doubt is served.
+fn serves(name: &'static str, value: &str) -> Result<bool, Problem> {
+    match value {
+        "fail" => Ok(false),
+        "serve" => Ok(true),
+        _ => Err(Problem::invalid(name, value, "fail or serve")),
+    }
+}
+
 /// Of whom objectives are shown.
 fn scope(name: &'static str, value: &str) -> Result<SloScope, Problem> {
     let known = SloScope::ALL.into_iter().find(|scope| scope.name() == value);
@@ -210,8 +225,14 @@ pub fn span(name: &'static str, value: &str, max_us: u64) -> Result<u64, Problem
 mod tests {
     use super::*;
 
-    const ALL: [Parameter; 5] =
-        [Parameter::R, Parameter::W, Parameter::Ttl, Parameter::Timeout, Parameter::Key64];
+    const ALL: [Parameter; 6] = [
+        Parameter::R,
+        Parameter::W,
+        Parameter::Ttl,
+        Parameter::Timeout,
+        Parameter::OnLeftOut,
+        Parameter::Key64,
+    ];
 
     fn ok(query: &str) -> Parameters<'_> {
         parse(Some(query), &ALL, 2_000_000).unwrap()
@@ -247,6 +268,7 @@ mod tests {
             ("timeout=0ms", "timeout"),
             ("timeout=2001ms", "timeout"),
             ("timeout=18446744073709551615h", "timeout"),
+            ("on_left_out=yes", "on_left_out"),
             ("key64=%FF", "key64"),
         ] {
             let problem = format!("{:?}", parse(Some(query), &ALL, 2_000_000).unwrap_err());

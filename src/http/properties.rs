@@ -1,6 +1,7 @@
 //! The properties of a JSON object, each taken once, and refused by name where it is not what is accepted.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -74,14 +75,22 @@ impl Given {
     /// It is there and no whole number, or none that N could be.
     pub fn count(&mut self, name: &'static str) -> Result<Option<u8>, Problem> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let range = format!("a whole number, 1 to {N_MAX}");
-        if value.as_u64().is_none() && value.as_i64().is_none() {
-            return Err(Problem::invalid(name, &value.to_string(), range));
+        whole(name, &value, &format!("1 to {N_MAX}")).map(Some)
+    }
+
+    /// Takes a whole number of a range.
+    ///
+    /// # Errors
+    ///
+    /// It is there and no whole number, or outside of the range.
+    pub fn whole(&mut self, name: &'static str, range: RangeInclusive<u16>) -> Result<Option<u16>, Problem> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let accepted = format!("{} to {}", range.start(), range.end());
+        let number = whole(name, &value, &accepted)?;
+        if range.contains(&number) {
+            return Ok(Some(number));
         }
-        let count = value.as_u64().and_then(|count| u8::try_from(count).ok());
-        count
-            .map(Some)
-            .ok_or_else(|| Problem::out_of_range(name, &value.to_string(), format!("1 to {N_MAX}")))
+        Err(Problem::out_of_range(name, &value.to_string(), accepted))
     }
 
     /// Takes one of a few words.
@@ -107,6 +116,15 @@ impl Given {
         let Some(value) = self.take(name) else { return Ok(None) };
         value.as_bool().map(Some).ok_or_else(|| Problem::invalid(name, &value.to_string(), "true or false"))
     }
+}
+
+/// A whole number that its type can hold; `accepted` says which are.
+fn whole<T: TryFrom<u64>>(name: &'static str, value: &Value, accepted: &str) -> Result<T, Problem> {
+    if value.as_u64().is_none() && value.as_i64().is_none() {
+        return Err(Problem::invalid(name, &value.to_string(), format!("a whole number, {accepted}")));
+    }
+    let number = value.as_u64().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| Problem::out_of_range(name, &value.to_string(), accepted.to_owned()))
 }
 
 /// A JSON object as it came: in order, and with names that came twice, which a map would lose.

@@ -60,6 +60,8 @@ pub struct BucketSettings {
     pub resolution: Resolution,
     /// What writes without context do.
     pub blind_write: BlindWrite,
+    /// How many versions a write may leave. A join of what several coordinators wrote may leave as many for each.
+    pub siblings_max: u16,
     /// Whether fallbacks may count towards W.
     pub sloppy: bool,
     /// When homes that are behind are repaired.

@@ -1,7 +1,8 @@
 //! What nodes say to each other, as values. How it looks on the wire is the transport's affair.
 
+use crate::protocol::bounds::Overfull;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, SettingsVersion};
-use crate::protocol::causality::{Answered, Body, Intent, Mode, Object, Value};
+use crate::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
 use crate::protocol::ids::{BucketName, Dot, Epoch, Key, TraceContext, WriteId};
 use crate::protocol::listing::{KeyPage, PageRequest, StatesRequest};
 use crate::protocol::operation::{OperationError, Write, WriteBody, WriteReply};
@@ -45,6 +46,8 @@ pub enum ReplicaRequest {
     Apply(Object, Via),
     /// Send what is held.
     Fetch,
+    /// The same, though it may lack what was too large to be sent there: for whoever is promised no more.
+    FetchAsIs,
     /// Say which states the key was in lately: for the verdict on a read.
     Probe,
 }
@@ -103,6 +106,12 @@ pub enum Refusal {
     Unconfirmed,
     /// The stored record of this key is damaged. Nothing changed; a repair heals it.
     Damaged,
+    /// The object is larger than a message may be, so that it cannot be sent. Nothing changed. It can be read at a
+    /// replica that holds it, with R = 1, and made smaller by a write with the context of that read.
+    TooLargeToSend,
+    /// What this replica should hold of the key was too large to be sent to it, so it does not count towards R.
+    /// Nothing changed; it counts again once it has seen what it was left without.
+    LeftOut,
     /// The disk is full, or so nearly that nothing is written. Nothing changed.
     DiskFull,
     /// A queue is at its bound. Nothing changed.
@@ -136,6 +145,8 @@ impl Refusal {
             Self::Incomplete => "incomplete",
             Self::Unconfirmed => "unconfirmed",
             Self::Damaged => "damaged",
+            Self::TooLargeToSend => "too_large_to_send",
+            Self::LeftOut => "left_out",
             Self::DiskFull => "disk_full",
             Self::Overloaded => "overloaded",
             Self::SettingsBehind => "settings_behind",
@@ -156,6 +167,15 @@ impl Refusal {
     }
 }
 
+/// What the other homes of a key hold, for a home whose own record is damaged or lacks something. Never crosses a wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// What those that answered hold, joined.
+    pub object: Object,
+    /// Whether there is nothing more to be had: all of them answered, or have nothing that can be read.
+    pub everything: bool,
+}
+
 /// What the coordinator's own replica answers to [`Coordinate`], before the write is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoordinateReply {
@@ -171,6 +191,8 @@ pub enum CoordinateReply {
     },
     /// `If-None-Match: *` was given and a value is there. Nothing changed.
     Exists,
+    /// The object would outgrow a bound. Nothing changed.
+    Overfull(Overfull),
     /// Not done; nothing changed.
     Refused(Refusal),
 }
@@ -252,10 +274,23 @@ pub struct ScanCursor(pub bytes::Bytes);
 pub struct ScanPage {
     /// The objects.
     pub objects: Vec<(BucketName, Key, Object)>,
+    /// Objects of which the page does not hold all: they are too large to be sent, or were to the answering node.
+    pub left_out: Vec<LeftOut>,
     /// Where the next page begins; none at the end.
     pub next: Option<ScanCursor>,
     /// Whether the answering node may itself lack writes: its directory is new and it has not merged yet.
     pub incomplete: bool,
+}
+
+/// An object of which a page does not hold all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its key.
+    pub key: Key,
+    /// All that it has seen: whoever has seen that lacks nothing of it.
+    pub seen: CausalContext,
 }
 
 /// The ring that a sender goes by: data frames carry it.

@@ -5,6 +5,7 @@
 //! room imports a runtime, a clock, randomness or I/O.
 
 pub mod admission;
+pub mod bounds;
 pub mod bucket;
 pub mod causality;
 pub mod coordinator;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::protocol::bounds::Overfull;
 use crate::protocol::bucket::Resolution;
 use crate::protocol::causality::{Answered, CausalContext, Object};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
@@ -17,6 +18,9 @@ pub struct Read {
     pub key: Key,
     /// The R of this request, where it chooses one.
     pub r: Option<u8>,
+    /// Whether replicas answer with what they hold though something of it could not be sent to them. Then the reply may
+    /// miss writes that were acknowledged, whatever R is, so it gets no verdict.
+    pub as_is: bool,
 }
 
 /// What a write does.
@@ -139,6 +143,24 @@ pub enum OperationError {
         /// Why the others did not.
         refusals: Vec<(NodeId, Refusal)>,
     },
+    /// Enough replicas answered a read; but too few of them hold what they know together, and the others were not
+    /// brought up to date.
+    #[error(
+        "replicas answered, and {current} of the {needed} needed hold what they know together (of {total}); the others \
+         were not brought up to date{}", in_time(.late)
+    )]
+    NotRepaired {
+        /// Replicas that hold what the answers joined to.
+        current: u8,
+        /// Replicas needed.
+        needed: u8,
+        /// Replicas there are.
+        total: u8,
+        /// Whether it was the deadline that ended it.
+        late: bool,
+        /// Why the others were not brought up to date, as far as they said.
+        refusals: Vec<(NodeId, Refusal)>,
+    },
     /// The deadline passed first.
     #[error("the deadline passed with {answered} of the {needed} homes needed (of {total})")]
     Deadline {
@@ -154,10 +176,17 @@ pub enum OperationError {
     /// `If-None-Match: *` was given and a value is there. Nothing changed.
     #[error("a value is there already")]
     Exists,
+    /// The object would outgrow a bound. Nothing changed.
+    #[error("{0}")]
+    Overfull(#[from] Overfull),
     /// The node has more in flight than it may. Nothing changed.
     #[error("this node is at its limit of requests in flight")]
     Overloaded,
     /// The node is stopping or not ready. Nothing changed.
     #[error("this node does not serve: {0}")]
     NotServing(Refusal),
+}
+
+fn in_time(late: &bool) -> &'static str {
+    if *late { " before the deadline" } else { "" }
 }

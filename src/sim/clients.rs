@@ -16,6 +16,7 @@ use super::truth::{KeyIndex, NEVER};
 use super::verdicts::ReadPlace;
 use super::workload::{Operation, Step};
 use super::world::{Event, World};
+use crate::protocol::bounds::Overfull;
 use crate::protocol::bucket::BucketSettings;
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::Ask;
@@ -40,7 +41,7 @@ struct InFlight {
 
 #[derive(Debug)]
 enum What {
-    Read { r: u8, acked: Vec<Acknowledged> },
+    Read { r: u8, as_is: bool, acked: Vec<Acknowledged> },
     Write(Box<Write>),
     Settings,
 }
@@ -118,6 +119,9 @@ pub struct Clients {
 /// The client that looks at everything in the end. What it sees is no part of what the workload saw.
 pub const INSPECTOR: u32 = u32::MAX;
 
+/// The client whose values are too large for objects that are bounded.
+pub const LARGE_WRITER: u32 = INSPECTOR - 1;
+
 impl Clients {
     /// Clients that have done nothing yet.
     #[must_use]
@@ -194,10 +198,10 @@ impl World {
                 (settings.quorum.r, settings.quorum.w, settings.w_min) = (r, w, w_min);
                 self.set_bucket(client, node, key, settings);
             }
-            Operation::Get { r } => {
+            Operation::Get { r, as_is } => {
                 let acked = overlap::acknowledged_before(&self.truth, key);
                 // What the bucket asks for is known once the read is answered.
-                let what = What::Read { r: r.unwrap_or(0), acked };
+                let what = What::Read { r: r.unwrap_or(0), as_is, acked };
                 let operation = self.operation(client, key, node, what);
                 self.queue.push(self.now, Event::Submit(node, operation));
             }
@@ -222,7 +226,14 @@ impl World {
             WriteBody::Delete
         } else {
             let mut bytes = self.clients.next.to_be_bytes().to_vec();
-            bytes.resize(self.settings.value_bytes.max(8), 0);
+            let sizes = self.settings.sizes;
+            let every_second = self.clients.next.is_multiple_of(2);
+            let length = match client {
+                LARGE_WRITER => Some(sizes.outgrown_value_bytes),
+                INSPECTOR => None,
+                _ => sizes.large_value_bytes.filter(|_| every_second),
+            };
+            bytes.resize(length.unwrap_or(self.settings.value_bytes).max(8), 0);
             WriteBody::Put { content_type: None, bytes: Bytes::from(bytes) }
         };
         Some(Write {
@@ -242,10 +253,10 @@ impl World {
         let Some(in_flight) = self.clients.in_flight.get_mut(&operation) else { return };
         let key = in_flight.key;
         let ask = match &in_flight.what {
-            What::Read { r, .. } => {
+            What::Read { r, as_is, .. } => {
                 let Some(bucket) = self.names.bucket_of(key).cloned() else { return };
                 let r = Some(*r).filter(|r| *r > 0);
-                Ask::Read(Read { bucket, key: self.names.key(key), r })
+                Ask::Read(Read { bucket, key: self.names.key(key), r, as_is: *as_is })
             }
             What::Write(write) => {
                 let drawn = WriteId(self.clients.random.wide());
@@ -260,7 +271,8 @@ impl World {
         }
         let name = self.names_of(node);
         self.note(Some(key), || format!("client asks {name}: {}", asked(&ask)));
-        if let Ask::Read(_) = ask {
+        // One that is answered as it is has no verdict.
+        if let Ask::Read(Read { as_is: false, .. }) = ask {
             let place = self.read_begins(node, key);
             if let Some(in_flight) = self.clients.in_flight.get_mut(&operation) {
                 in_flight.place = place;
@@ -339,10 +351,11 @@ impl World {
         if let Some(watch) = &mut self.watch {
             watch.read(&self.truth, &self.names, (client, key), took, &reply);
         }
-        if let What::Read { acked, .. } = &what {
+        if let What::Read { acked, as_is: false, .. } = &what {
             let r = reply.participation.required;
             let seen = reply.object.as_ref().map(Object::context);
-            let checked = overlap::answered(&self.truth, key, acked, r, seen);
+            let outgrown = self.outgrown.contains(&key);
+            let checked = overlap::answered(&self.truth, key, outgrown, acked, r, seen);
             self.check(checked);
         }
         if let Some(object) = &reply.object {
@@ -443,6 +456,10 @@ fn why(error: &OperationError) -> &'static str {
         OperationError::TooFewMembers { .. } => "too_few_members",
         OperationError::NotReached { .. } => "not_reached",
         OperationError::Deadline { .. } => "deadline",
+        OperationError::NotRepaired { .. } => "not_repaired",
+        OperationError::Overfull(Overfull::Write { .. }) => "too_large",
+        OperationError::Overfull(Overfull::Bytes { .. }) => "object_full",
+        OperationError::Overfull(Overfull::Versions { .. }) => "too_many_siblings",
         OperationError::Exists => "exists",
         OperationError::Overloaded => "overloaded",
         OperationError::NotServing(_) => "not_serving",

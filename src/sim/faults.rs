@@ -51,11 +51,13 @@ pub enum Kind {
     DamagedRecord,
     /// A sync fails, which ends the process.
     SyncError,
+    /// The node runs an earlier version for a while, which bounds no objects, and clients make one too large to be sent.
+    LargeObject,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 21] = [
+    /// All of them. The last comes only where messages are small ([`draw_large_objects`]).
+    pub const ALL: [Self; 22] = [
         Self::Crash,
         Self::PowerLoss,
         Self::PowerLossTogether,
@@ -77,6 +79,7 @@ impl Kind {
         Self::DiskSlow,
         Self::DamagedRecord,
         Self::SyncError,
+        Self::LargeObject,
     ];
 
     /// Its name, as scenarios have it.
@@ -104,6 +107,7 @@ impl Kind {
             Self::DiskSlow => "disk-slow",
             Self::DamagedRecord => "damaged-record",
             Self::SyncError => "sync-error",
+            Self::LargeObject => "large-object",
         }
     }
 }
@@ -148,7 +152,7 @@ pub fn draw(seed: u64, level: Level, nodes: u32, from: Time, until: Time) -> Vec
     let (count, kinds): (u64, &[Kind]) = match level {
         Level::None => (0, &[]),
         Level::Light => (random.between(4, 8), &LIGHT),
-        Level::Heavy => (random.between(24, 36), &Kind::ALL),
+        Level::Heavy => (random.between(24, 36), Kind::ALL.split_last().map_or(&[], |(_, usual)| usual)),
     };
     let mut faults: Vec<Fault> = (0..count)
         .filter_map(|_| {
@@ -169,5 +173,25 @@ pub fn draw(seed: u64, level: Level, nodes: u32, from: Time, until: Time) -> Vec
         })
         .collect();
     faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+/// Draws the large objects of a run in whose world they can be made, and disks that are lost beside them.
+#[must_use]
+pub fn draw_large_objects(seed: u64, nodes: u32, from: Time, until: Time) -> Vec<Fault> {
+    let mut random = Random::new(seed, "large objects");
+    let mut faults = Vec::new();
+    for _ in 0..random.between(3, 6) {
+        let at = random.between(from, until) / MICROS * MICROS;
+        let lasts = random.between(SECONDS, 3 * SECONDS) / MICROS * MICROS;
+        let mut add = |at, kind, lasts| {
+            let node = random.below(nodes.into()) as u32;
+            faults.push(Fault { at, kind, node, lasts, detail: random.number() });
+        };
+        add(at, Kind::LargeObject, lasts);
+        if lasts % 2_000_000 < 1_000_000 {
+            add(at + lasts, Kind::DiskLoss, SECONDS / 2);
+        }
+    }
     faults
 }

@@ -230,7 +230,7 @@ impl File {
         let drawn = Scenario::drawn(self.seed, &wanted);
         let mut settings = Settings::new(self.seed, self.nodes, quorum, legs);
         settings.zones = self.zones.max(1);
-        settings.buckets = buckets(quorum, self.nodes, self.mixed);
+        settings.buckets = buckets(quorum, self.nodes, self.mixed, settings.sizes.siblings_max);
         settings.keys = self.keys.max(1);
         settings.commit = self.commit.into();
         settings.timeout_us = (self.timeout_ms * 1_000.0) as u64;

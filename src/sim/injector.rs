@@ -3,18 +3,23 @@
 use std::rc::Rc;
 
 use super::checkers::durability;
+use super::clients::LARGE_WRITER;
 use super::clock::NodeClock;
 use super::disk::Disk;
 use super::faults::{Fault, Kind};
 use super::network::{Leg, NodeIndex};
 use super::process::{Process, ProcessParts};
 use super::queue::{MILLIS, SECONDS, Time};
+use super::workload::{Operation, Step};
 use super::world::{Event, Node, TICK, World};
 use crate::planted::{self, Bug};
+use crate::protocol::bounds::MessageBounds;
+use crate::protocol::bucket::BlindWrite;
 use crate::protocol::causality::Object;
 use crate::protocol::coordinator::CoordinatorSettings;
 use crate::protocol::ids::{ActorId, DirectoryId};
 use crate::protocol::membership::{Presented, RunId, RunRecord};
+use crate::protocol::replica::Held;
 use crate::protocol::time::{WallReadings, wait_for_wall_us};
 use crate::protocol::wall_clock::Readings;
 use crate::storage::{Begun, Bookkeeping, Commit, Store as _, Table, keys, objects};
@@ -24,6 +29,9 @@ const START_AGAIN: Time = 500 * MILLIS;
 
 /// How soon an operator looks at a node whose identity is refused.
 const OPERATOR_COMES: Time = 2 * SECONDS;
+
+/// How many large siblings are written to one key of a node that bounds no objects.
+const LARGE_SIBLINGS: u64 = 8;
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +65,8 @@ pub enum Injected {
     Drift(NodeIndex),
     /// A disk is full, slow or failing.
     Disk(NodeIndex),
+    /// A node runs an earlier version.
+    EarlierVersion(NodeIndex),
     /// Nothing has to be done.
     Over,
 }
@@ -91,6 +101,8 @@ impl World {
             begun;
         let untracked = node.untracked.take();
         let directory = node.disk.directory;
+        let known = settings.sizes.messages;
+        let messages = if node.bounds_nothing { MessageBounds::of(usize::MAX) } else { known };
         let actor = if planted::has(Bug::ReuseCounters) { ActorId(directory.0) } else { drawn };
         let started = Process::start(ProcessParts {
             id: node.id.clone(),
@@ -112,6 +124,7 @@ impl World {
                 probe: settings.probe,
                 track: settings.track,
                 unjudged: settings.unjudged,
+                messages,
             },
             timeout_us: settings.timeout_us,
             max_skew_us: settings.max_skew_us,
@@ -191,7 +204,7 @@ impl World {
             let place = keys::parse_object_key(&stored_key).ok();
             let key = place.and_then(|(_, bucket, key)| self.names.key_index(&bucket, &key));
             let Some(key) = key.filter(|_| table == Table::Objects) else { continue };
-            let object = objects::read(&*store, &stored_key).ok().and_then(Result::ok).flatten();
+            let object = objects::read(&*store, &stored_key).ok().and_then(Result::ok).and_then(Held::object);
             if self.settings.commit == Commit::Fsync {
                 let checked = durability::after_crash(&self.truth, key, at, object.as_ref());
                 self.check(checked);
@@ -228,7 +241,7 @@ impl World {
         let name = self.names.key(key);
         let partition = self.nodes.first()?.ring.partition_of(bucket, &name);
         let stored_key = keys::object_key(partition, bucket, &name);
-        objects::read(store, &stored_key).ok()?.ok()?
+        objects::read(store, &stored_key).ok()?.ok()?.object()
     }
 
     /// What a node's disk holds under a key.
@@ -346,7 +359,33 @@ impl World {
                 self.nodes.get(node)?.disk.store.fail_sync(true);
                 Injected::Disk(node)
             }
+            Kind::LargeObject => self.outgrow(node, fault)?,
         })
+    }
+
+    /// A node is started as an earlier version that bounds no objects, and a key of a bucket whose blind writes make
+    /// siblings gets large ones there. None if the node is no home of such a key.
+    fn outgrow(&mut self, node: NodeIndex, fault: &Fault) -> Option<Injected> {
+        let bucket = self
+            .buckets
+            .iter()
+            .position(|bucket| bucket.settings.blind_write == BlindWrite::Sibling)
+            .and_then(|bucket| u32::try_from(bucket).ok())?;
+        let keys = self.settings.keys;
+        let mut candidates = (0..keys).map(|next| (fault.detail as u32).wrapping_add(next) % keys);
+        let key = candidates
+            .find(|key| self.truth.place(bucket * keys + key, node).is_some())
+            .map(|key| bucket * keys + key)?;
+        self.nodes.get_mut(node)?.bounds_nothing = true;
+        self.end_run(node, Ending::Clean);
+        self.queue.push(self.now + MILLIS, Event::Begin(node));
+        let operation = Operation::Put { context: false, named: false, absent: false, w: None };
+        for nth in 0..LARGE_SIBLINGS {
+            let at = self.now + fault.lasts / 3 + nth * fault.lasts / (2 * LARGE_SIBLINGS);
+            let step = Step { at, client: LARGE_WRITER, node: node as u32, key, operation };
+            self.queue.push(at, Event::Step(Box::new(step)));
+        }
+        Some(Injected::EarlierVersion(node))
     }
 
     fn take_down(&mut self, nodes: Vec<NodeIndex>, ending: Ending) -> Injected {
@@ -408,6 +447,7 @@ impl World {
             kept_down: 0,
             untracked: None,
             clock_runs_wrong: None,
+            bounds_nothing: false,
             refused_since: None,
             is_backup: false,
             known_as_backup: false,
@@ -485,6 +525,13 @@ impl World {
                     node.disk.store.fail_sync(false);
                     node.disk.slowness = 1.0;
                 }
+            }
+            Injected::EarlierVersion(node) => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.bounds_nothing = false;
+                }
+                self.end_run(node, Ending::Clean);
+                self.begin_run(node);
             }
             Injected::Over => {}
         }

@@ -137,7 +137,7 @@ impl Watch {
         let point = *self.points.get(client as usize)?;
         self.trials.insert(key, Trial { dot, fetched: vec![NEVER; self.nodes] });
         let node = u32::try_from(self.random.index(self.nodes)).unwrap_or(0);
-        Some(Step { at: now + point, client, node, key, operation: Operation::Get { r: None } })
+        Some(Step { at: now + point, client, node, key, operation: Operation::Get { r: None, as_is: false } })
     }
 
     /// A read has reached a replica.
@@ -272,7 +272,7 @@ impl Measurement {
         if trial.is_multiple_of(points) {
             for k in 1..=n {
                 let rank = u32::from(k) - 1;
-                steps.push(step(READS + rank, 1, Operation::Get { r: Some(k) }));
+                steps.push(step(READS + rank, 1, Operation::Get { r: Some(k), as_is: false }));
                 steps.push(step(WRITES + rank, 2 + rank, put(Some(k))));
             }
         }

@@ -26,7 +26,7 @@ const MANY_SEEDS: u64 = 2_000;
 const OPERATIONS: u64 = 5_000;
 
 /// Which checker is expected to find a bug that any few seeds show.
-const COMMON: [(Bug, Invariant); 34] = {
+const COMMON: [(Bug, Invariant); 36] = {
     use Bug as B;
     use Invariant::{Causality, Determinism, Durability, Endings, Overlap, Sli};
     [
@@ -63,13 +63,15 @@ const COMMON: [(Bug, Invariant); 34] = {
         (B::ReturnLegConverges, Sli),
         (B::ForgetDeadline, Endings),
         (B::LeakOperations, Endings),
+        (B::ObjectsUnbounded, Endings),
+        (B::SiblingsUnbounded, Endings),
         (B::UnstableOrder, Determinism),
     ]
 };
 
 /// Bugs that need an unlikely story, and the story, under `tests/regressions` or `tests/planted`.
-const RARE: [(Bug, Invariant, &str); 7] = {
-    use Invariant::Overlap;
+const RARE: [(Bug, Invariant, &str); 9] = {
+    use Invariant::{Endings, Overlap};
     [
         (
             Bug::MajorityFounds,
@@ -90,6 +92,8 @@ const RARE: [(Bug, Invariant, &str); 7] = {
         (Bug::LackingVouches, Overlap, "planted/lacking_vouches.toml"),
         (Bug::SettingsUnheard, Overlap, "planted/settings_unheard.toml"),
         (Bug::HealFromOne, Overlap, "planted/heal_from_one.toml"),
+        (Bug::LeftOutAnswers, Overlap, "planted/left_out_answers.toml"),
+        (Bug::LargeObjectHoldsUp, Endings, "planted/left_out_answers.toml"),
     ]
 };
 

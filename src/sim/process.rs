@@ -13,6 +13,7 @@ use super::network::NodeIndex;
 use super::random::Random;
 use super::transport::Transport;
 use super::truth::KeyIndex;
+use crate::protocol::bounds::{MessageBounds, ValueLimit};
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::{Coordinator, CoordinatorSettings};
 use crate::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId};
@@ -20,7 +21,7 @@ use crate::protocol::membership::{
     Backfill, Completeness, Gate, Holding, Identity, KnownIdentities, Presented, REFUSED_BEFORE,
 };
 use crate::protocol::message::{Coordinate, Refusal, ScanCursor};
-use crate::protocol::replica::{Held, Replica, ReplicaHost, ScanHost, ScannedRecord};
+use crate::protocol::replica::{Held, LackingObject, Replica, ReplicaHost, ScanHost, ScannedRecord};
 use crate::protocol::ring::Ring;
 use crate::protocol::settings::{BucketTable, SettingsHost, SettingsKeeper, StoredSettings};
 use crate::protocol::sli::untracked_at_start;
@@ -182,6 +183,8 @@ pub struct Process {
     pub wall_clock: RefCell<WallClock>,
     /// What is said of the objectives.
     pub indicators: Indicators,
+    /// What messages may take, as this run knows it.
+    pub messages: MessageBounds,
     /// What acknowledgements of coordinated writes promise, by their tags.
     pub stamped: BTreeMap<u64, (KeyIndex, Dot)>,
 }
@@ -233,11 +236,12 @@ impl Process {
         let known = crate::storage::peers::load(&*disk.store, &mut |_| {})?;
         let (synced, highest) = (Cell::new(found_ceiling), Cell::new(parts.highest));
         let ceiling = Ceiling { synced, highest, bookkeeping: bookkeeping.clone() };
+        let messages = parts.coordinator.messages;
         let table = BucketTable::new(parts.defaults, records::load(&*disk.store)?);
         Ok(Self {
             coordinator: Coordinator::new(parts.coordinator),
-            replica: Replica::new(parts.timeout_us.saturating_mul(2), parts.actor.0),
-            keeper: SettingsKeeper::new(table),
+            replica: Replica::new(parts.timeout_us.saturating_mul(2), parts.actor.0, messages),
+            keeper: SettingsKeeper::new(table, ValueLimit { messages, value_bytes: 0 }),
             backfill: Backfill::new(ring.partitions(), parts.holding),
             gate: gate(id, ring, known, parts.refused),
             presented,
@@ -251,6 +255,7 @@ impl Process {
             armed: None,
             wall_clock: RefCell::new(WallClock::new(parts.clocks)),
             indicators: Indicators::default(),
+            messages,
             stamped: BTreeMap::new(),
         })
     }
@@ -317,6 +322,25 @@ pub struct Host<'a> {
     pub stored: &'a mut Vec<Stored>,
 }
 
+impl Host<'_> {
+    fn store(
+        &mut self,
+        slot: &(Bytes, Option<KeyIndex>),
+        object: &Object,
+        write: impl Fn(&dyn Store, &Bytes) -> Result<(), StoreError>,
+    ) -> Result<(), Refusal> {
+        if self.keeps {
+            write(&*self.disk.store, &slot.0).map_err(|error| error.refusal())?;
+        }
+        if let Some(key) = slot.1 {
+            let (before, coordinated) = (self.read.take(), self.coordinating.take());
+            let (after, kept) = (object.clone(), self.keeps);
+            self.stored.push(Stored { key, before, after, coordinated, kept });
+        }
+        Ok(())
+    }
+}
+
 impl ReplicaHost for Host<'_> {
     type Slot = (Bytes, Option<KeyIndex>);
 
@@ -326,14 +350,13 @@ impl ReplicaHost for Host<'_> {
 
     fn read(&mut self, slot: &Self::Slot) -> Result<Held, Refusal> {
         let held = match objects::read(&*self.disk.store, &slot.0) {
-            Ok(Ok(Some(object))) => Held::Object(object),
-            Ok(Ok(None)) => Held::Nothing,
+            Ok(Ok(held)) => held,
             Ok(Err(_)) => Held::Damaged,
             Err(error) => return Err(error.refusal()),
         };
         self.read = match &held {
             _ if !self.writes => None,
-            Held::Object(object) => Some(object.clone()),
+            Held::Object(object) | Held::Lacking(LackingObject { object, .. }) => Some(object.clone()),
             Held::Nothing => Some(Object::new()),
             Held::Damaged => None,
         };
@@ -341,15 +364,11 @@ impl ReplicaHost for Host<'_> {
     }
 
     fn write(&mut self, slot: &Self::Slot, object: &Object) -> Result<(), Refusal> {
-        if self.keeps {
-            objects::write(&*self.disk.store, &slot.0, object).map_err(|error| error.refusal())?;
-        }
-        if let Some(key) = slot.1 {
-            let (before, coordinated) = (self.read.take(), self.coordinating.take());
-            let (after, kept) = (object.clone(), self.keeps);
-            self.stored.push(Stored { key, before, after, coordinated, kept });
-        }
-        Ok(())
+        self.store(slot, object, |store, key| objects::write(store, key, object))
+    }
+
+    fn write_lacking(&mut self, slot: &Self::Slot, lacking: &LackingObject) -> Result<(), Refusal> {
+        self.store(slot, &lacking.object, |store, key| objects::write_lacking(store, key, lacking))
     }
 
     fn when_durable(&mut self, ticket: u64) -> bool {
@@ -374,6 +393,10 @@ impl ReplicaHost for Host<'_> {
 
     fn observe(&mut self, frame: Hlc) -> Result<(), ClockTooFarAhead> {
         self.clock.observe(frame, self.ceiling.readings(self.wall))
+    }
+
+    fn actor(&self) -> ActorId {
+        self.dots.actor
     }
 
     fn next_dot(&mut self) -> Dot {

@@ -121,6 +121,7 @@ fn inspect(world: &mut World) {
     world.heal();
     let healed = world.now;
     wait_until_ready(world, healed);
+    make_smaller(world, healed);
     let written = |key: &KeyIndex| world.truth.key(*key).is_some_and(|key| !key.recent.is_empty());
     let keys = (0..world.truth.keys()).filter(|key| world.knows_homes_of(*key));
     let keys: Vec<KeyIndex> = keys.filter(written).collect();
@@ -173,6 +174,36 @@ fn wait_until_ready(world: &mut World, healed: Time) {
     }
 }
 
+/// Makes objects smaller that are too large to be sent, as the log of their nodes says: each is read at a node that holds
+/// it, and written there with the context of that read.
+fn make_smaller(world: &mut World, healed: Time) {
+    loop {
+        let sendable = world.settings.sizes.messages.sendable_bytes();
+        let homes = world.outgrown.iter().flat_map(|key| {
+            let homes = world.truth.key(*key).map(|key| key.homes.clone()).unwrap_or_default();
+            homes.into_iter().map(|home| (*key, home))
+        });
+        let mut large = homes.filter(|(key, home)| {
+            world.held_by(*home, *key).is_some_and(|object| object.message_bytes() > sendable)
+        });
+        let next = large.next().filter(|_| world.violation.is_none());
+        let Some((key, home)) = next else { return world.clients.inspected.clear() };
+        if world.now > healed + HEALS_WITHIN {
+            let what = format!("{} stays too large to be sent", world.names.shown(key));
+            return world.check(Err(endings::does_not_serve(&what)));
+        }
+        let write = Operation::Put { context: true, named: false, absent: false, w: None };
+        for operation in [Operation::Get { r: Some(1), as_is: true }, write] {
+            let step = Step { at: world.now, client: INSPECTOR, node: home as u32, key, operation };
+            world.ask(step, home);
+            while world.clients.in_flight() > 0 && world.violation.is_none() {
+                world.run_until(world.now + 20 * MILLIS);
+            }
+        }
+        world.run_until(world.now + 100 * MILLIS);
+    }
+}
+
 /// Reads keys, as their buckets say or from all their homes, until each was answered.
 fn read_keys(world: &mut World, keys: &[KeyIndex], all_homes: bool, healed: Time) {
     let mut left = keys.to_vec();
@@ -181,7 +212,7 @@ fn read_keys(world: &mut World, keys: &[KeyIndex], all_homes: bool, healed: Time
             let n = world.truth.key(key).map_or(0, |key| key.homes.len());
             let r = all_homes.then(|| u8::try_from(n).unwrap_or(u8::MAX));
             let node = (key as usize + round) % world.names.nodes().len();
-            let operation = Operation::Get { r };
+            let operation = Operation::Get { r, as_is: false };
             let step = Step { at: world.now, client: INSPECTOR, node: node as u32, key, operation };
             world.ask(step, node);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::faults::{Fault, Level, draw};
+use super::faults::{Fault, Level, draw, draw_large_objects};
 use super::queue::{SECONDS, Time};
 use super::random::Random;
 use super::run::{Outcome, run};
@@ -70,7 +70,7 @@ impl Scenario {
         let mut settings = Settings::new(seed, wanted.nodes, wanted.quorum, wanted.legs.clone());
         let heavy = wanted.level == Level::Heavy;
         settings.zones = wanted.zones;
-        settings.buckets = buckets(wanted.quorum, wanted.nodes, heavy);
+        settings.buckets = buckets(wanted.quorum, wanted.nodes, heavy, settings.sizes.siblings_max);
         let per_second = if heavy {
             settings.commit = match random.below(20) {
                 0..12 => Commit::Fsync,
@@ -98,7 +98,11 @@ impl Scenario {
         };
         // A short run must not be all faults, nor a long one none.
         let faults_until: Time = until.max(WORK_BEGINS + 2 * SECONDS);
-        let faults = draw(seed, wanted.level, wanted.nodes as u32, WORK_BEGINS, faults_until);
+        let mut faults = draw(seed, wanted.level, wanted.nodes as u32, WORK_BEGINS, faults_until);
+        if heavy && settings.sizes.large_value_bytes.is_some() {
+            faults.extend(draw_large_objects(seed, wanted.nodes as u32, WORK_BEGINS, faults_until));
+            faults.sort_by_key(|fault| fault.at);
+        }
         Self { settings, steps: Steps::Drawn(load), faults }
     }
 

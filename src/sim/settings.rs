@@ -1,6 +1,7 @@
 //! What a simulated world is like.
 
 use super::workload::{Bucket, buckets};
+use crate::protocol::bounds::{ENVELOPE_BYTES, MessageBounds, SIBLINGS_MAX_DEFAULT};
 use crate::protocol::coordinator::{FanOut, TrackLimits};
 use crate::protocol::pbs::Legs;
 use crate::protocol::quorum::Quorum;
@@ -45,8 +46,41 @@ pub struct Settings {
     pub own_leg_crosses: bool,
     /// Bytes of each value.
     pub value_bytes: usize,
+    /// How large objects may be.
+    pub sizes: Sizes,
     /// Whether a trace is kept.
     pub trace: bool,
+}
+
+/// How large objects may be, and how large some values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// What messages may take.
+    pub messages: MessageBounds,
+    /// Versions that a write may leave.
+    pub siblings_max: u16,
+    /// Bytes of every second value that clients put; none if all are of the usual size.
+    pub large_value_bytes: Option<usize>,
+    /// Bytes of values that are written where objects are not bounded: two of them fit no message.
+    pub outgrown_value_bytes: usize,
+}
+
+/// In one seed of nine messages are so small that few large values fit one object.
+fn sizes(seed: u64) -> Sizes {
+    if seed % 9 == 8 {
+        return Sizes {
+            messages: MessageBounds::of(ENVELOPE_BYTES + 48 * 1024),
+            siblings_max: 6,
+            large_value_bytes: Some(9 * 1024),
+            outgrown_value_bytes: 30 * 1024,
+        };
+    }
+    Sizes {
+        messages: MessageBounds::default(),
+        siblings_max: SIBLINGS_MAX_DEFAULT,
+        large_value_bytes: None,
+        outgrown_value_bytes: 0,
+    }
 }
 
 /// In one seed of four there is soon no room.
@@ -72,6 +106,7 @@ impl Settings {
     #[must_use]
     pub fn new(seed: u64, nodes: usize, quorum: Quorum, legs: Legs) -> Self {
         // A cluster has many times more partitions than nodes; small ones are quicker to scan with few.
+        let sizes = sizes(seed);
         let partitions = (nodes.next_power_of_two() as u32 * 8).clamp(16, 65_536);
         Self {
             seed,
@@ -79,7 +114,7 @@ impl Settings {
             zones: 1,
             partitions,
             quorum,
-            buckets: buckets(quorum, nodes, false),
+            buckets: buckets(quorum, nodes, false, sizes.siblings_max),
             keys: 12,
             legs,
             commit: Commit::Fsync,
@@ -91,6 +126,7 @@ impl Settings {
             track: track_limits(seed),
             own_leg_crosses: false,
             value_bytes: 16,
+            sizes,
             trace: false,
         }
     }

@@ -8,9 +8,11 @@ use super::queue::{MILLIS, SECONDS, Time};
 use super::transport::{BACKOFF_MAX_US, BACKOFF_MIN_US, Owner, Sending};
 use super::world::{Event, World};
 use crate::planted::{self, Bug};
-use crate::protocol::ids::NodeId;
+use crate::protocol::bounds::{MessageBounds, write_bytes};
+use crate::protocol::causality::{Body as VersionBody, Object, Version};
+use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::membership::{Identity, NotAdmitted};
-use crate::protocol::message::{PeerAnswer, PeerRequest, ReplicaReply, ReplicaRequest};
+use crate::protocol::message::{LeftOut, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest};
 use crate::protocol::time::{Hlc, Moment};
 
 /// How long a dial waits for an answer.
@@ -106,6 +108,13 @@ impl World {
     ) {
         let Some(peer) = self.names.node(to) else { return };
         let now = self.now;
+        let body = Body::Request { request, time_left_us: 0 };
+        if is_too_large(self.settings.sizes.messages, &body) {
+            self.count("frames_too_long", 1);
+            let (from, answer) = (to.clone(), PeerAnswer::Refused(Refusal::TooLargeToSend));
+            return self.tasks.push_back((at, Task::PeerAnswered { owner, from, tag, answer }));
+        }
+        let Body::Request { request, .. } = body else { return };
         let Some(node) = self.nodes.get_mut(at) else { return };
         let (moment, run) = (node.clock.moment(now), node.run);
         let Some(process) = &mut node.process else { return };
@@ -154,7 +163,12 @@ impl World {
             _ => Leg::Answer,
         };
         let clock = self.shown_clock(at);
-        let frame = Frame { from: at, to: peer, connection, id, clock, body: Body::Answer(answer) };
+        let mut body = Body::Answer(answer);
+        if is_too_large(self.settings.sizes.messages, &body) {
+            self.count("frames_too_long", 1);
+            body = Body::Answer(PeerAnswer::Refused(Refusal::TooLargeToSend));
+        }
+        let frame = Frame { from: at, to: peer, connection, id, clock, body };
         self.put_on_wire(frame, leg, true);
     }
 
@@ -418,11 +432,40 @@ fn no_answer() -> Stage {
     Stage::Refused(NotAdmitted { reason: String::new(), identity: false })
 }
 
+/// Whether a message is larger than one may be.
+fn is_too_large(messages: MessageBounds, body: &Body) -> bool {
+    let name = |bucket: &BucketName, key: &Key| bucket.as_str().len() + key.as_bytes().len();
+    let bytes = match body {
+        Body::Request { request: PeerRequest::Replica(_, ReplicaRequest::Apply(applied, _)), .. } => {
+            applied.message_bytes()
+        }
+        Body::Request { request: PeerRequest::Forward(write, ..), .. } => write_bytes(write),
+        Body::Answer(PeerAnswer::Replica(ReplicaReply::Fetched(Some(fetched)))) => fetched.message_bytes(),
+        Body::Answer(PeerAnswer::Scanned(page)) => {
+            let objects = page.objects.iter();
+            let objects = objects.map(|(bucket, key, object)| name(bucket, key) + object.message_bytes());
+            let left_out = page
+                .left_out
+                .iter()
+                .map(|LeftOut { bucket, key, seen }| name(bucket, key) + seen.message_bytes());
+            objects.chain(left_out).sum()
+        }
+        Body::Request { .. } | Body::Answer(_) => 0,
+    };
+    bytes > messages.message_bytes()
+}
+
 /// About how many bytes a frame has.
 fn size_of(body: &Body) -> usize {
     const HEAD: usize = 100;
+    /// With a value of the usual size; a larger one takes as much more.
     const VERSION: usize = 120;
-    let object = |object: &crate::protocol::causality::Object| object.versions().len() * VERSION;
+    const USUAL_VALUE: usize = 16;
+    let version = |version: &Version| match &version.body {
+        VersionBody::Value(value) => VERSION + value.bytes.len().saturating_sub(USUAL_VALUE),
+        VersionBody::Tombstone => VERSION,
+    };
+    let object = |object: &Object| -> usize { object.versions().iter().map(version).sum() };
     HEAD + match body {
         Body::Request { request: PeerRequest::Replica(_, ReplicaRequest::Apply(applied, _)), .. } => {
             object(applied)

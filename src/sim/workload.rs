@@ -17,6 +17,9 @@ pub enum Operation {
         /// The R of the request, where it chooses one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         r: Option<u8>,
+        /// Whether replicas answer that lack what could not be sent to them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        as_is: bool,
     },
     /// Writes a value.
     Put {
@@ -77,14 +80,16 @@ pub struct Bucket {
     pub settings: BucketSettings,
 }
 
-/// The buckets of a world whose defaults are `quorum`: as many kinds as the nodes allow, unless only one is wanted.
+/// The buckets of a world whose defaults are `quorum`: as many kinds as the nodes allow, unless only one is wanted. Writes
+/// to them leave `siblings_max` versions at the most.
 #[must_use]
-pub fn buckets(quorum: Quorum, nodes: usize, mixed: bool) -> Vec<Bucket> {
+pub fn buckets(quorum: Quorum, nodes: usize, mixed: bool, siblings_max: u16) -> Vec<Bucket> {
     let plain = BucketSettings {
         quorum,
         w_min: quorum.w,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,
@@ -177,11 +182,15 @@ impl Workload {
         let Quorum { n, r, w } = quorum;
         if !self.load.everything {
             let plain = Operation::Put { context: false, named: false, absent: false, w: None };
-            return if random.chance(self.load.reads) { Operation::Get { r: None } } else { plain };
+            return if random.chance(self.load.reads) {
+                Operation::Get { r: None, as_is: false }
+            } else {
+                plain
+            };
         }
         if random.chance(self.load.reads) {
             let r = random.chance(0.3).then(|| random.between(1, n.into()) as u8);
-            return Operation::Get { r };
+            return Operation::Get { r, as_is: false };
         }
         match random.below(100) {
             0..10 => Operation::Retry,

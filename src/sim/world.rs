@@ -68,6 +68,8 @@ pub struct Node {
     pub untracked: Option<u64>,
     /// Until when its clocks are not to be relied on, as they ran at a rate of their own.
     pub clock_runs_wrong: Option<Time>,
+    /// Whether it runs an earlier version, which bounds no objects.
+    pub bounds_nothing: bool,
     /// Whether an operator has been called to it, and when.
     pub refused_since: Option<Time>,
     /// Whether its disk is a backup that was put back.
@@ -181,6 +183,9 @@ pub struct World {
     pub clients: Clients,
     /// The faults.
     pub faults: Vec<Fault>,
+    /// Keys that were ever left beyond the bounds of an object: by a node that knew of none, or by a write that made
+    /// smaller what had grown beyond them.
+    pub outgrown: std::collections::BTreeSet<KeyIndex>,
     /// What is wrong just now, and how it is put right again.
     pub injected: BTreeMap<usize, super::injector::Injected>,
     /// How many faults of each kind came.
@@ -247,6 +252,7 @@ impl World {
                 kept_down: 0,
                 untracked: None,
                 clock_runs_wrong: None,
+                bounds_nothing: false,
                 refused_since: None,
                 is_backup: false,
                 known_as_backup: false,
@@ -277,6 +283,7 @@ impl World {
             causality: Causality::default(),
             clients,
             faults,
+            outgrown: std::collections::BTreeSet::new(),
             injected: BTreeMap::new(),
             fault_counts: BTreeMap::new(),
             counts: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, PartitionId};
 use crate::protocol::listing::ReadRecord;
 use crate::protocol::message::ScanCursor;
-use crate::protocol::replica::ScannedRecord;
+use crate::protocol::replica::{Held, LackingObject, ScannedRecord};
 
 /// Why what is stored under a key cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,20 +23,20 @@ pub enum Damage {
     Unreadable(String),
 }
 
-/// The object under `key` (see [`super::keys::object_key`]); within, what is wrong with its record.
-pub fn read(store: &dyn Store, key: &Bytes) -> Result<Result<Option<Object>, Damage>, StoreError> {
-    Ok(read_record(store, key)?.map(|found| found.map(|(_, object)| object)))
+/// What is held under `key` (see [`super::keys::object_key`]); within, what is wrong with its record.
+pub fn read(store: &dyn Store, key: &Bytes) -> Result<Result<Held, Damage>, StoreError> {
+    Ok(read_record(store, key)?.map(|found| found.map_or(Held::Nothing, |(_, held)| held)))
 }
 
 /// The same, with the record itself.
 pub(super) fn read_record(
     store: &dyn Store,
     key: &Bytes,
-) -> Result<Result<Option<(Bytes, Object)>, Damage>, StoreError> {
+) -> Result<Result<Option<(Bytes, Held)>, Damage>, StoreError> {
     match store.get(Table::Objects, key) {
         Ok(Some(bytes)) => {
             let decoded = record::decode(key, bytes.clone());
-            Ok(decoded.map(|object| Some((bytes, object))).map_err(Damage::from))
+            Ok(decoded.map(|held| Some((bytes, held))).map_err(Damage::from))
         }
         Ok(None) => Ok(Ok(None)),
         Err(StoreError::Damaged(damage)) => Ok(Err(Damage::Unreadable(damage))),
@@ -47,6 +47,11 @@ pub(super) fn read_record(
 /// Puts `object` under `key`.
 pub fn write(store: &dyn Store, key: &Bytes, object: &Object) -> Result<(), StoreError> {
     write_record(store, key, record::encode(key, object))
+}
+
+/// Puts an object under `key` that lacks something.
+pub fn write_lacking(store: &dyn Store, key: &Bytes, object: &LackingObject) -> Result<(), StoreError> {
+    write_record(store, key, record::encode_lacking(key, object))
 }
 
 /// The same, of what [`record::encode`] made.
@@ -67,13 +72,13 @@ pub fn scan(
     let records = entries.into_iter().map(|(stored_key, value)| {
         let place = keys::parse_object_key(&stored_key).ok();
         let read = place.as_ref().is_some_and(|(partition, bucket, _)| wanted(*partition, bucket));
-        let bytes = value.len();
-        let object = if read {
-            record::decode(&stored_key, value).inspect_err(|damage| damaged(&stored_key, damage)).ok()
+        let held = if read {
+            let decoded = record::decode(&stored_key, value);
+            decoded.inspect_err(|damage| damaged(&stored_key, damage)).unwrap_or(Held::Damaged)
         } else {
-            None
+            Held::Nothing
         };
-        ScannedRecord { cursor: ScanCursor(stored_key), place, bytes, object }
+        ScannedRecord { cursor: ScanCursor(stored_key), place, held }
     });
     Ok(records.collect())
 }
@@ -88,7 +93,7 @@ pub struct BucketPart<'a> {
 }
 
 /// Hands `each` the records of keys that start with `prefix` and are greater than `after`, in order, until it has
-/// enough. One that is damaged has no object, and `damaged` is told of it.
+/// enough. One that is damaged, or lacks something, has no object, and `damaged` is told of the former.
 pub fn visit(
     store: &dyn Store,
     part: BucketPart<'_>,
@@ -106,7 +111,7 @@ pub fn visit(
         let key = Key::new(Bytes::copy_from_slice(stored_key.get(of_bucket..).unwrap_or_default()));
         let bytes = stored_key.len() + value.len();
         let decoded = record::decode(&stored_key, value).map_err(Damage::from);
-        let object = decoded.inspect_err(|damage| damaged(&stored_key, damage)).ok();
+        let object = decoded.inspect_err(|damage| damaged(&stored_key, damage)).ok().and_then(Held::whole);
         each(ReadRecord { key, object, bytes })
     })
 }
@@ -122,7 +127,7 @@ pub fn visit_one(
     let record =
         |object, bytes| Some(ReadRecord { key: key.clone(), object, bytes: stored_key.len() + bytes });
     Ok(match read_record(store, &stored_key)? {
-        Ok(Some((bytes, object))) => record(Some(object), bytes.len()),
+        Ok(Some((bytes, held))) => record(held.whole(), bytes.len()),
         Ok(None) => None,
         Err(damage) => {
             damaged(&stored_key, &damage);

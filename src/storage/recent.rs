@@ -8,6 +8,7 @@ use quick_cache::unsync::Cache;
 use super::objects::{self, Damage};
 use super::{Store, StoreError, record};
 use crate::protocol::causality::Object;
+use crate::protocol::replica::{Held, LackingObject};
 
 /// What each record takes beside its bytes, about.
 const OVERHEAD: usize = 128;
@@ -43,21 +44,34 @@ impl RecentRecords {
         store: &dyn Store,
         key: &Bytes,
         asked: impl FnOnce(),
-    ) -> Result<Result<Option<Object>, Damage>, StoreError> {
+    ) -> Result<Result<Held, Damage>, StoreError> {
         if let Some(record) = self.cache.get(key) {
-            return Ok(record::decode(key, record.clone()).map(Some).map_err(Damage::from));
+            return Ok(record::decode(key, record.clone()).map_err(Damage::from));
         }
         asked();
         let read = objects::read_record(store, key)?;
-        let Ok(Some((record, object))) = read else { return Ok(read.map(|_| None)) };
+        let Ok(Some((record, held))) = read else { return Ok(read.map(|_| Held::Nothing)) };
         // It may share the memory of the block that it was found in, which is not to be kept for its sake.
         self.cache.insert(key.clone(), Bytes::copy_from_slice(&record));
-        Ok(Ok(Some(object)))
+        Ok(Ok(held))
     }
 
     /// Does what [`objects::write`] does.
     pub fn write(&mut self, store: &dyn Store, key: &Bytes, object: &Object) -> Result<(), StoreError> {
-        let record = record::encode(key, object);
+        self.write_record(store, key, record::encode(key, object))
+    }
+
+    /// Does what [`objects::write_lacking`] does.
+    pub fn write_lacking(
+        &mut self,
+        store: &dyn Store,
+        key: &Bytes,
+        object: &LackingObject,
+    ) -> Result<(), StoreError> {
+        self.write_record(store, key, record::encode_lacking(key, object))
+    }
+
+    fn write_record(&mut self, store: &dyn Store, key: &Bytes, record: Bytes) -> Result<(), StoreError> {
         match objects::write_record(store, key, record.clone()) {
             Ok(()) => self.cache.insert(key.clone(), record),
             Err(error) => {
@@ -93,7 +107,7 @@ mod tests {
         name: &str,
         asked: &Cell<u64>,
     ) -> Option<Object> {
-        recent.read(store, &key(name), || asked.set(asked.get() + 1)).unwrap().unwrap()
+        recent.read(store, &key(name), || asked.set(asked.get() + 1)).unwrap().unwrap().object()
     }
 
     #[test]
@@ -109,8 +123,20 @@ mod tests {
         recent.write(&store, &key("a"), &object(2)).unwrap();
         assert_eq!(read(&mut recent, &store, "a", &asked), Some(object(2)));
         let stored = objects::read(&store, &key("a")).unwrap().unwrap();
-        assert_eq!(stored, Some(object(2)), "and it is in the store");
+        assert_eq!(stored, Held::Object(object(2)), "and it is in the store");
         assert_eq!(asked.get(), 4);
+    }
+
+    #[test]
+    fn what_lacks_something_is_known_to_until_it_is_written_whole() {
+        let (store, mut recent) = (MemoryStore::new(), RecentRecords::new(1 << 20));
+        let lacking = LackingObject { object: object(1), lacks: object(2).context().clone() };
+        recent.write_lacking(&store, &key("a"), &lacking).unwrap();
+        let lacking = Held::Lacking(lacking);
+        assert_eq!(recent.read(&store, &key("a"), || {}).unwrap().unwrap(), lacking);
+        assert_eq!(RecentRecords::new(1 << 20).read(&store, &key("a"), || {}).unwrap().unwrap(), lacking);
+        recent.write(&store, &key("a"), &object(2)).unwrap();
+        assert_eq!(recent.read(&store, &key("a"), || {}).unwrap().unwrap(), Held::Object(object(2)));
     }
 
     #[test]

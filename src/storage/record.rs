@@ -5,6 +5,7 @@
 //! [`super::sealed`]:
 //!
 //! ```text
+//! record     = object, [1u8, what it must have seen: context, if it lacks what was too large to be sent to this replica]
 //! object     = context, superseded: [superseded], versions: [version]
 //! context    = vector: [actor, counter u64], cloud: [dot]
 //! actor      = u64
@@ -19,6 +20,7 @@ use bytes::{Buf as _, Bytes};
 use super::sealed::{self, RecordDamaged};
 use crate::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
 use crate::protocol::ids::{ActorId, Dot, WriteId};
+use crate::protocol::replica::{Held, LackingObject};
 use crate::protocol::time::{Hlc, WallMicros};
 
 const NAMED: u8 = 1;
@@ -28,6 +30,9 @@ const EXPIRES: u8 = 1 << 3;
 const GAPLESS: u8 = 1 << 4;
 const CREATED: u8 = 1 << 5;
 const KNOWN_FLAGS: u8 = NAMED | TOMBSTONE | CONTENT_TYPE | EXPIRES | GAPLESS | CREATED;
+
+/// What follows an object that may lack something.
+const LACKING: u8 = 1;
 
 const SUPERSEDED_GAPLESS: u8 = 1;
 const SUPERSEDED_CREATED: u8 = 1 << 1;
@@ -45,26 +50,47 @@ const VERSION_MIN_LEN: usize = 1 + 1 + 16 + DOT_LEN + 8 + CONTEXT_MIN_LEN;
 #[must_use]
 pub fn encode(key: &[u8], object: &Object) -> Bytes {
     let mut out = sealed::begin(body_len(object));
-    put_context(&mut out, object.context());
-    put_list(&mut out, object.superseded(), put_superseded);
-    put_list(&mut out, object.versions(), put_version);
+    put_object(&mut out, object);
     sealed::finish(key, out)
 }
 
-/// Reads the record found under `key`. The values share its memory. Never allocates more than a small multiple
-/// of the record's own length.
-pub fn decode(key: &[u8], record: Bytes) -> Result<Object, RecordDamaged> {
+/// The same, for an object that lacks what was too large to be sent to this replica. Versions of neap that do not know of
+/// such find it damaged, which is as much as they can do about it.
+#[must_use]
+pub fn encode_lacking(key: &[u8], LackingObject { object, lacks }: &LackingObject) -> Bytes {
+    let mut out = sealed::begin(body_len(object) + 1 + context_len(lacks));
+    put_object(&mut out, object);
+    out.push(LACKING);
+    put_context(&mut out, lacks);
+    sealed::finish(key, out)
+}
+
+/// Reads the record found under `key`: an object, or one that lacks something. The values share its memory. Never
+/// allocates more than a small multiple of the record's own length.
+pub fn decode(key: &[u8], record: Bytes) -> Result<Held, RecordDamaged> {
     let mut rest = Reader(sealed::unseal(key, record)?);
     let object = rest.object()?;
-    if rest.0.is_empty() { Ok(object) } else { Err(malformed("end")) }
+    if rest.0.is_empty() {
+        return Ok(Held::Object(object));
+    }
+    let [LACKING] = rest.array("end")? else { return Err(malformed("end")) };
+    let lacks = rest.context()?;
+    if rest.0.is_empty() { Ok(Held::Lacking(LackingObject { object, lacks })) } else { Err(malformed("end")) }
 }
 
 fn malformed(what: &'static str) -> RecordDamaged {
     RecordDamaged::Malformed { what }
 }
 
+fn context_len(context: &CausalContext) -> usize {
+    CONTEXT_MIN_LEN + dots_len(context)
+}
+
+fn dots_len(context: &CausalContext) -> usize {
+    (context.vector().len() + context.cloud().len()) * DOT_LEN
+}
+
 fn body_len(object: &Object) -> usize {
-    let dots = |context: &CausalContext| (context.vector().len() + context.cloud().len()) * DOT_LEN;
     let versions = object.versions().iter().map(|version| {
         let body = match &version.body {
             Body::Tombstone => 0,
@@ -73,14 +99,10 @@ fn body_len(object: &Object) -> usize {
                 8 + content_type + LIST_LEN + value.bytes.len()
             }
         };
-        VERSION_MIN_LEN + dots(&version.past) + body
+        VERSION_MIN_LEN + dots_len(&version.past) + body
     });
-    let superseded = object.superseded().iter().map(|old| SUPERSEDED_MIN_LEN + dots(&old.past));
-    CONTEXT_MIN_LEN
-        + dots(object.context())
-        + 2 * LIST_LEN
-        + superseded.sum::<usize>()
-        + versions.sum::<usize>()
+    let superseded = object.superseded().iter().map(|old| SUPERSEDED_MIN_LEN + dots_len(&old.past));
+    context_len(object.context()) + 2 * LIST_LEN + superseded.sum::<usize>() + versions.sum::<usize>()
 }
 
 /// Lengths are far below `u32::MAX`: a request's size is bounded long before. Were one not, the record would be
@@ -108,6 +130,12 @@ fn put_actor(out: &mut Vec<u8>, actor: ActorId) {
 fn put_dot(out: &mut Vec<u8>, dot: &Dot) {
     put_actor(out, dot.actor);
     out.extend_from_slice(&dot.counter.to_le_bytes());
+}
+
+fn put_object(out: &mut Vec<u8>, object: &Object) {
+    put_context(out, object.context());
+    put_list(out, object.superseded(), put_superseded);
+    put_list(out, object.versions(), put_version);
 }
 
 fn put_context(out: &mut Vec<u8>, context: &CausalContext) {

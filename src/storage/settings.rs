@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Store, StoreError, Table};
+use crate::protocol::bounds::SIBLINGS_MAX_DEFAULT;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::quorum::Quorum;
@@ -25,9 +26,16 @@ struct Stored {
     blind_sibling: bool,
     sloppy: bool,
     read_repair: StoredRepair,
+    /// Not there where an earlier version stored the settings.
+    #[serde(default = "siblings_max_default")]
+    siblings_max: u16,
     ttl_us: Option<u64>,
     set_at: u64,
     set_by: Option<String>,
+}
+
+fn siblings_max_default() -> u16 {
+    SIBLINGS_MAX_DEFAULT
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,6 +64,7 @@ pub fn encode(bucket: &BucketName, settings: &BucketSettings, version: &Settings
             ReadRepair::Async => StoredRepair::Async,
             ReadRepair::Off => StoredRepair::Off,
         },
+        siblings_max: settings.siblings_max,
         ttl_us: settings.ttl_us,
         set_at: version.hlc.0,
         set_by: version.node.as_ref().map(|node| node.as_str().to_owned()),
@@ -95,6 +104,7 @@ pub fn decode(key: &[u8], value: &Bytes) -> Result<StoredSettings, RecordDamaged
         w_min: stored.w_min,
         resolution: if stored.lww { Resolution::Lww } else { Resolution::Siblings },
         blind_write: if stored.blind_sibling { BlindWrite::Sibling } else { BlindWrite::Overwrite },
+        siblings_max: stored.siblings_max,
         sloppy: stored.sloppy,
         read_repair: match stored.read_repair {
             StoredRepair::Blocking => ReadRepair::Blocking,
@@ -120,6 +130,7 @@ mod tests {
             w_min: 2,
             resolution: Resolution::Lww,
             blind_write: BlindWrite::Sibling,
+            siblings_max: 7,
             sloppy: false,
             read_repair: ReadRepair::Async,
             ttl_us: Some(7),
@@ -130,5 +141,14 @@ mod tests {
         let mut damaged = value.to_vec();
         *damaged.last_mut().unwrap() ^= 1;
         assert_eq!(decode(&key, &damaged.into()), Err(RecordDamaged::Checksum));
+    }
+
+    #[test]
+    fn settings_that_were_stored_before_siblings_were_bounded_have_the_default_bound() {
+        let body = br#"{"n":3,"r":2,"w":2,"w_min":2,"lww":false,"blind_sibling":true,"sloppy":false,
+            "read_repair":"blocking","ttl_us":null,"set_at":9,"set_by":"n2"}"#;
+        let key = [PREFIX, b"carts"].concat();
+        let (_, settings, _) = decode(&key, &seal(&key, body)).unwrap();
+        assert_eq!((settings.siblings_max, settings.blind_write), (100, BlindWrite::Sibling));
     }
 }

@@ -25,6 +25,10 @@ pub struct Sources {
     pub overload_refused: Source,
     /// Of these, what clients were refused, by bucket, of a bounded number of buckets.
     pub refused_by_bucket: SourceByName,
+    /// Writes that left an object beyond three quarters of a bound, by which.
+    pub objects_near_bound: Source,
+    /// What was refused because an object is as large as it may be, or larger, by reason.
+    pub objects_refused: Source,
     /// What was dropped between peers, by reason.
     pub peer_dropped: Source,
     /// What was measured and told to nobody, by reason: [`super::Telemetry::dropped`].

@@ -62,6 +62,10 @@ pub mod metric {
     pub const OVERLOAD_REFUSED: &str = "neap.overload.refused";
     /// Of these, by bucket, what its clients were refused.
     pub const OVERLOAD_REFUSED_BY_BUCKET: &str = "neap.overload.refused_by_bucket";
+    /// Writes that left an object beyond three quarters of a bound.
+    pub const OBJECTS_NEAR_BOUND: &str = "neap.objects.near_bound";
+    /// What was refused because an object is as large as it may be, or larger.
+    pub const OBJECTS_REFUSED: &str = "neap.objects.refused";
     /// What was to go to a peer, or came from one, and was dropped.
     pub const PEER_DROPPED: &str = "neap.peer.dropped";
     /// Syncs of the disk.
@@ -274,6 +278,6 @@ pub mod bounds {
     ];
     /// Of homes: there are never more than 15.
     pub const HOMES: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0];
-    /// Of live versions.
-    pub const SIBLINGS: [f64; 9] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0];
+    /// Of live versions. By default a write leaves no more than 100, and what is joined of three homes 300.
+    pub const SIBLINGS: [f64; 12] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, 50.0, 75.0, 100.0, 300.0];
 }

@@ -246,6 +246,10 @@ fn count_sources(meter: &Meter, sources: Sources) {
         .with_description(description)
         .with_callback(by_bucket)
         .build();
+    let description = "Writes that left an object beyond three quarters of what it may be.";
+    count(meter, metric::OBJECTS_NEAR_BOUND, description, key::REASON, sources.objects_near_bound);
+    let description = "What was refused because an object is as large as it may be, or larger.";
+    count(meter, metric::OBJECTS_REFUSED, description, key::REASON, sources.objects_refused);
     let description = "What was dropped on its way to or from a peer.";
     count(meter, metric::PEER_DROPPED, description, key::REASON, sources.peer_dropped);
     let description = "Spans and metric points that reached no collector.";

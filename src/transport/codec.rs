@@ -7,8 +7,8 @@ use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 
-/// The most bytes that one message may take.
-pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// The most bytes that one message may take. What an object may be follows from it.
+pub const MAX_MESSAGE_BYTES: usize = crate::protocol::bounds::MESSAGE_BYTES_MAX;
 
 /// Why a message was not encoded or decoded. Nothing was kept of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

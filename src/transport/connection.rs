@@ -82,7 +82,7 @@ impl Outbox {
         if let Err(error) = done {
             counters.frames_too_long.add();
             tracing::warn!("an answer was not sent: {error}");
-            let refused = WireAnswer::Refused(Refusal::Storage.into());
+            let refused = WireAnswer::Refused(Refusal::TooLargeToSend.into());
             // So short a message always fits.
             let _ = frame::encode(header, None, &refused, &mut state.bytes);
         }

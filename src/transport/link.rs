@@ -20,8 +20,8 @@ use super::handshake::{HandshakeError, Party, dial};
 use super::lane::LaneConfig;
 use super::wire::{WireAnswer, WireRequest};
 use super::{AnswerSink, Answered, Outgoing, PeerAnswer, codec, reuse};
-use crate::protocol::ids::{NodeId, RequestId};
-use crate::protocol::message::Refusal;
+use crate::protocol::ids::{BucketName, Key, NodeId, RequestId};
+use crate::protocol::message::{PeerRequest, Refusal};
 use crate::protocol::time::Moment;
 
 /// Requests that may wait for one peer's answers.
@@ -42,6 +42,8 @@ const REST_AFTER_FAILURE_US: u64 = 20_000;
 const PING_EVERY_US: u64 = 1_000_000;
 /// How long a peer may be silent before the connection counts as broken, in microseconds.
 const SILENCE_MAX_US: u64 = 3_000_000;
+/// How often it is said which request is too large, in microseconds; all are counted.
+const COMPLAINS_EVERY_US: u64 = 1_000_000;
 const READ_BYTES: usize = 64 * 1024;
 
 /// Where a link goes.
@@ -82,6 +84,8 @@ struct State {
     heard_at: Option<Moment>,
     pinged_at: Option<Moment>,
     ticked_at: Option<Moment>,
+    /// When it was last said that a request is too large.
+    complained_at: Option<Moment>,
 }
 
 impl State {
@@ -152,6 +156,7 @@ impl Link {
         match refusal {
             Refusal::Overloaded => &counters.requests_over_bound,
             Refusal::Deadline => &counters.requests_expired_unsent,
+            Refusal::TooLargeToSend => &counters.frames_too_long,
             _ => &counters.requests_not_sent,
         }
         .add();
@@ -184,9 +189,12 @@ impl Link {
         };
         let message = WireRequest::from(&outgoing.request);
         if let Err(error) = frame::encode(&header, outgoing.trace.as_deref(), &message, &mut state.buffer) {
-            self.config.lane.counters.frames_too_long.add();
-            tracing::warn!(peer = %self.config.peer, "a request was not sent: {error}");
-            return Err(Refusal::NotSent);
+            if state.complained_at.is_none_or(|at| now.micros_since(at) >= COMPLAINS_EVERY_US) {
+                state.complained_at = Some(now);
+                let about = key_of(&outgoing.request);
+                tracing::warn!(peer = %self.config.peer, about, "a request was not sent: {error}");
+            }
+            return Err(Refusal::TooLargeToSend);
         }
         self.config.lane.counters.frames_sent.add();
         state.frames.push((state.next_id, state.buffer.len()));
@@ -446,6 +454,16 @@ impl Link {
             .add();
             self.answer(Answered::refused(tag, refusal));
         }
+    }
+}
+
+/// The key that a request is about, for people.
+fn key_of(request: &PeerRequest) -> String {
+    let shown = |bucket: &BucketName, key: &Key| format!("{bucket}/{}", key.as_bytes().escape_ascii());
+    match request {
+        PeerRequest::Replica(target, _) => shown(&target.bucket, &target.key),
+        PeerRequest::Forward(write, ..) => shown(&write.bucket, &write.key),
+        _ => "no key".to_owned(),
     }
 }
 

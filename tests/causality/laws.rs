@@ -57,6 +57,17 @@ proptest! {
     }
 
     #[test]
+    fn what_is_joined_takes_no_more_bytes_than_its_parts(
+        (replicas, clients, steps) in schedule(50),
+        picks in any::<[prop::sample::Index; 2]>(),
+    ) {
+        let world = run(replicas, clients, &steps);
+        let states = states(&world, 0);
+        let [a, b] = picks.map(|pick| pick.get(&states).clone());
+        prop_assert!(joined(&a, &b).message_bytes() <= a.message_bytes() + b.message_bytes());
+    }
+
+    #[test]
     fn the_order_of_any_number_of_merges_does_not_matter((replicas, clients, steps) in schedule(60)) {
         let world = run(replicas, clients, &steps);
         let states = states(&world, 0);

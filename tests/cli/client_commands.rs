@@ -285,6 +285,6 @@ fn a_value_without_an_end_is_refused_once_it_is_too_long() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("64 MiB"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("16 MiB"), "{output:?}");
     assert_eq!(node.asked().len(), 0);
 }

@@ -17,6 +17,7 @@ mod refusals;
 mod replies;
 
 mod settings;
+mod sizes;
 mod slo;
 mod staleness;
 

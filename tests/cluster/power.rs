@@ -80,6 +80,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         w_min: 1,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max: 100,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,

@@ -16,7 +16,7 @@ fn with_down(names: &[&str]) -> Bench {
 }
 
 fn read(r: u8) -> Ask {
-    Ask::Read(Read { bucket: bucket(), key: Key::new(b"k".to_vec()), r: Some(r) })
+    Ask::Read(Read { bucket: bucket(), key: Key::new(b"k".to_vec()), r: Some(r), as_is: false })
 }
 
 /// The errors that clients were told.

@@ -1,6 +1,6 @@
 //! The healing of damaged records.
 
-use neap::protocol::coordinator::{Asked, Effect, HealMachine, HealPlan};
+use neap::protocol::coordinator::{Asked, Effect, HealMachine, HealPlan, RecordFault};
 use neap::protocol::message::Refusal;
 use neap::protocol::time::{Hlc, Moment};
 
@@ -9,7 +9,8 @@ use super::{applied, fetched, fetches, nodes, object, refused};
 const DEADLINE: Moment = Moment(2_000_000);
 
 fn started(others: &[&str], needed: u8) -> (HealMachine, Vec<Effect>) {
-    let plan = HealPlan { others: nodes(others), needed, deadline: DEADLINE, clock: Hlc(1) };
+    let (others, fault) = (nodes(others), RecordFault::Damaged { needed });
+    let plan = HealPlan { others, fault, deadline: DEADLINE, clock: Hlc(1) };
     let mut machine = HealMachine::new(plan);
     let mut effects = Vec::new();
     machine.start(&mut effects);
@@ -18,7 +19,7 @@ fn started(others: &[&str], needed: u8) -> (HealMachine, Vec<Effect>) {
 
 fn healed(effects: &[Effect]) -> Option<neap::protocol::causality::Object> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Heal { merged } => Some(merged.clone()),
+        Effect::Heal { gathered } => Some(gathered.object.clone()),
         _ => None,
     })
 }
@@ -56,6 +57,31 @@ fn where_all_others_have_answered_or_are_damaged_too_there_is_no_more_to_be_had(
     machine.handle(refused("c", Asked::Fetch, Refusal::Damaged), &mut effects);
     machine.handle(fetched("b", Some(object(1, 1..=1))), &mut effects);
     assert_eq!(healed(&effects), Some(object(1, 1..=1)));
+}
+
+#[test]
+fn a_record_that_lacks_something_takes_what_anybody_holds_and_asks_no_more_often_than_once_in_so_long() {
+    for (last, everything) in [(Refusal::TooLargeToSend, false), (Refusal::Damaged, true)] {
+        let (fault, others) = (RecordFault::Lacking, nodes(&["b", "c", "d"]));
+        let mut machine = HealMachine::new(HealPlan { others, fault, deadline: DEADLINE, clock: Hlc(1) });
+        let mut effects = Vec::new();
+        machine.start(&mut effects);
+        assert!(machine.takes_anything() && fetches(&effects).len() == 3, "{effects:?}");
+        let gathered = |effects: &mut Vec<Effect>| match effects.pop() {
+            Some(Effect::Heal { gathered }) => (gathered.object.versions().len(), gathered.everything),
+            other => panic!("{other:?}"),
+        };
+        machine.handle(fetched("c", Some(object(1, 1..=1))), &mut effects);
+        assert_eq!(gathered(&mut effects), (1, false));
+        machine.handle(applied("a"), &mut effects);
+        machine.handle(fetched("d", Some(object(2, 1..=1))), &mut effects);
+        assert_eq!(gathered(&mut effects), (2, false));
+        machine.handle(refused("b", Asked::Fetch, last), &mut effects);
+        assert_eq!(gathered(&mut effects), (2, everything), "{last}");
+        assert!(!machine.finished(), "so that it is not begun again for every request");
+        machine.tick(DEADLINE);
+        assert!(machine.finished());
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Repair by what the probes of a read found.
 
+use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BucketSettings, ReadRepair, Resolution};
 use neap::protocol::causality::Object;
 use neap::protocol::coordinator::{
@@ -34,6 +35,7 @@ fn started(r: u8, repair: ReadRepair, began: WallMicros) -> (ReadMachine, Vec<Ef
     let mut machine = ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r,
+        as_is: false,
         fan_out: FanOut::R,
         repair,
         resolution: Resolution::Siblings,
@@ -237,6 +239,7 @@ impl Bench {
             address: String::new(),
         };
         let settings = BucketSettings {
+            siblings_max: 100,
             quorum: Quorum { n: 3, r: 1, w: 1 },
             w_min: 1,
             resolution: Resolution::Siblings,
@@ -249,6 +252,7 @@ impl Bench {
             ring: Ring::founders(64, nodes(&["a", "b", "c"]).iter().map(member).collect()).unwrap(),
             buckets: BucketTable::new(settings, []),
             table: Coordinator::new(CoordinatorSettings {
+                messages: MessageBounds::default(),
                 unjudged: UnjudgedLimits::of_shard(1),
                 follow_us: 2_000_000,
                 fan_out: FanOut::R,
@@ -288,7 +292,7 @@ impl Bench {
     /// A read of a key that this node holds and the other two do not, until both have told so.
     fn read(&mut self, key: &str) -> Vec<CoordinatorEffect<u32>> {
         let bucket = BucketName::new("b").unwrap();
-        let ask = Ask::Read(Read { bucket, key: Key::new(key.to_owned()), r: None });
+        let ask = Ask::Read(Read { bucket, key: Key::new(key.to_owned()), r: None, as_is: false });
         let deadline = self.now.plus_micros(1_000_000);
         let begun = self.step(|table, around, effects| table.begin(around, ask, 1, deadline, effects));
         let own = begun.iter().find_map(|effect| match effect {

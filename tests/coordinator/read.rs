@@ -27,6 +27,7 @@ fn started_as(r: u8, repair: ReadRepair, probe: bool) -> (ReadMachine, Vec<Effec
     let mut machine = ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r,
+        as_is: false,
         fan_out: FanOut::R,
         repair,
         resolution: Resolution::Siblings,
@@ -168,7 +169,12 @@ fn a_blocking_repair_that_is_never_acknowledged_ends_at_the_deadline() {
     machine.handle(NOW, fetched("b", Some(object(1, 1..=2))), &mut effects);
     machine.tick(DEADLINE, &mut effects);
     let error = reply(&effects).unwrap().unwrap_err();
-    assert!(matches!(error, OperationError::Deadline { answered: 2, needed: 2, .. }), "{error:?}");
+    let refusals = Vec::new();
+    let expected = OperationError::NotRepaired { current: 1, needed: 2, total: 3, late: true, refusals };
+    assert_eq!(error, expected);
+    let text = "replicas answered, and 1 of the 2 needed hold what they know together (of 3); the others were not brought \
+                up to date before the deadline";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]
@@ -181,6 +187,22 @@ fn a_home_that_dies_during_its_repair_is_replaced_by_another() {
     assert_eq!(fetches(&effects), nodes(&["c"]));
     machine.handle(NOW, fetched("c", Some(object(1, 1..=2))), &mut effects);
     assert!(reply(&effects).unwrap().is_ok());
+}
+
+#[test]
+fn a_read_that_fails_as_homes_cannot_be_repaired_does_not_say_that_too_few_answered() {
+    let (mut machine, mut effects) = started(2, ReadRepair::Blocking);
+    machine.handle(NOW, fetched("a", Some(object(1, 1..=2))), &mut effects);
+    machine.handle(NOW, fetched("b", None), &mut effects);
+    machine.handle(NOW, refused("b", Asked::Apply, Refusal::TooLargeToSend), &mut effects);
+    machine.handle(NOW, refused("c", Asked::Fetch, Refusal::LeftOut), &mut effects);
+    let error = reply(&effects).unwrap().unwrap_err();
+    let refusals = vec![(node("b"), Refusal::TooLargeToSend), (node("c"), Refusal::LeftOut)];
+    let expected = OperationError::NotRepaired { current: 1, needed: 2, total: 3, late: false, refusals };
+    assert_eq!(error, expected);
+    let text = "replicas answered, and 1 of the 2 needed hold what they know together (of 3); the others were not brought \
+                up to date";
+    assert_eq!(error.to_string(), text);
 }
 
 #[test]
@@ -244,6 +266,7 @@ fn a_read_that_fans_out_to_all_answers_with_the_first_r_and_asks_nobody_twice() 
     let mut machine = ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r: 1,
+        as_is: false,
         fan_out: FanOut::All,
         repair: ReadRepair::Off,
         resolution: Resolution::Siblings,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{CausalContext, Object};
 use neap::protocol::coordinator::{
@@ -63,6 +64,7 @@ pub fn bench_of(members: &[&str]) -> Bench {
         w_min: 1,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max: 100,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,
@@ -77,6 +79,7 @@ pub fn bench_of(members: &[&str]) -> Bench {
             probe: Sampling::NONE,
             track: LIMITS,
             unjudged: UnjudgedLimits::of_shard(1),
+            messages: MessageBounds::default(),
         }),
         now: Moment(10_000_000),
         effects: Vec::new(),
@@ -481,7 +484,7 @@ fn what_is_refused_before_anything_is_done_is_counted_too() {
     let observed = bench.writes_observed();
     let [write] = &observed[..] else { panic!("{observed:?}") };
     assert_eq!((write.outcome, write.counted), (OperationOutcome::Refused, true));
-    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(9) }));
+    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(9), as_is: false }));
     let observed = bench.reads_observed();
     let [read] = &observed[..] else { panic!("{observed:?}") };
     assert_eq!((read.outcome, read.r, read.sampled), (OperationOutcome::Refused, 9, false));
@@ -502,7 +505,7 @@ fn a_full_table_refuses_and_says_so() {
         bench.effects.clear();
     }
     bench.begin(Ask::Write(write(0, false), WriteId(0)));
-    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: None }));
+    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: None, as_is: false }));
     let (mut outcomes, mut errors) = (Vec::new(), Vec::new());
     for effect in bench.effects.drain(..) {
         match effect {
@@ -522,7 +525,7 @@ fn a_full_table_refuses_and_says_so() {
 fn a_read_tells_how_long_before_it_began_what_it_returned_was_written() {
     let mut bench = bench();
     let began = bench.now;
-    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(1) }));
+    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(1), as_is: false }));
     let tag = bench.taken(|effect| match effect {
         CoordinatorEffect::AskOwn { tag, .. } => Some(tag),
         _ => None,
@@ -536,7 +539,7 @@ fn a_read_tells_how_long_before_it_began_what_it_returned_was_written() {
     let [read] = &observed[..] else { panic!("{observed:?}") };
     assert_eq!((read.outcome, read.duration_us, read.siblings), (OperationOutcome::Ok, 5_000, 1));
     assert_eq!(read.value_age_us, Some(WALL_AHEAD_US + began.0 - written.0));
-    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(1) }));
+    bench.begin(Ask::Read(Read { bucket: bucket(), key: Key::new("k"), r: Some(1), as_is: false }));
     let tag = bench.taken(|effect| match effect {
         CoordinatorEffect::AskOwn { tag, .. } => Some(tag),
         _ => None,

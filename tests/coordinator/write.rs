@@ -1,5 +1,6 @@
 //! Writes.
 
+use neap::protocol::bounds::Overfull;
 use neap::protocol::bucket::{ReadRepair, Resolution};
 use neap::protocol::coordinator::{
     Asked, Candidate, ClientWrite, Effect, FanOut, ForwardPlan, Input, ReadMachine, ReadPlan, WriteMachine,
@@ -64,6 +65,20 @@ fn a_write_is_answered_at_w_acknowledgements_and_not_before() {
     machine.handle(NOW, applied("c"), &mut effects);
     assert!(machine.finished());
     assert!(matches!(effects.last(), Some(Effect::Converged(..))), "{effects:?}");
+}
+
+#[test]
+fn a_write_that_would_outgrow_its_object_ends_at_once_and_is_handed_to_nobody() {
+    let others = nodes(&["b", "c"]);
+    let forward = ForwardPlan { others, total: 3, needed: 2, deadline: DEADLINE };
+    let mut write = ClientWrite::at_home(WriteMachine::new(plan(2)), forward);
+    let mut effects = Vec::new();
+    write.start(NOW, &mut effects);
+    effects.clear();
+    let why = Overfull::Bytes { held_bytes: 9, write_bytes: 2, bound_bytes: 10 };
+    write.handle(NOW, Input::Coordinated(Box::new(CoordinateReply::Overfull(why))), &mut effects);
+    assert_eq!(effects, [Effect::ReplyWrite(Box::new(Err(OperationError::Overfull(why))))]);
+    assert!(write.finished());
 }
 
 #[test]
@@ -188,6 +203,7 @@ fn check() -> ReadMachine {
     ReadMachine::new(ReadPlan {
         candidates: candidates.into_iter().map(|node| Candidate { node, hedge_after_us: 500 }).collect(),
         r: 2,
+        as_is: false,
         fan_out: FanOut::R,
         repair: ReadRepair::Off,
         resolution: Resolution::Siblings,

@@ -194,6 +194,7 @@ pub const DEFAULTS: BucketSettings = BucketSettings {
     w_min: 2,
     resolution: Resolution::Siblings,
     blind_write: BlindWrite::Overwrite,
+    siblings_max: 100,
     sloppy: false,
     read_repair: ReadRepair::Blocking,
     ttl_us: None,

@@ -38,6 +38,7 @@ fn settings(n: u8, r: u8) -> BucketSettings {
         w_min: 1,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max: 100,
         sloppy: false,
         read_repair: ReadRepair::Off,
         ttl_us: None,
@@ -259,25 +260,26 @@ fn write(cluster: &mut Cluster, step: &Step, counter: u64) {
     }
 }
 
-/// The keys that live by what these nodes hold, with the number of their versions.
-fn truth(cluster: &Cluster, nodes: &BTreeSet<usize>, range: &KeyRange) -> Vec<(Key, usize)> {
+/// All that may be said of the keys of a range where these nodes answer: of how many versions each is listed, 0 where it
+/// is not. A page may speak for fewer keys than another, so any R or more of the homes that answer may have been joined.
+fn truth(cluster: &Cluster, nodes: &BTreeSet<usize>, range: &KeyRange) -> BTreeMap<Key, BTreeSet<usize>> {
     let held = nodes.iter().flat_map(|&node| cluster.disks[node].records.keys());
-    let keys: BTreeSet<&Key> = held.map(|(_, key)| key).collect();
-    let of_range = keys
-        .into_iter()
+    let of_range = held
+        .map(|(_, key)| key)
         .filter(|key| key.as_bytes().starts_with(&range.prefix) && *key.as_bytes() > range.after[..]);
-    let mut truth = Vec::new();
-    for key in of_range {
-        let mut merged = Object::new();
-        for home in cluster.homes(key).iter().filter(|home| nodes.contains(home)) {
-            merged.merge(cluster.held(*home, key).unwrap_or(&Object::new()), Hlc::ZERO);
-        }
-        let versions = shown(&merged, Resolution::Siblings, NOW).versions().len();
-        if versions > 0 {
-            truth.push((key.clone(), versions));
-        }
-    }
-    truth
+    let said = |key: &Key| {
+        let homes: Vec<usize> = cluster.homes(key).into_iter().filter(|home| nodes.contains(home)).collect();
+        let joined = |some: u32| {
+            let mut joined = Object::new();
+            for (_, &home) in homes.iter().enumerate().filter(|(at, _)| some >> at & 1 == 1) {
+                joined.merge(cluster.held(home, key).unwrap_or(&Object::new()), Hlc::ZERO);
+            }
+            shown(&joined, Resolution::Siblings, NOW).versions().len()
+        };
+        let enough = |some: &u32| some.count_ones() >= u32::from(cluster.r);
+        (0..1_u32 << homes.len()).filter(enough).map(joined).collect()
+    };
+    of_range.map(|key| (key.clone(), said(key))).collect()
 }
 
 proptest! {
@@ -308,17 +310,23 @@ proptest! {
             prop_assert!(lacks, "{refused:?}");
             return Ok(());
         };
-        let expected = truth(&cluster, &nodes, &range);
-        let mut listed = Vec::new();
+        let truth = truth(&cluster, &nodes, &range);
+        let mut listed = BTreeMap::new();
         loop {
             let page = cluster.list(&order, &short, range.clone(), limit).unwrap();
             prop_assert!(page.keys.len() <= limit);
+            let (before, on_page) = (listed.len(), page.keys.len());
             listed.extend(page.keys.into_iter().map(|listed| (listed.key, listed.versions)));
+            prop_assert_eq!(listed.len(), before + on_page, "a key was listed twice");
             let Some(after) = page.more_after else { break };
             prop_assert!(after > range.after);
             range.after = after;
         }
-        prop_assert_eq!(listed, expected);
+        prop_assert!(listed.keys().all(|key| truth.contains_key(key)), "{listed:?}");
+        for (key, said) in truth {
+            let versions = listed.get(&key).copied().unwrap_or(0);
+            prop_assert!(said.contains(&versions), "{key:?}: {versions} and not {said:?}");
+        }
     }
 }
 

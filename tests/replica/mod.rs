@@ -1,15 +1,22 @@
-//! The replica's machine, driven by hand: when it says that it came to have what it acknowledges, and by which way.
+//! The replica's machine, driven by hand: when it says that it came to have what it acknowledges, and by which way; what
+//! it does not write, send or answer for; and what a home pulls from it.
+
+mod bounds;
+mod left_out;
+mod refill;
+mod scan;
 
 use bytes::Bytes;
+use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
-use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
+use neap::protocol::causality::{Body, CausalContext, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId, WriteId};
 use neap::protocol::message::{
-    Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
+    Coordinate, CoordinateReply, Gathered, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
 };
 use neap::protocol::operation::{Write, WriteBody};
 use neap::protocol::quorum::Quorum;
-use neap::protocol::replica::{Held, Replica, ReplicaAsk, ReplicaEffect, ReplicaHost};
+use neap::protocol::replica::{Held, LackingObject, Replica, ReplicaAsk, ReplicaEffect, ReplicaHost};
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::settings::BucketTable;
 use neap::protocol::sli::Path;
@@ -24,6 +31,8 @@ const CLOCK: u64 = 77;
 struct Host {
     held: Option<Object>,
     damaged: bool,
+    /// What must have been seen for it to lack nothing.
+    lacks: Option<CausalContext>,
     /// Whether what is written is durable at once.
     interval: bool,
     tickets: Vec<u64>,
@@ -38,14 +47,21 @@ impl ReplicaHost for Host {
     fn read(&mut self, (): &()) -> Result<Held, Refusal> {
         Ok(match &self.held {
             _ if self.damaged => Held::Damaged,
+            Some(object) if self.lacks.is_some() => Held::of(object.clone(), self.lacks.clone()),
             Some(object) => Held::Object(object.clone()),
             None => Held::Nothing,
         })
     }
 
     fn write(&mut self, (): &(), object: &Object) -> Result<(), Refusal> {
-        self.damaged = false;
+        (self.damaged, self.lacks) = (false, None);
         self.held = Some(object.clone());
+        Ok(())
+    }
+
+    fn write_lacking(&mut self, (): &(), lacking: &LackingObject) -> Result<(), Refusal> {
+        (self.damaged, self.lacks) = (false, Some(lacking.lacks.clone()));
+        self.held = Some(lacking.object.clone());
         Ok(())
     }
 
@@ -66,6 +82,10 @@ impl ReplicaHost for Host {
 
     fn observe(&mut self, _: Hlc) -> Result<(), ClockTooFarAhead> {
         Ok(())
+    }
+
+    fn actor(&self) -> ActorId {
+        ActorId(1)
     }
 
     fn next_dot(&mut self) -> Dot {
@@ -97,19 +117,26 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    bench_with(MessageBounds::default(), |_| {})
+}
+
+/// The same, of messages that take so much, and of buckets that are changed so.
+fn bench_with(messages: MessageBounds, change: impl Fn(&mut BucketSettings)) -> Bench {
     let me = NodeId::new("a").unwrap();
     let member = Member { id: me.clone(), zone: String::new(), weight: Weight::ONE, address: String::new() };
-    let settings = BucketSettings {
+    let mut settings = BucketSettings {
         quorum: Quorum { n: 1, r: 1, w: 1 },
         w_min: 1,
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
+        siblings_max: 100,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,
     };
+    change(&mut settings);
     let (ring, buckets) = (Ring::founders(8, vec![member]).unwrap(), BucketTable::new(settings, []));
-    let (replica, host) = (Replica::new(60_000_000, CLOCK), Host::default());
+    let (replica, host) = (Replica::new(60_000_000, CLOCK, messages), Host::default());
     Bench { me, ring, buckets, replica, host, effects: Vec::new() }
 }
 
@@ -164,7 +191,8 @@ impl Bench {
         let coordinate =
             Coordinate { write, w: 1, blind: BlindWrite::Overwrite, write_id, expires_at: None, trace: None };
         self.replica.coordinate(Moment(now), view, &mut self.host, coordinate, (1, to), &mut self.effects);
-        match self.effects.remove(0) {
+        let coordinated = |effect: &ReplicaEffect<_>| matches!(effect, ReplicaEffect::Coordinated { .. });
+        match self.effects.remove(self.effects.iter().position(coordinated).unwrap()) {
             ReplicaEffect::Coordinated { reply, .. } => *reply,
             other => panic!("{other:?}"),
         }
@@ -272,12 +300,13 @@ fn what_takes_the_place_of_a_damaged_record_is_there_since_then() {
     bench.ask(100, "x", written(1));
     bench.host.damaged = true;
     let view = View { me: &bench.me, ring: &bench.ring, buckets: &bench.buckets };
-    let (bucket, key, merged) = (BucketName::new("b").unwrap(), Key::new("k"), object(1));
+    let (bucket, key) = (BucketName::new("b").unwrap(), Key::new("k"));
+    let gathered = Gathered { object: object(1), everything: false };
     bench.replica.heal(
         Moment(500),
         view,
         &mut bench.host,
-        (&bucket, &key, &merged),
+        (&bucket, &key, &gathered),
         "heal",
         &mut bench.effects,
     );

@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use neap::protocol::causality::{Body, CausalContext, Object, Superseded, Value, Version};
 use neap::protocol::ids::{ActorId, Dot, WriteId};
+use neap::protocol::replica::{Held, LackingObject};
 use neap::protocol::time::{Hlc, WallMicros};
-use neap::storage::record::{decode, encode};
+use neap::storage::record::{decode, encode, encode_lacking};
 use neap::storage::{RecordDamaged, seal, unseal};
 use proptest::collection::vec;
 use proptest::option;
@@ -92,7 +93,13 @@ fn example() -> Object {
 proptest! {
     #[test]
     fn an_object_comes_back_as_it_was_stored(object in object()) {
-        prop_assert_eq!(decode(KEY, encode(KEY, &object)).unwrap(), object);
+        prop_assert_eq!(decode(KEY, encode(KEY, &object)).unwrap(), Held::Object(object));
+    }
+
+    #[test]
+    fn what_an_object_lacks_comes_back_with_it(object in object(), lacks in context()) {
+        let lacking = LackingObject { object, lacks };
+        prop_assert_eq!(decode(KEY, encode_lacking(KEY, &lacking)).unwrap(), Held::Lacking(lacking));
     }
 
     #[test]
@@ -186,15 +193,19 @@ fn flags_that_no_program_sets_are_malformed() {
 
 #[test]
 fn bytes_after_the_object_are_malformed() {
-    let mut body = unseal(KEY, encode(KEY, &example())).unwrap().to_vec();
-    body.push(0);
-    assert_eq!(decode(KEY, seal(KEY, &body)), Err(RecordDamaged::Malformed { what: "end" }));
+    let end = Err(RecordDamaged::Malformed { what: "end" });
+    let lacking = LackingObject { object: example(), lacks: example().context().clone() };
+    for record in [encode(KEY, &example()), encode_lacking(KEY, &lacking)] {
+        let mut body = unseal(KEY, record).unwrap().to_vec();
+        body.push(0);
+        assert_eq!(decode(KEY, seal(KEY, &body)), end);
+    }
 }
 
 #[test]
 fn a_value_shares_the_memory_of_its_record() {
     let record = encode(KEY, &example());
-    let object = decode(KEY, record.clone()).unwrap();
+    let object = decode(KEY, record.clone()).unwrap().whole().unwrap();
     let Body::Value(value) = &object.versions()[0].body else { unreachable!() };
     assert!(record.as_ptr_range().contains(&value.bytes.as_ptr()));
 }

@@ -111,6 +111,8 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         ("neap_clock_uncertainty_seconds", "gauge"),
         ("neap_conflicts_total", "counter"),
         ("neap_merges_total", "counter"),
+        ("neap_objects_near_bound_total", "counter"),
+        ("neap_objects_refused_total", "counter"),
         ("neap_operation_duration_seconds", "histogram"),
         ("neap_overload_refused_by_bucket_total", "counter"),
         ("neap_overload_refused_total", "counter"),
@@ -146,6 +148,8 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
     scene.expect("neap_overload_refused_total{reason=\"admission\"}", 3.0);
     scene.expect("neap_overload_refused_by_bucket_total{bucket=\"users\"}", 2.0);
     scene.expect("neap_overload_refused_by_bucket_total{bucket=\"(others)\"}", 1.0);
+    scene.expect("neap_objects_near_bound_total{reason=\"bytes\"}", 8.0);
+    scene.expect("neap_objects_refused_total{reason=\"object_full\"}", 9.0);
     scene.expect("neap_peer_dropped_total{reason=\"lane_full\"}", 4.0);
     scene.expect("neap_read_repairs_total{when=\"async\"}", 6.0);
     scene.expect("neap_storage_syncs_total", 7.0);

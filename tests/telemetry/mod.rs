@@ -67,6 +67,8 @@ pub fn sources(telemetry: &Telemetry) -> Sources {
     Sources {
         overload_refused: Box::new(|| vec![("admission", 3), ("mailbox", 0)]),
         refused_by_bucket: Box::new(|| vec![("users".to_owned(), 2), ("(others)".to_owned(), 1)]),
+        objects_near_bound: Box::new(|| vec![("bytes", 8), ("siblings", 0)]),
+        objects_refused: Box::new(|| vec![("object_full", 9)]),
         peer_dropped: Box::new(|| vec![("lane_full", 4)]),
         telemetry_dropped: telemetry.dropped(),
         read_repairs: Box::new(|| vec![("blocking", 5), ("async", 6)]),

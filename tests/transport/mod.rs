@@ -3,6 +3,7 @@
 mod bytes;
 mod handshake;
 mod requests;
+mod sizes;
 mod strangers;
 mod wire;
 

@@ -1,10 +1,12 @@
 use bytes::Bytes;
+use neap::protocol::bounds::Overfull;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
 use neap::protocol::listing::{KeyPage, KeyRange, PageRequest, StatesRequest};
 use neap::protocol::message::{
-    PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target, Via,
+    LeftOut, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
+    Via,
 };
 use neap::protocol::operation::{OperationError, Outcome, Participation, Write, WriteBody, WriteReply};
 use neap::protocol::quorum::{Quorum, QuorumError};
@@ -62,6 +64,7 @@ fn settings() -> (BucketName, BucketSettings, SettingsVersion) {
         w_min: 3,
         resolution: Resolution::Lww,
         blind_write: BlindWrite::Sibling,
+        siblings_max: 100,
         sloppy: true,
         read_repair: ReadRepair::Async,
         ttl_us: Some(1),
@@ -94,6 +97,7 @@ fn every_request_comes_back_as_it_was() {
         PeerRequest::Replica(target(), ReplicaRequest::Apply(object(), Via::ReadRepair)),
         PeerRequest::Replica(target(), ReplicaRequest::Apply(object(), Via::Transfer)),
         PeerRequest::Replica(target(), ReplicaRequest::Fetch),
+        PeerRequest::Replica(target(), ReplicaRequest::FetchAsIs),
         PeerRequest::Replica(target(), ReplicaRequest::Probe),
         PeerRequest::Forward(write(put), WriteId(3), SettingsVersion::DEFAULTS),
         PeerRequest::Forward(write(WriteBody::Delete), WriteId(3), version.clone()),
@@ -159,11 +163,15 @@ fn every_answer_comes_back_as_it_was() {
         },
         OperationError::Deadline { answered: 0, needed: 1, total: 2, outcome: Outcome::Unknown },
         OperationError::Exists,
+        Overfull::Write { write_bytes: 9, bound_bytes: 8 }.into(),
+        Overfull::Bytes { held_bytes: 7, write_bytes: u64::MAX, bound_bytes: 8 }.into(),
+        Overfull::Versions { held_versions: u32::MAX, left_versions: 5, siblings_max: 4 }.into(),
         OperationError::Overloaded,
         OperationError::NotServing(Refusal::Unconfirmed),
     ];
     let page = ScanPage {
         objects: vec![(bucket(), Key::new("k"), object())],
+        left_out: vec![LeftOut { bucket: bucket(), key: Key::new("l"), seen: object().context().clone() }],
         next: Some(ScanCursor(Bytes::from_static(b"n"))),
         incomplete: true,
     };
@@ -190,6 +198,8 @@ fn every_answer_comes_back_as_it_was() {
         PeerAnswer::Replica(ReplicaReply::Fetched(None)),
         PeerAnswer::Replica(ReplicaReply::Probed(Box::new(digest))),
         PeerAnswer::Replica(ReplicaReply::Refused(Refusal::Damaged)),
+        PeerAnswer::Replica(ReplicaReply::Refused(Refusal::TooLargeToSend)),
+        PeerAnswer::Replica(ReplicaReply::Refused(Refusal::LeftOut)),
         PeerAnswer::Forwarded(Box::new(Ok(reply))),
         PeerAnswer::Settings(vec![settings()]),
         PeerAnswer::SettingsStored,

@@ -51,6 +51,7 @@ pub(super) fn run_control(
         gate: gate.clone(),
         clock: clock.clone(),
         replicas,
+        values: common.values,
         counters: common.counters.clone(),
         end_process: Rc::new(end_the_process_on_sync_error),
     }));

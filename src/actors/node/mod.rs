@@ -40,6 +40,7 @@ use crate::actors::shell::{
 use crate::actors::sli_recorder::{AskCluster, BATCHES, KeepWindows, ObservationSink, SliRecorder};
 use crate::actors::stalling_store::StallingStore;
 use crate::config::{CommitPolicy, Config, MemberConfig};
+use crate::protocol::bounds::ValueLimit;
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::membership::{Backfill as BackfillCore, Presented, RunRecord};
 use crate::protocol::ring::{InvalidWeight, Member, Ring, RingError, Weight};
@@ -186,6 +187,7 @@ struct Common {
     ceiling: Arc<Ceiling>,
     found_ceiling: Hlc,
     max_skew_us: u64,
+    values: ValueLimit,
     lanes: LaneConfig,
 }
 
@@ -317,6 +319,7 @@ impl Node {
             ceiling,
             found_ceiling,
             max_skew_us,
+            values: config.value_limit(),
             lanes,
         };
 

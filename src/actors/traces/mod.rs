@@ -342,7 +342,7 @@ pub fn error_of(answer: &AnswerBody) -> Option<&'static str> {
         ) => Some(refusal.name()),
         AnswerBody::Coordinated(reply) => match &**reply {
             CoordinateReply::Refused(refusal) => Some(refusal.name()),
-            CoordinateReply::Stamped { .. } | CoordinateReply::Exists => None,
+            CoordinateReply::Stamped { .. } | CoordinateReply::Exists | CoordinateReply::Overfull(_) => None,
         },
         AnswerBody::Own(_) | AnswerBody::Peer(_) => None,
     }

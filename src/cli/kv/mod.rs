@@ -15,10 +15,11 @@ use super::exit::Exit;
 use super::remote::{UrlArgs, complain, parse_bucket, print, print_json, refused, remark, send, usage};
 use crate::client::{Call, kv_target};
 use crate::config::units::parse_duration;
+use crate::protocol::bounds::MESSAGE_BYTES_MAX;
 use crate::protocol::ids::{BucketName, Key, WriteId};
 
-/// The most that `limits.value` can be.
-const VALUE_MAX: usize = 64 << 20;
+/// The most that `limits.value` can be: no message between nodes carries more.
+const VALUE_MAX: usize = MESSAGE_BYTES_MAX;
 /// How much longer than `--timeout` a node's reply is waited for.
 const GRACE: Duration = Duration::from_secs(1);
 

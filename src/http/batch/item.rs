@@ -62,7 +62,7 @@ fn read(edge: &Edge, mut given: Given) -> Result<Read, Problem> {
         }
     }
     let (bucket, key) = place(edge, &mut given)?;
-    Ok(Read { bucket, key, r: given.count("r")? })
+    Ok(Read { bucket, key, r: given.count("r")?, as_is: false })
 }
 
 fn write(edge: &Edge, mut given: Given, write_id: Option<WriteId>, deletes: bool) -> Result<Write, Problem> {

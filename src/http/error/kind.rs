@@ -23,6 +23,10 @@ pub enum Kind {
     MethodNotAllowed,
     /// A create-only write was applied, beside a concurrent one.
     AppliedAsSibling,
+    /// The object of the key is as large as it may be. Nothing changed.
+    ObjectFull,
+    /// The key has as many siblings as it may. Nothing changed.
+    TooManySiblings,
     /// A bucket's N cannot change. Nothing changed.
     QuorumSizeFixed,
     /// `If-None-Match: *`, and a value is there. Nothing changed.
@@ -37,6 +41,8 @@ pub enum Kind {
     OutOfRange,
     /// N is greater than the number of nodes. Nothing changed.
     TooFewMembers,
+    /// Objects of such a bucket have no room for the values that `limits.value` allows. Nothing changed.
+    NoRoomForValues,
     /// The table of buckets is full. Nothing changed.
     TooManyBuckets,
     /// A part of the contract that is not built yet. Nothing changed.
@@ -57,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in their order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Invalid,
         Self::Unknown,
         Self::InvalidContext,
@@ -67,6 +73,8 @@ impl Kind {
         Self::PathNotFound,
         Self::MethodNotAllowed,
         Self::AppliedAsSibling,
+        Self::ObjectFull,
+        Self::TooManySiblings,
         Self::QuorumSizeFixed,
         Self::Exists,
         Self::TooLarge,
@@ -74,6 +82,7 @@ impl Kind {
         Self::UnknownHost,
         Self::OutOfRange,
         Self::TooFewMembers,
+        Self::NoRoomForValues,
         Self::TooManyBuckets,
         Self::NotBuilt,
         Self::QuorumNotReached,
@@ -101,6 +110,8 @@ impl Kind {
                 ("/problems/method-not-allowed", S::METHOD_NOT_ALLOWED, "Method not allowed")
             }
             Self::AppliedAsSibling => ("/problems/applied-as-sibling", S::CONFLICT, "Applied as a sibling"),
+            Self::ObjectFull => ("/problems/object-full", S::CONFLICT, "The object is full"),
+            Self::TooManySiblings => ("/problems/too-many-siblings", S::CONFLICT, "Too many siblings"),
             Self::QuorumSizeFixed => ("/problems/quorum-size-fixed", S::CONFLICT, "N cannot change"),
             Self::Exists => ("/problems/exists", S::PRECONDITION_FAILED, "A value exists"),
             Self::TooLarge => ("/problems/too-large", S::PAYLOAD_TOO_LARGE, "Over a size limit"),
@@ -110,6 +121,9 @@ impl Kind {
             Self::UnknownHost => ("/problems/unknown-host", S::MISDIRECTED_REQUEST, "Unknown host"),
             Self::OutOfRange => ("/problems/out-of-range", S::UNPROCESSABLE_ENTITY, "Out of range"),
             Self::TooFewMembers => ("/problems/too-few-members", S::UNPROCESSABLE_ENTITY, "Too few members"),
+            Self::NoRoomForValues => {
+                ("/problems/no-room-for-values", S::UNPROCESSABLE_ENTITY, "No room for large values")
+            }
             Self::TooManyBuckets => {
                 ("/problems/too-many-buckets", S::UNPROCESSABLE_ENTITY, "Too many buckets")
             }

@@ -11,6 +11,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::headers;
+use crate::protocol::bounds::Overfull;
 use crate::protocol::causality::TokenError;
 use crate::protocol::ids::{NodeId, WriteId};
 use crate::protocol::listing::{InvalidContinuation, ListError};
@@ -81,6 +82,24 @@ pub struct ProblemBody {
     /// Homes that are known to have applied it.
     #[serde(skip_serializing_if = "Option::is_none")]
     applied: Option<u16>,
+    /// Bytes that the key holds, with all its siblings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_bytes: Option<u64>,
+    /// Bytes that the write takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_bytes: Option<u64>,
+    /// Bytes that an object of the bucket may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound_bytes: Option<u64>,
+    /// Versions that the key holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_versions: Option<u32>,
+    /// Versions that the write would leave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_versions: Option<u32>,
+    /// Versions that a write may leave in the bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings_max: Option<u16>,
     /// Why homes did not do what was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refusals: Vec<RefusalBody>,
@@ -112,6 +131,12 @@ impl Problem {
             partitions_lacking: None,
             outcome: None,
             applied: None,
+            held_bytes: None,
+            write_bytes: None,
+            bound_bytes: None,
+            held_versions: None,
+            left_versions: None,
+            siblings_max: None,
             refusals: Vec::new(),
         };
         Self {
@@ -323,6 +348,13 @@ impl Problem {
             inner.kind = Kind::Damaged;
             (inner.body.uri, inner.body.status, inner.body.title) = (uri, status.as_u16(), title);
         }
+        let oversized = [Refusal::TooLargeToSend.to_string(), Refusal::LeftOut.to_string()];
+        if inner.body.refusals.iter().any(|refusal| oversized.contains(&refusal.reason)) {
+            inner.body.detail.push_str(
+                "; the object is too large to be sent between nodes: a node that holds it shows it to \
+                 ?r=1&on_left_out=serve",
+            );
+        }
         problem
     }
 
@@ -361,9 +393,42 @@ impl Problem {
             OperationError::Deadline { answered, needed, total, outcome } => {
                 Self::new(Kind::Deadline, detail).with_numbers(answered, needed, total).with_outcome(outcome)
             }
+            OperationError::NotRepaired { current, needed, total, late, refusals } => {
+                let kind = if late { Kind::Deadline } else { Kind::QuorumNotReached };
+                let mut problem = Self::new(kind, detail).with_numbers(current, needed, total);
+                problem.inner.body.refusals = refusals.into_iter().map(RefusalBody::from).collect();
+                problem
+            }
             OperationError::Exists => Self::new(Kind::Exists, detail),
+            OperationError::Overfull(why) => Self::overfull(why, detail),
             OperationError::Overloaded => Self::new(Kind::Overloaded, detail),
             OperationError::NotServing(_) => Self::new(Kind::NotServing, detail),
+        }
+    }
+
+    fn overfull(why: Overfull, detail: String) -> Self {
+        match why {
+            Overfull::Write { write_bytes, bound_bytes } => {
+                let (given, accepted) = (write_bytes.to_string(), format!("at most {bound_bytes} bytes"));
+                let mut problem = Self::about(Kind::TooLarge, detail, "value", &given, accepted);
+                let body = &mut problem.inner.body;
+                (body.write_bytes, body.bound_bytes) = (Some(write_bytes), Some(bound_bytes));
+                problem
+            }
+            Overfull::Bytes { held_bytes, write_bytes, bound_bytes } => {
+                let mut problem = Self::new(Kind::ObjectFull, detail);
+                let body = &mut problem.inner.body;
+                body.held_bytes = Some(held_bytes);
+                (body.write_bytes, body.bound_bytes) = (Some(write_bytes), Some(bound_bytes));
+                problem
+            }
+            Overfull::Versions { held_versions, left_versions, siblings_max } => {
+                let mut problem = Self::new(Kind::TooManySiblings, detail);
+                let body = &mut problem.inner.body;
+                (body.held_versions, body.left_versions) = (Some(held_versions), Some(left_versions));
+                body.siblings_max = Some(siblings_max);
+                problem
+            }
         }
     }
 
@@ -466,6 +531,13 @@ impl From<SetBucketError> for Problem {
                     problem.inner.body.applied = Some(stored);
                 }
                 problem
+            }
+            SetBucketError::NoRoomForValues(why) => {
+                let accepted = match why.highest_n {
+                    0 => format!("none, while limits.value is more than {}", why.highest_value_bytes),
+                    highest => format!("1 to {highest}"),
+                };
+                Self::about(Kind::NoRoomForValues, detail, "n", &why.n.to_string(), accepted)
             }
             SetBucketError::TooManyBuckets { .. } => Self::new(Kind::TooManyBuckets, detail),
             SetBucketError::Refused(refusal) => {

@@ -58,6 +58,8 @@ const PUT: &[Kind] = &[
     Kind::Unknown,
     Kind::InvalidContext,
     Kind::AppliedAsSibling,
+    Kind::ObjectFull,
+    Kind::TooManySiblings,
     Kind::Exists,
     Kind::TooLarge,
     Kind::OutOfRange,
@@ -71,6 +73,8 @@ const DELETE: &[Kind] = &[
     Kind::Invalid,
     Kind::Unknown,
     Kind::InvalidContext,
+    Kind::ObjectFull,
+    Kind::TooManySiblings,
     Kind::TooLarge,
     Kind::OutOfRange,
     Kind::TooFewMembers,
@@ -96,6 +100,7 @@ const SET_BUCKET: &[Kind] = &[
     Kind::UnsupportedMediaType,
     Kind::OutOfRange,
     Kind::TooFewMembers,
+    Kind::NoRoomForValues,
     Kind::TooManyBuckets,
     Kind::NotBuilt,
     Kind::SettingsNotStored,
@@ -159,10 +164,10 @@ pub(super) const CALLS: [Call; 19] = [
 ];
 
 /// The parameters of a listing, then those that go with `key64` instead.
-const LISTS_OR_READS: [Parameter; 9] = {
+const LISTS_OR_READS: [Parameter; 10] = {
     let [prefix, start, limit, token, timeout] = keys::PARAMETERS;
-    let [r, _, max_staleness, on_stale, key64] = kv::GET_PARAMETERS;
-    [prefix, start, limit, token, timeout, key64, r, max_staleness, on_stale]
+    let [r, _, on_left_out, max_staleness, on_stale, key64] = kv::GET_PARAMETERS;
+    [prefix, start, limit, token, timeout, key64, r, on_left_out, max_staleness, on_stale]
 };
 
 /// The call of an operation's id.

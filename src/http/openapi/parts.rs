@@ -62,6 +62,11 @@ pub(super) fn query(parameter: Parameter, required: bool) -> Published {
         Parameter::Token => {
             ("Where to go on: the continuation of a page of the same bucket and prefix", pattern(BASE64URL))
         }
+        Parameter::OnLeftOut => (
+            "Whether replicas that lack what was too large to be sent to them answer with what they hold (`serve`): the \
+             reply may miss acknowledged writes, and gets no verdict",
+            pattern("^(fail|serve)$"),
+        ),
         Parameter::MaxStaleness => ("Not built: answers 501", pattern(DURATION)),
         Parameter::OnStale => ("Not built: answers 501", pattern("^(fail|serve)$")),
     };

@@ -9,6 +9,7 @@
 mod context;
 mod object;
 mod shown;
+mod size;
 mod token;
 mod version;
 
@@ -17,6 +18,7 @@ pub use object::{Object, SUPERSEDED_MAX};
 #[cfg(test)]
 pub(crate) use shown::samples;
 pub use shown::{Shown, has_live_value, shown, shows_a_value};
+pub use size::written_alone;
 pub use token::{ContextToken, TokenError, TokenKey};
 pub(crate) use token::{MAC_BYTES, decode as decode_set};
 pub use version::{Answered, Body, Intent, Mode, Superseded, Value, Version};

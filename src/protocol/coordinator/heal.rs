@@ -1,23 +1,37 @@
 //! The healing of a damaged record, at the home that holds it.
 //!
 //! What the home acknowledged is in the record that it cannot read. It takes what the other homes hold in its place,
-//! of so many that every write it may have acknowledged is among them, or of everyone there is.
+//! of so many that every write it may have acknowledged is among them, or of everyone there is. A record that lacks what
+//! was too large to be sent says what it must have seen: it takes what any of them holds, until it has, or
+//! until all of them have said what they hold.
 
 use super::{Effect, Input};
 use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::NodeId;
-use crate::protocol::message::{Refusal, ReplicaReply};
+use crate::protocol::message::{Gathered, Refusal, ReplicaReply};
 use crate::protocol::time::{Hlc, Moment};
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordFault {
+    /// It cannot be read.
+    Damaged {
+        /// How many of the others must say what they hold.
+        needed: u8,
+    },
+    /// It lacks what was too large to be sent.
+    Lacking,
+}
 
 /// What a healing needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealPlan {
     /// The other homes.
     pub others: Vec<NodeId>,
-    /// How many of them must answer.
-    pub needed: u8,
-    /// When it is given up, until the damage is met again.
+    /// What is wrong with the record.
+    pub fault: RecordFault,
+    /// When it is given up, until the fault is met again.
     pub deadline: Moment,
     /// The coordinator's clock, noted in joined states for named writes that the joining supersedes.
     pub clock: Hlc,
@@ -30,7 +44,8 @@ enum Stage {
     Over,
 }
 
-/// Fetches what the other homes hold, joins it, and has the own replica put it in the place of the damaged record.
+/// Fetches what the other homes hold, joins it, and has the own replica put it in the place of the damaged record, or
+/// beside what it holds already.
 #[derive(Debug, Clone)]
 pub struct HealMachine {
     plan: HealPlan,
@@ -44,6 +59,12 @@ pub struct HealMachine {
 }
 
 impl HealMachine {
+    /// Whether others are to say what they hold though they may lack something too.
+    #[must_use]
+    pub fn takes_anything(&self) -> bool {
+        self.plan.fault == RecordFault::Lacking
+    }
+
     /// A healing to be started.
     #[must_use]
     pub fn new(plan: HealPlan) -> Self {
@@ -95,13 +116,24 @@ impl HealMachine {
 
     fn go_on(&mut self, effects: &mut Vec<Effect>) {
         let others = self.plan.others.len();
-        let needed = if planted::has(Bug::HealFromOne) { 1 } else { usize::from(self.plan.needed) };
-        let enough = self.fetched >= needed.min(others);
-        if enough || self.fetched + self.damaged == others {
-            self.stage = Stage::Healing;
-            effects.push(Effect::Heal { merged: std::mem::take(&mut self.merged) });
-        } else if self.waiting.is_empty() {
-            self.stage = Stage::Over;
+        let everything = self.fetched + self.damaged == others;
+        match self.plan.fault {
+            RecordFault::Damaged { needed } => {
+                let needed = if planted::has(Bug::HealFromOne) { 1 } else { usize::from(needed) };
+                if everything || self.fetched >= needed.min(others) {
+                    self.stage = Stage::Healing;
+                    let gathered = Gathered { object: std::mem::take(&mut self.merged), everything };
+                    effects.push(Effect::Heal { gathered });
+                } else if self.waiting.is_empty() {
+                    self.stage = Stage::Over;
+                }
+            }
+            // What has come may be all that it lacks. It is not over before its deadline, so that a key that is asked for
+            // often is not asked for elsewhere as often.
+            RecordFault::Lacking if self.fetched > 0 || everything => {
+                effects.push(Effect::Heal { gathered: Gathered { object: self.merged.clone(), everything } });
+            }
+            RecordFault::Lacking => {}
         }
     }
 

@@ -112,7 +112,9 @@ impl<C> Operation<C> {
         match effect {
             Effect::Coordinate => self.coordinate(around, id, effects),
             Effect::Fetch { to } => {
-                self.ask(around, following, to, Asked::Fetch, ReplicaRequest::Fetch, effects);
+                let as_is = self.machine.takes_anything();
+                let request = if as_is { ReplicaRequest::FetchAsIs } else { ReplicaRequest::Fetch };
+                self.ask(around, following, to, Asked::Fetch, request, effects);
             }
             Effect::Probe { to } => {
                 self.ask(around, following, to, Asked::Probe, ReplicaRequest::Probe, effects);
@@ -128,9 +130,9 @@ impl<C> Operation<C> {
                 let request = ReplicaRequest::Apply(object, via);
                 self.ask(around, following, to, Asked::Apply, request, effects);
             }
-            Effect::Heal { merged } => {
+            Effect::Heal { gathered } => {
                 let (bucket, key, tag) = (self.bucket.clone(), self.key.clone(), tag(id, Kind::Apply));
-                effects.push(CoordinatorEffect::HealOwn { bucket, key, merged, tag });
+                effects.push(CoordinatorEffect::HealOwn { bucket, key, gathered, tag });
             }
             Effect::Forward { to } => self.forward(around.now, id, to, effects),
             Effect::ReplyRead(result) => {
@@ -293,6 +295,15 @@ impl Machine {
             Self::Heal(heal) => heal.tick(now),
             Self::LateProbe(probe) => probe.tick(now, effects),
             Self::Track(track) => track.tick(now, effects),
+        }
+    }
+
+    /// Whether homes are to say what they hold though they may lack something.
+    fn takes_anything(&self) -> bool {
+        match self {
+            Self::Read(read) => read.takes_anything(),
+            Self::Heal(heal) => heal.takes_anything(),
+            Self::Write(_) | Self::LateProbe(_) | Self::Track(_) => false,
         }
     }
 

@@ -37,7 +37,7 @@ mod write;
 pub use answer::{AnswerBody, Kind, untag};
 pub use bunch::{Bunch, BunchConverged};
 pub use forward::{ClientWrite, ForwardPlan};
-pub use heal::{HealMachine, HealPlan};
+pub use heal::{HealMachine, HealPlan, RecordFault};
 pub use late::LateProbeMachine;
 pub use plan::{CoordinatorSettings, Surroundings};
 pub use probe_repair::IN_FLIGHT_US;
@@ -53,7 +53,7 @@ pub use write::{WriteMachine, WritePlan};
 
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{Dot, NodeId, OperationId};
-use crate::protocol::message::{CoordinateReply, Refusal, ReplicaReply, Via};
+use crate::protocol::message::{CoordinateReply, Gathered, Refusal, ReplicaReply, Via};
 use crate::protocol::operation::{OperationError, ReadReply, WriteReply};
 use crate::protocol::staleness::{Came, Convergence, Question, Sighting};
 use crate::protocol::time::{Hlc, Moment};
@@ -83,10 +83,11 @@ pub enum Effect {
         /// Why.
         why: ApplyWhy,
     },
-    /// Ask this node's own replica to put `merged` in the place of its damaged record.
+    /// Ask this node's own replica to put `gathered` in the place of its damaged record, or to merge it into what lacks
+    /// something.
     Heal {
         /// What the other homes hold.
-        merged: Object,
+        gathered: Gathered,
     },
     /// Ask `to` to coordinate the write; it does not hand it on.
     Forward {

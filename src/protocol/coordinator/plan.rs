@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Candidate, ClientWrite, FanOut, ForwardPlan, HealPlan, ReadMachine, ReadPlan, TrackLimits, WriteMachine,
-    WritePlan,
+    Candidate, ClientWrite, FanOut, ForwardPlan, HealPlan, ReadMachine, ReadPlan, RecordFault, TrackLimits,
+    WriteMachine, WritePlan,
 };
+use crate::planted::{self, Bug};
+use crate::protocol::bounds::{MessageBounds, Overfull, write_bytes};
 use crate::protocol::bucket::{BucketSettings, ReadRepair};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::latency::Latency;
@@ -54,6 +56,8 @@ pub struct CoordinatorSettings {
     pub track: TrackLimits,
     /// Bounds on the reads that are kept until they can be judged.
     pub unjudged: UnjudgedLimits,
+    /// What messages may take.
+    pub messages: MessageBounds,
 }
 
 /// What plans are made with.
@@ -100,7 +104,9 @@ impl Planner<'_> {
         settings.quorum.check_r(r)?;
         let homes = self.homes(&read.bucket, &read.key, settings.quorum.n)?;
         self.possible(&homes, r)?;
-        Ok(ReadPlan { probe, ..self.read_plan(homes, r, settings, settings.read_repair) })
+        let as_is = read.as_is;
+        let probe = probe && !as_is;
+        Ok(ReadPlan { probe, as_is, ..self.read_plan(homes, r, settings, settings.read_repair) })
     }
 
     fn read_plan(
@@ -121,6 +127,7 @@ impl Planner<'_> {
         ReadPlan {
             candidates,
             r,
+            as_is: false,
             fan_out: self.settings.fan_out,
             repair,
             resolution: settings.resolution,
@@ -133,13 +140,20 @@ impl Planner<'_> {
         }
     }
 
-    /// None if this node is no home of the key.
-    pub(super) fn heal(&self, bucket: &BucketName, key: &Key, settings: &BucketSettings) -> Option<HealPlan> {
+    /// None if this node is no home of the key. `readable` says that its record can be read, but lacks something.
+    pub(super) fn heal(
+        &self,
+        bucket: &BucketName,
+        key: &Key,
+        settings: &BucketSettings,
+        readable: bool,
+    ) -> Option<HealPlan> {
         let mut others = self.homes(bucket, key, settings.quorum.n).ok()?;
         let at = others.iter().position(|home| home == self.around.view.me)?;
         others.remove(at);
         let needed = homes_to_merge_from(settings.quorum.n, settings.w_min);
-        Some(HealPlan { others, needed, deadline: self.deadline, clock: self.around.clock })
+        let fault = if readable { RecordFault::Lacking } else { RecordFault::Damaged { needed } };
+        Some(HealPlan { others, fault, deadline: self.deadline, clock: self.around.clock })
     }
 
     pub(super) fn write(
@@ -153,6 +167,7 @@ impl Planner<'_> {
         let quorum = settings.quorum;
         let w = write.w.unwrap_or(quorum.w);
         quorum.check_w(w, settings.w_min)?;
+        self.check_size(write, settings)?;
         let homes = self.homes(&write.bucket, &write.key, quorum.n)?;
         self.possible(&homes, w)?;
         let at_home = homes.contains(me);
@@ -190,6 +205,15 @@ impl Planner<'_> {
             WriteMachine::new(write_plan)
         };
         Ok((ClientWrite::at_home(machine, plan), w))
+    }
+
+    /// A write that is larger by itself than an object may be is refused by whoever is asked: it could not be handed on.
+    fn check_size(&self, write: &Write, settings: &BucketSettings) -> Result<(), Overfull> {
+        let (bytes, bound) = (write_bytes(write), self.settings.messages.object_bytes(settings.quorum.n));
+        if bytes > bound && !planted::has(Bug::ObjectsUnbounded) {
+            return Err(Overfull::Write { write_bytes: bytes as u64, bound_bytes: bound as u64 });
+        }
+        Ok(())
     }
 
     fn first_live<'a>(&self, homes: &'a [NodeId]) -> Option<&'a NodeId> {

@@ -92,6 +92,12 @@ impl ReadMachine {
         self.plan.r
     }
 
+    /// Whether replicas answer with what they hold though something of it could not be sent to them.
+    #[must_use]
+    pub fn takes_anything(&self) -> bool {
+        self.plan.as_is
+    }
+
     /// Whether a verdict is to come once it is answered.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
@@ -344,12 +350,12 @@ impl ReadMachine {
         }
         self.give_up_if_hopeless(effects);
         if !self.replied && now >= self.deadline() {
-            let error = OperationError::Deadline {
+            let error = self.not_repaired(true).unwrap_or_else(|| OperationError::Deadline {
                 answered: u8::try_from(self.answered_by.len()).unwrap_or(u8::MAX),
                 needed: self.plan.r,
                 total: self.total(),
                 outcome: Outcome::NotApplied,
-            };
+            });
             self.answer(Err(error), effects);
         }
         if now >= self.plan.follow_until {
@@ -480,8 +486,23 @@ impl ReadMachine {
     }
 
     fn ready(&self) -> bool {
-        let confirmed = self.asked.iter().filter(|asked| asked.state == AskedState::Confirmed).count();
-        self.merged.is_some() && confirmed >= self.needed()
+        self.merged.is_some() && self.confirmed() >= self.needed()
+    }
+
+    fn confirmed(&self) -> usize {
+        self.asked.iter().filter(|asked| asked.state == AskedState::Confirmed).count()
+    }
+
+    /// Why a read ends to which enough homes have answered: not all of them could be repaired. None before that.
+    fn not_repaired(&self, late: bool) -> Option<OperationError> {
+        self.merged.as_ref()?;
+        Some(OperationError::NotRepaired {
+            current: u8::try_from(self.confirmed()).unwrap_or(u8::MAX),
+            needed: self.plan.r,
+            total: self.total(),
+            late,
+            refusals: self.refusals(),
+        })
     }
 
     fn reply(&mut self, effects: &mut Vec<Effect>) {
@@ -504,13 +525,13 @@ impl ReadMachine {
         {
             return;
         }
-        let error = OperationError::NotReached {
+        let error = self.not_repaired(false).unwrap_or_else(|| OperationError::NotReached {
             answered: u8::try_from(self.answered_by.len()).unwrap_or(u8::MAX),
             needed: self.plan.r,
             total: self.total(),
             outcome: Outcome::NotApplied,
             refusals: self.refusals(),
-        };
+        });
         self.answer(Err(error), effects);
     }
 

@@ -31,6 +31,8 @@ pub struct ReadPlan {
     pub candidates: Vec<Candidate>,
     /// How many must answer.
     pub r: u8,
+    /// Whether they answer with what they hold though something of it could not be sent to them.
+    pub as_is: bool,
     /// Whom it asks at once.
     pub fan_out: FanOut,
     /// When homes that are behind are repaired.

@@ -209,7 +209,21 @@ impl<C> Coordinator<C> {
 
     /// The record of a key is damaged at this home: what the others hold is to take its place.
     pub fn heal(&mut self, around: Surroundings<'_>, bucket: BucketName, key: Key, effects: &mut Effects<C>) {
-        let place = (bucket, key);
+        self.begin_heal(around, (bucket, key), false, effects);
+    }
+
+    /// The record of a key lacks something at this home: what the others hold is to be merged into it.
+    pub fn fill(&mut self, around: Surroundings<'_>, bucket: BucketName, key: Key, effects: &mut Effects<C>) {
+        self.begin_heal(around, (bucket, key), true, effects);
+    }
+
+    fn begin_heal(
+        &mut self,
+        around: Surroundings<'_>,
+        place: (BucketName, Key),
+        readable: bool,
+        effects: &mut Effects<C>,
+    ) {
         if self.healing.contains(&place) || self.operations.len() >= OPERATIONS_MAX {
             return;
         }
@@ -217,7 +231,7 @@ impl<C> Coordinator<C> {
         let deadline = around.now.plus_micros(self.settings.follow_us);
         let buckets = around.view.buckets;
         let (settings, version) = (buckets.settings(bucket), buckets.version(bucket).clone());
-        let Some(plan) = self.planner(around, deadline).heal(bucket, key, settings) else { return };
+        let Some(plan) = self.planner(around, deadline).heal(bucket, key, settings, readable) else { return };
         let machine = Machine::Heal(Box::new(HealMachine::new(plan)));
         let (times, at) = ((around.now, deadline), (bucket.clone(), key.clone(), version));
         let operation = Operation::new(machine, None, at, None, times);

@@ -1,9 +1,9 @@
 //! What a coordinator is asked, and what it wants done and tells.
 
 use crate::protocol::bucket::SettingsVersion;
-use crate::protocol::causality::{CausalContext, Object};
+use crate::protocol::causality::CausalContext;
 use crate::protocol::ids::{BucketName, Dot, Key, NodeId, OperationId, WriteId};
-use crate::protocol::message::{Coordinate, PeerRequest, ReplicaRequest, Target};
+use crate::protocol::message::{Coordinate, Gathered, PeerRequest, ReplicaRequest, Target};
 use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteReply};
 use crate::protocol::sli::{ConvergedObserved, LateObserved, Observation, VerdictObserved};
 use crate::protocol::staleness::{
@@ -52,14 +52,14 @@ pub enum CoordinatorEffect<C> {
         /// Handed back.
         tag: u64,
     },
-    /// Have this node's own replica put `merged` in the place of a damaged record.
+    /// Have this node's own replica put `gathered` in the place of a damaged record, or merge it into what lacks something.
     HealOwn {
         /// The bucket.
         bucket: BucketName,
         /// The key.
         key: Key,
         /// What the other homes hold.
-        merged: Object,
+        gathered: Gathered,
         /// Handed back with its acknowledgement.
         tag: u64,
     },

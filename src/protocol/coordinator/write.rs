@@ -192,6 +192,7 @@ impl WriteMachine {
                 }
             }
             CoordinateReply::Exists => self.end(OperationError::Exists, effects),
+            CoordinateReply::Overfull(why) => self.end(why.into(), effects),
             CoordinateReply::Refused(refusal) => {
                 self.tally.add(&self.plan.me.clone(), Err(refusal));
                 let error = self.not_reached();

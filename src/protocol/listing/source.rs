@@ -136,14 +136,5 @@ impl Source {
 
 /// About how many bytes a key and its state take on the way.
 pub(super) fn bytes_of(key: &Key, object: Option<&Object>) -> usize {
-    const DOT: usize = 16;
-    const VERSION: usize = 64;
-    let of_key = key.as_bytes().len();
-    let Some(object) = object else { return of_key };
-    let context = object.context();
-    let dots = context.vector().len() + context.cloud().len();
-    let written = object.versions().iter().map(|version| &version.past);
-    let pasts = written.chain(object.superseded().iter().map(|record| &record.past));
-    let past: usize = pasts.map(|past| past.vector().len() + past.cloud().len()).sum();
-    of_key + (dots + past) * DOT + (object.versions().len() + object.superseded().len()) * VERSION
+    key.as_bytes().len() + object.map_or(0, Object::message_bytes)
 }

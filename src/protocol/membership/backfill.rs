@@ -14,7 +14,7 @@ use crate::planted::{self, Bug};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId};
 use crate::protocol::message::{
-    PeerAnswer, PeerRequest, Recall, Refusal, ReplicaReply, ScanCursor, ScanPage,
+    LeftOut, PeerAnswer, PeerRequest, Recall, Refusal, ReplicaReply, ScanCursor, ScanPage,
 };
 use crate::protocol::quorum::homes_to_merge_from;
 use crate::protocol::ring::Ring;
@@ -58,6 +58,13 @@ pub enum BackfillEffect {
         object: Object,
         /// When the answer is no longer wanted.
         deadline: Moment,
+    },
+    /// Have this node's own replica note that it was left without an object. [`Backfill::applied`] takes the answer.
+    LeaveOut {
+        /// Whose page named it.
+        peer: NodeId,
+        /// What.
+        left_out: LeftOut,
     },
     /// Show [`Backfill::completeness`] to everyone: it changed.
     Show,
@@ -117,13 +124,20 @@ impl Recalling {
     }
 }
 
+/// Something on a page.
+#[derive(Debug)]
+enum OnPage {
+    Object(BucketName, Key, Object),
+    LeftOut(LeftOut),
+}
+
 /// A scan of one peer.
 #[derive(Debug)]
 struct Pull {
     worth: Pulled,
     next: Option<ScanCursor>,
-    /// Objects of the last page that the replica was not given yet.
-    queue: VecDeque<(BucketName, Key, Object)>,
+    /// What is on the last page, and the replica was not told of yet.
+    queue: VecDeque<OnPage>,
     /// Objects that it was given and that are not yet durable.
     applying: usize,
     failed: Option<Refusal>,
@@ -152,12 +166,14 @@ impl Pull {
         self.applying += room;
         let deadline = now.plus_micros(APPLY_TIMEOUT_US);
         self.deadline = now.plus_micros(2 * APPLY_TIMEOUT_US);
-        effects.extend(self.queue.drain(..room).map(|(bucket, key, object)| BackfillEffect::Apply {
-            peer: peer.clone(),
-            bucket,
-            key,
-            object,
-            deadline,
+        effects.extend(self.queue.drain(..room).map(|on_page| {
+            let peer = peer.clone();
+            match on_page {
+                OnPage::Object(bucket, key, object) => {
+                    BackfillEffect::Apply { peer, bucket, key, object, deadline }
+                }
+                OnPage::LeftOut(left_out) => BackfillEffect::LeaveOut { peer, left_out },
+            }
         }));
     }
 }
@@ -316,12 +332,15 @@ impl Backfill {
         }
         let Some(pull) = self.running(&from) else { return };
         match answer {
-            PeerAnswer::Scanned(ScanPage { objects, next, incomplete }) => {
+            PeerAnswer::Scanned(ScanPage { objects, left_out, next, incomplete }) => {
                 if incomplete {
                     pull.worth = Pulled::Partial;
                 }
                 pull.next = next;
-                pull.queue = objects.into();
+                let objects =
+                    objects.into_iter().map(|(bucket, key, object)| OnPage::Object(bucket, key, object));
+                // What is held of an object is merged before it is looked whether something of it is missing.
+                pull.queue = objects.chain(left_out.into_iter().map(OnPage::LeftOut)).collect();
             }
             PeerAnswer::Refused(refusal) => pull.failed = Some(refusal),
             _ => pull.failed = Some(Refusal::NoAnswer),
@@ -341,8 +360,8 @@ impl Backfill {
         let Some(pull) = self.running(&peer) else { return };
         pull.applying = pull.applying.saturating_sub(1);
         match reply {
-            // Not this node's by its own ring: it need not have it.
-            ReplicaReply::Applied { .. } | ReplicaReply::Refused(Refusal::WrongRing) => {}
+            // Not this node's by its own ring: it need not have it. Or it has noted what it does without.
+            ReplicaReply::Applied { .. } | ReplicaReply::Refused(Refusal::WrongRing | Refusal::LeftOut) => {}
             ReplicaReply::Refused(refusal) => pull.failed = Some(*refusal),
             ReplicaReply::Fetched(_) | ReplicaReply::Probed(_) => pull.failed = Some(Refusal::NoAnswer),
         }

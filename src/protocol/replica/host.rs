@@ -1,7 +1,7 @@
 //! What a replica needs of its node.
 
-use crate::protocol::causality::Object;
-use crate::protocol::ids::{BucketName, Dot, Key, PartitionId};
+use crate::protocol::causality::{CausalContext, Object};
+use crate::protocol::ids::{ActorId, BucketName, Dot, Key, PartitionId};
 use crate::protocol::message::{Refusal, ScanCursor};
 use crate::protocol::time::{ClockTooFarAhead, Hlc};
 
@@ -10,10 +10,50 @@ use crate::protocol::time::{ClockTooFarAhead, Hlc};
 pub enum Held {
     /// An object.
     Object(Object),
+    /// An object that lacks what was too large to be sent to this replica.
+    Lacking(LackingObject),
     /// Nothing was ever written there.
     Nothing,
     /// A record that cannot be read.
     Damaged,
+}
+
+/// An object that lacks what was too large to be sent to this replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LackingObject {
+    /// What is held of it.
+    pub object: Object,
+    /// What it must have seen to lack nothing any more.
+    pub lacks: CausalContext,
+}
+
+impl Held {
+    /// An object that must have seen `lacks`, if it is not yet known to have.
+    #[must_use]
+    pub fn of(object: Object, lacks: Option<CausalContext>) -> Self {
+        match lacks.filter(|lacks| !object.context().covers_all(lacks)) {
+            Some(lacks) => Self::Lacking(LackingObject { object, lacks }),
+            None => Self::Object(object),
+        }
+    }
+
+    /// The object, if it lacks nothing.
+    #[must_use]
+    pub fn whole(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Lacking(_) | Self::Nothing | Self::Damaged => None,
+        }
+    }
+
+    /// The object, whole or not; none if there is none that can be read.
+    #[must_use]
+    pub fn object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) | Self::Lacking(LackingObject { object, .. }) => Some(object),
+            Self::Nothing | Self::Damaged => None,
+        }
+    }
 }
 
 /// The node's disk, clock and identity. Calls are answered at once; none of them waits for a sync but where it
@@ -31,6 +71,9 @@ pub trait ReplicaHost {
     /// Puts it there. Reads see it at once.
     fn write(&mut self, slot: &Self::Slot, object: &Object) -> Result<(), Refusal>;
 
+    /// Puts it there as one that lacks something. Reads see it at once.
+    fn write_lacking(&mut self, slot: &Self::Slot, object: &LackingObject) -> Result<(), Refusal>;
+
     /// Asks for `ticket` to be handed back ([`super::Replica::durable`]) once all that was written so far is as
     /// durable as `storage.commit` asks; false if it is so already.
     fn when_durable(&mut self, ticket: u64) -> bool;
@@ -43,6 +86,9 @@ pub trait ReplicaHost {
 
     /// Takes a frame's clock into account, or refuses it.
     fn observe(&mut self, frame: Hlc) -> Result<(), ClockTooFarAhead>;
+
+    /// Who issues the next dot.
+    fn actor(&self) -> ActorId;
 
     /// The next dot.
     fn next_dot(&mut self) -> Dot;
@@ -64,10 +110,8 @@ pub struct ScannedRecord {
     pub cursor: ScanCursor,
     /// Whose it is; none if the stored key is none of an object.
     pub place: Option<(PartitionId, BucketName, Key)>,
-    /// How long it is, in bytes.
-    pub bytes: usize,
-    /// What it holds; none if it is damaged.
-    pub object: Option<Object>,
+    /// What it holds; nothing if it was not read.
+    pub held: Held,
 }
 
 /// The node's disk, for those who look at all of it.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::host::{Held, ReplicaHost};
-use super::step::{Decision, Written, carry_out, decide, merge};
+use super::effects::{LargeObject, ReplicaCount, ReplicaEffect};
+use super::host::{Held, LackingObject, ReplicaHost};
+use super::step::{Decision, Prospect, Written, carry_out, decide, merge};
 use crate::planted::{self, Bug};
-use crate::protocol::bucket::Resolution;
-use crate::protocol::causality::{Object, shows_a_value};
+use crate::protocol::bounds::{MessageBounds, ObjectBounds, Overfull, is_near};
+use crate::protocol::causality::{CausalContext, Object, shows_a_value};
 use crate::protocol::ids::{BucketName, Key, NodeId, PartitionId, TraceContext};
 use crate::protocol::message::{
-    Coordinate, CoordinateReply, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
+    Coordinate, CoordinateReply, Gathered, LeftOut, Refusal, ReplicaReply, ReplicaRequest, Target, Via,
 };
 use crate::protocol::sli::Path;
 use crate::protocol::staleness::{AppliedAt, Change, History, Since, WriteTrace};
@@ -38,80 +39,6 @@ pub struct ReplicaAsk<W> {
     pub to: W,
 }
 
-/// What a replica wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReplicaEffect<W> {
-    /// Tell this node's coordinator what became of a [`Coordinate`].
-    Coordinated {
-        /// Handed back.
-        tag: u64,
-        /// What.
-        reply: Box<CoordinateReply>,
-    },
-    /// Answer a request.
-    Answer {
-        /// The way back.
-        to: W,
-        /// What.
-        reply: ReplicaReply,
-    },
-    /// Have the settings of a bucket fetched from a peer that goes by newer ones. Those that wait for them are
-    /// looked at again by [`Replica::unpark`].
-    FetchSettings {
-        /// The bucket.
-        bucket: BucketName,
-        /// The peer.
-        from: NodeId,
-    },
-    /// The record of a key is damaged. What the other homes hold is to be merged and handed to [`Replica::heal`].
-    Damaged {
-        /// The bucket.
-        bucket: BucketName,
-        /// The key.
-        key: Key,
-    },
-    /// A state that came was merged into what was held, and changed it.
-    Merged {
-        /// The bucket.
-        bucket: BucketName,
-        /// Whether it left more than one live version.
-        conflict: bool,
-        /// How the bucket resolves them.
-        resolution: Resolution,
-    },
-    /// Something worth counting happened.
-    Count(ReplicaCount),
-}
-
-/// What a replica counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReplicaCount {
-    /// A request of a peer came when its deadline had passed.
-    ExpiredOnArrival,
-    /// A request was refused because this node is no home of the key.
-    WrongRing,
-    /// A frame was refused because its sender's clock was too far ahead.
-    ClockSkewRefused,
-    /// A damaged record was replaced by what another home holds.
-    DamagedHealed,
-    /// A request that would have waited for newer bucket settings was refused.
-    SettingsWaitRefused,
-}
-
-impl ReplicaCount {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ExpiredOnArrival => "expired_on_arrival",
-            Self::WrongRing => "wrong_ring",
-            Self::ClockSkewRefused => "clock_skew_refused",
-            Self::DamagedHealed => "damaged_healed",
-            Self::SettingsWaitRefused => "settings_waits_refused",
-        }
-    }
-}
-
 /// The replica of one shard.
 #[derive(Debug)]
 pub struct Replica<W> {
@@ -119,29 +46,26 @@ pub struct Replica<W> {
     next_ticket: u64,
     parked: Vec<ReplicaAsk<W>>,
     keep_write_ids_us: u64,
+    messages: MessageBounds,
     history: History,
 }
 
 type Effects<W> = Vec<ReplicaEffect<W>>;
 
-/// A state that came, and what it is merged into.
-#[derive(Clone, Copy)]
-struct Merge<'a> {
-    held: &'a Object,
-    incoming: &'a Object,
-    via: Via,
-    /// The trace of the request that brought it.
-    trace: Option<TraceContext>,
-}
-
 impl<W> Replica<W> {
     /// A replica with nothing under way, which remembers superseded write ids for `keep_write_ids_us`: twice
     /// `limits.timeout`. `clock` names the clock of its moments, which is another for each run: the id of the run's first
-    /// actor.
+    /// actor. `messages` bounds objects.
     #[must_use]
-    pub fn new(keep_write_ids_us: u64, clock: u64) -> Self {
-        let history = History::new(clock);
-        Self { waiting: BTreeMap::new(), next_ticket: 0, parked: Vec::new(), keep_write_ids_us, history }
+    pub fn new(keep_write_ids_us: u64, clock: u64, messages: MessageBounds) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            parked: Vec::new(),
+            keep_write_ids_us,
+            messages,
+            history: History::new(clock),
+        }
     }
 
     /// How many acknowledgements wait for a sync.
@@ -168,16 +92,25 @@ impl<W> Replica<W> {
         effects: &mut Effects<W>,
     ) {
         let (bucket, key) = (coordinate.write.bucket.clone(), coordinate.write.key.clone());
-        let stamped = self.stamp(now, view, host, coordinate);
+        let bounds = self.messages.object(view.buckets.settings(&bucket));
+        let stamped = self.stamp(now, view, host, coordinate, bounds);
         let (reply, when) = stamped.unwrap_or_else(|refusal| (CoordinateReply::Refused(refusal), None));
-        if reply == CoordinateReply::Refused(Refusal::Damaged) {
-            effects.push(ReplicaEffect::Damaged { bucket, key });
-        }
         let applied = match &reply {
-            CoordinateReply::Stamped { object, .. } => {
+            CoordinateReply::Stamped { object, again, .. } => {
+                if !again {
+                    note_what_is_near(object, bounds, effects);
+                }
                 when.map(|when| ReplicaReply::Applied { siblings: live_versions(object), when })
             }
-            CoordinateReply::Exists | CoordinateReply::Refused(_) => None,
+            CoordinateReply::Overfull(why) => {
+                effects.push(ReplicaEffect::Count(refused_for(*why)));
+                None
+            }
+            CoordinateReply::Refused(refusal) => {
+                effects.extend(to_be_healed(*refusal, bucket, key));
+                None
+            }
+            CoordinateReply::Exists => None,
         };
         effects.push(ReplicaEffect::Coordinated { tag, reply: Box::new(reply) });
         if let Some(applied) = applied {
@@ -192,21 +125,31 @@ impl<W> Replica<W> {
         view: View<'_>,
         host: &mut H,
         coordinate: Coordinate,
+        bounds: ObjectBounds,
     ) -> Result<(CoordinateReply, Option<AppliedAt>), Refusal> {
         let (partition, slot) = place(view, host, &coordinate.write.bucket, &coordinate.write.key)?;
         if !host.serves(partition) {
             return Err(Refusal::Incomplete);
         }
         self.room_to_wait()?;
-        let held = match host.read(&slot)? {
-            Held::Object(object) => object,
-            Held::Nothing => Object::new(),
+        let (held, lacks) = match host.read(&slot)? {
+            Held::Object(object) => (object, None),
+            Held::Nothing => (Object::new(), None),
+            // All that this node's actor wrote is in it, and there may be nobody else to make it smaller.
+            Held::Lacking(LackingObject { object, lacks }) if !coordinate.write.only_if_absent => {
+                (object, Some(lacks))
+            }
+            Held::Lacking(_) => return Err(Refusal::LeftOut),
             Held::Damaged => return Err(Refusal::Damaged),
         };
         let resolution = view.buckets.settings(&coordinate.write.bucket).resolution;
         let exists = shows_a_value(&held, resolution, host.shown().wall());
-        match decide(&held, &coordinate, exists) {
+        let (actor, shown) = (host.actor(), host.shown());
+        let horizon = shown.minus_micros(self.keep_write_ids_us);
+        let prospect = Prospect { actor, hlc: shown, horizon, bounds };
+        match decide(&held, &coordinate, exists, prospect) {
             Decision::Exists => return Ok((CoordinateReply::Exists, None)),
+            Decision::Overfull(why) => return Ok((CoordinateReply::Overfull(why), None)),
             Decision::Again(answered) => {
                 let (bucket, key) = (&coordinate.write.bucket, &coordinate.write.key);
                 let since = self.history.since(now, bucket, key, answered.dot);
@@ -226,7 +169,7 @@ impl<W> Replica<W> {
         let trace = coordinate.trace.map(|context| WriteTrace { dot, context });
         let before = self.history.before(&bucket, &key, &held);
         let Written { object, answered } = carry_out(held, coordinate, (dot, hlc), !exists, horizon);
-        host.write(&slot, &object)?;
+        keep(host, &slot, &object, lacks.as_ref())?;
         let change = Change { after: &object, path: Path::Direct, trace };
         self.history.changed(now, &bucket, &key, before, change);
         let reply = CoordinateReply::Stamped { object, answered, again: false };
@@ -269,8 +212,9 @@ impl<W> Replica<W> {
             let from = from.clone();
             return self.park(ask, from, effects);
         }
-        let ReplicaAsk { target, request, trace, to, .. } = ask;
-        match self.serve((now, view), host, &target, request, trace, effects) {
+        let ReplicaAsk { target, request, trace, asker, to, .. } = ask;
+        let far = asker.is_some();
+        match self.serve((now, view), host, &target, Received { far, request, trace }, effects) {
             Ok(reply @ ReplicaReply::Applied { .. }) => self.when_durable(host, to, reply, effects),
             Ok(reply) => effects.push(ReplicaEffect::Answer { to, reply }),
             Err(refusal) => {
@@ -278,10 +222,7 @@ impl<W> Replica<W> {
                     effects.push(ReplicaEffect::Count(ReplicaCount::WrongRing));
                 }
                 refuse(to, refusal, effects);
-                if refusal == Refusal::Damaged {
-                    let Target { bucket, key, .. } = target;
-                    effects.push(ReplicaEffect::Damaged { bucket, key });
-                }
+                effects.extend(to_be_healed(refusal, target.bucket, target.key));
             }
         }
     }
@@ -291,8 +232,7 @@ impl<W> Replica<W> {
         (now, view): (Moment, View<'_>),
         host: &mut H,
         target: &Target,
-        request: ReplicaRequest,
-        trace: Option<TraceContext>,
+        Received { far, request, trace }: Received,
         effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let (partition, slot) = place(view, host, &target.bucket, &target.key)?;
@@ -302,17 +242,31 @@ impl<W> Replica<W> {
                     return Err(Refusal::Incomplete);
                 }
                 match host.read(&slot)? {
+                    Held::Object(object) if far => self.send(object, target, effects),
                     Held::Object(object) => Ok(ReplicaReply::Fetched(Some(object))),
+                    Held::Lacking(held) if planted::has(Bug::LeftOutAnswers) => {
+                        Ok(ReplicaReply::Fetched(Some(held.object)))
+                    }
+                    Held::Lacking(_) => Err(Refusal::LeftOut),
                     Held::Nothing => Ok(ReplicaReply::Fetched(None)),
                     Held::Damaged if planted::has(Bug::DamagedIsEmpty) => Ok(ReplicaReply::Fetched(None)),
                     Held::Damaged => Err(Refusal::Damaged),
                 }
             }
+            ReplicaRequest::FetchAsIs if !host.serves(partition) => Err(Refusal::Incomplete),
+            ReplicaRequest::FetchAsIs => match host.read(&slot)? {
+                Held::Damaged => Err(Refusal::Damaged),
+                held => match held.object() {
+                    Some(object) if far => self.send(object, target, effects),
+                    object => Ok(ReplicaReply::Fetched(object)),
+                },
+            },
             ReplicaRequest::Probe if !host.serves(partition) => Err(Refusal::Incomplete),
             ReplicaRequest::Probe => {
                 let held = match host.read(&slot)? {
                     Held::Object(object) => Some(object),
                     Held::Nothing => None,
+                    Held::Lacking(_) => return Err(Refusal::LeftOut),
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
                 let digest = self.history.digest(now, &target.bucket, &target.key, held.as_ref());
@@ -320,9 +274,10 @@ impl<W> Replica<W> {
             }
             ReplicaRequest::Apply(incoming, via) => {
                 self.room_to_wait()?;
-                let held = match host.read(&slot)? {
-                    Held::Object(object) => object,
-                    Held::Nothing => Object::new(),
+                let (held, lacks) = match host.read(&slot)? {
+                    Held::Object(object) => (object, None),
+                    Held::Lacking(LackingObject { object, lacks }) => (object, Some(lacks)),
+                    Held::Nothing => (Object::new(), None),
                     // Nothing is read here before all that may be lacking has been pulled, this key too, and
                     // it is pulled once more: what was merged before is gone.
                     Held::Damaged if !host.serves(partition) => {
@@ -335,9 +290,56 @@ impl<W> Replica<W> {
                     Held::Damaged => return Err(Refusal::Damaged),
                 };
                 let place = (&target.bucket, &target.key, &slot);
-                let merge = Merge { held: &held, incoming: &incoming, via, trace };
-                self.join(now, view, host, place, merge, effects)
+                let join = Join { held: &held, lacks: lacks.as_ref(), incoming: &incoming, via, trace };
+                self.join(now, view, host, place, join, effects)
             }
+        }
+    }
+
+    /// Answers a peer with an object, if a message can carry it.
+    fn send(
+        &self,
+        object: Object,
+        target: &Target,
+        effects: &mut Effects<W>,
+    ) -> Result<ReplicaReply, Refusal> {
+        let bytes = object.message_bytes();
+        if bytes <= self.messages.sendable_bytes() {
+            return Ok(ReplicaReply::Fetched(Some(object)));
+        }
+        let Target { bucket, key, .. } = target.clone();
+        effects.push(ReplicaEffect::TooLarge(LargeObject { bucket, key, bytes }));
+        Err(Refusal::TooLargeToSend)
+    }
+
+    /// Another home holds an object that is too large to be sent to this one, or was left without it itself: what is held
+    /// of it here lacks something, unless it has seen as much. Answered with [`Refusal::LeftOut`] once that is durable.
+    pub fn left_out<H: ReplicaHost>(
+        &mut self,
+        view: View<'_>,
+        host: &mut H,
+        LeftOut { bucket, key, seen }: &LeftOut,
+        to: W,
+        effects: &mut Effects<W>,
+    ) {
+        let noted = place(view, host, bucket, key).and_then(|(_, slot)| {
+            self.room_to_wait()?;
+            let (object, mut lacks) = match host.read(&slot)? {
+                Held::Object(object) => (object, CausalContext::new()),
+                Held::Nothing => (Object::new(), CausalContext::new()),
+                Held::Lacking(LackingObject { object, lacks }) => (object, lacks),
+                // It is known already that something is missing.
+                Held::Damaged => return Ok(()),
+            };
+            lacks.join(seen);
+            match Held::of(object, Some(lacks)) {
+                Held::Lacking(lacking) => host.write_lacking(&slot, &lacking),
+                _ => Ok(()),
+            }
+        });
+        match noted {
+            Ok(()) => self.when_durable(host, to, ReplicaReply::Refused(Refusal::LeftOut), effects),
+            Err(refusal) => refuse(to, refusal, effects),
         }
     }
 
@@ -347,27 +349,30 @@ impl<W> Replica<W> {
         now: Moment,
         view: View<'_>,
         host: &mut H,
-        (bucket, key, merged): (&BucketName, &Key, &Object),
+        (bucket, key, gathered): (&BucketName, &Key, &Gathered),
         to: W,
         effects: &mut Effects<W>,
     ) {
         let healed = place(view, host, bucket, key).and_then(|(_, slot)| {
             self.room_to_wait()?;
-            match host.read(&slot)? {
-                Held::Object(held) => {
-                    let merge = Merge { held: &held, incoming: merged, via: Via::Transfer, trace: None };
-                    self.join(now, view, host, (bucket, key, &slot), merge, effects)
+            let (held, lacks) = match host.read(&slot)? {
+                Held::Object(held) => (held, None),
+                Held::Nothing => (Object::new(), None),
+                // What nobody has any more is lacked by nobody: it went with the disks that held it.
+                Held::Lacking(LackingObject { object, .. }) if gathered.everything => {
+                    host.write(&slot, &object)?;
+                    effects.push(ReplicaEffect::Count(ReplicaCount::LeftOutHealed));
+                    (object, None)
                 }
-                Held::Nothing => {
-                    let held = &Object::new();
-                    let merge = Merge { held, incoming: merged, via: Via::Transfer, trace: None };
-                    self.join(now, view, host, (bucket, key, &slot), merge, effects)
-                }
+                Held::Lacking(LackingObject { object, lacks }) => (object, Some(lacks)),
                 Held::Damaged => {
                     effects.push(ReplicaEffect::Count(ReplicaCount::DamagedHealed));
-                    self.replace(now, host, (bucket, key, &slot), merged)
+                    return self.replace(now, host, (bucket, key, &slot), &gathered.object);
                 }
-            }
+            };
+            let (lacks, via) = (lacks.as_ref(), Via::Transfer);
+            let join = Join { held: &held, lacks, incoming: &gathered.object, via, trace: None };
+            self.join(now, view, host, (bucket, key, &slot), join, effects)
         });
         match healed {
             Ok(reply) => self.when_durable(host, to, reply, effects),
@@ -381,7 +386,7 @@ impl<W> Replica<W> {
         view: View<'_>,
         host: &mut H,
         (bucket, key, slot): (&BucketName, &Key, &H::Slot),
-        Merge { held, incoming, via, trace }: Merge<'_>,
+        Join { held, lacks, incoming, via, trace }: Join<'_>,
         effects: &mut Effects<W>,
     ) -> Result<ReplicaReply, Refusal> {
         let clock = host.shown();
@@ -395,7 +400,9 @@ impl<W> Replica<W> {
         let Some(merged) = &merged else {
             return Ok(ReplicaReply::Applied { siblings: live_versions(held), when: self.when(now, since) });
         };
-        host.write(slot, merged)?;
+        if keep(host, slot, merged, lacks)? {
+            effects.push(ReplicaEffect::Count(ReplicaCount::LeftOutHealed));
+        }
         // A repair has the trace of a read.
         let trace = match via {
             Via::Write(dot) if known.is_none() => trace.map(|context| WriteTrace { dot, context }),
@@ -493,6 +500,70 @@ impl<W> Replica<W> {
                 self.parked.push(ask);
             }
         }
+    }
+}
+
+/// A request that was admitted.
+struct Received {
+    /// Whether a peer asks.
+    far: bool,
+    request: ReplicaRequest,
+    /// The trace that it belongs to.
+    trace: Option<TraceContext>,
+}
+
+/// A state that came, and what it is merged into.
+#[derive(Clone, Copy)]
+struct Join<'a> {
+    held: &'a Object,
+    /// What must have been seen for what is held to lack nothing, where it lacks something.
+    lacks: Option<&'a CausalContext>,
+    incoming: &'a Object,
+    via: Via,
+    /// The trace of the request that brought it.
+    trace: Option<TraceContext>,
+}
+
+/// Stores an object that must have seen `lacks`; whether it has, and had not before.
+fn keep<H: ReplicaHost>(
+    host: &mut H,
+    slot: &H::Slot,
+    object: &Object,
+    lacks: Option<&CausalContext>,
+) -> Result<bool, Refusal> {
+    match lacks {
+        Some(lacks) if !object.context().covers_all(lacks) => {
+            let (object, lacks) = (object.clone(), lacks.clone());
+            host.write_lacking(slot, &LackingObject { object, lacks })?;
+            Ok(false)
+        }
+        lacked => host.write(slot, object).map(|()| lacked.is_some()),
+    }
+}
+
+/// Tells of a write that left an object beyond three quarters of one of its bounds.
+fn note_what_is_near<W>(object: &Object, bounds: ObjectBounds, effects: &mut Effects<W>) {
+    if is_near(object.message_bytes(), bounds.bytes) {
+        effects.push(ReplicaEffect::Count(ReplicaCount::NearlyFull));
+    }
+    if is_near(object.versions().len(), bounds.versions) {
+        effects.push(ReplicaEffect::Count(ReplicaCount::ManySiblings));
+    }
+}
+
+fn refused_for(why: Overfull) -> ReplicaCount {
+    match why {
+        Overfull::Write { .. } | Overfull::Bytes { .. } => ReplicaCount::ObjectFull,
+        Overfull::Versions { .. } => ReplicaCount::TooManySiblings,
+    }
+}
+
+/// Has a key healed of which something is missing here.
+fn to_be_healed<W>(refusal: Refusal, bucket: BucketName, key: Key) -> Option<ReplicaEffect<W>> {
+    match refusal {
+        Refusal::Damaged => Some(ReplicaEffect::Damaged { bucket, key }),
+        Refusal::LeftOut => Some(ReplicaEffect::Lacking { bucket, key }),
+        _ => None,
     }
 }
 

@@ -9,12 +9,14 @@
 //! Reading an object, changing it and writing it back is one step, which nothing comes between. The machine asks
 //! its [`ReplicaHost`] for everything that is not a rule: the disk, the clock, the next dot.
 
+mod effects;
 mod host;
 mod machine;
 mod scan;
 mod step;
 
-pub use host::{Held, ReplicaHost, ScanHost, ScannedRecord};
-pub use machine::{PARKED_MAX, Replica, ReplicaAsk, ReplicaCount, ReplicaEffect, WAITING_MAX};
-pub use scan::{SCAN_LOOKS_AT, scan_page};
-pub use step::{Decision, Written, carry_out, decide, merge};
+pub use effects::{LargeObject, ReplicaCount, ReplicaEffect};
+pub use host::{Held, LackingObject, ReplicaHost, ScanHost, ScannedRecord};
+pub use machine::{PARKED_MAX, Replica, ReplicaAsk, WAITING_MAX};
+pub use scan::{PageBounds, SCAN_LOOKS_AT, ScanFinding, scan_page};
+pub use step::{Decision, Prospect, Written, carry_out, decide, merge};

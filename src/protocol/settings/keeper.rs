@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{BucketTable, StoredSettings};
 use crate::planted::{self, Bug};
+use crate::protocol::bounds::{NoRoomForValues, ValueLimit};
 use crate::protocol::bucket::{BucketSettings, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal};
@@ -54,6 +55,9 @@ pub enum SetBucketError {
         /// Members there are.
         members: u16,
     },
+    /// Objects of the bucket would have no room for values that are allowed. Nothing changed.
+    #[error("{0}")]
+    NoRoomForValues(#[from] NoRoomForValues),
     /// The table of buckets is at its bound. Nothing changed.
     #[error("the cluster has {max} buckets with settings of their own, which is the limit")]
     TooManyBuckets {
@@ -141,18 +145,20 @@ pub struct SettingsKeeper<C> {
     asking: BTreeSet<NodeId>,
     changes: BTreeMap<u64, Spreading<C>>,
     next_tag: u64,
+    values: ValueLimit,
 }
 
 impl<C> SettingsKeeper<C> {
-    /// Keeps `table`, with no change under way.
+    /// Keeps `table`, with no change under way. Buckets are set so that their objects have room for `values`.
     #[must_use]
-    pub fn new(table: BucketTable) -> Self {
+    pub fn new(table: BucketTable, values: ValueLimit) -> Self {
         Self {
             table,
             heard: BTreeSet::new(),
             asking: BTreeSet::new(),
             changes: BTreeMap::new(),
             next_tag: ALL,
+            values,
         }
     }
 
@@ -226,6 +232,7 @@ impl<C> SettingsKeeper<C> {
         if u16::from(n) > members {
             return Err(SetBucketError::TooFewMembers { n, members });
         }
+        self.values.check(n)?;
         let is_new = *self.table.version(&new.bucket) == SettingsVersion::DEFAULTS;
         if is_new && self.table.len() >= BUCKETS_MAX as usize {
             return Err(SetBucketError::TooManyBuckets { max: BUCKETS_MAX });

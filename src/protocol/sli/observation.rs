@@ -82,9 +82,12 @@ impl OperationOutcome {
     pub fn of_error(error: &OperationError) -> Self {
         match error {
             OperationError::Exists => Self::Ok,
-            OperationError::Deadline { .. } => Self::Deadline,
-            OperationError::NotReached { .. } => Self::QuorumFailed,
+            OperationError::Deadline { .. } | OperationError::NotRepaired { late: true, .. } => {
+                Self::Deadline
+            }
+            OperationError::NotReached { .. } | OperationError::NotRepaired { .. } => Self::QuorumFailed,
             OperationError::Quorum(_)
+            | OperationError::Overfull(_)
             | OperationError::TooFewMembers { .. }
             | OperationError::Overloaded
             | OperationError::NotServing(_) => Self::Refused,

@@ -23,10 +23,12 @@ pub fn acknowledged_before(truth: &Truth, key: KeyIndex) -> Vec<Acknowledged> {
 /// A read of `r` homes was answered with what `seen` covers.
 ///
 /// Homes whose disk was set back unnoticed do not count, nor those for which a second node of their name spoke: they
-/// hold less than was acknowledged, and nobody can know.
+/// hold less than was acknowledged, and nobody can know. Where an object was ever too large for its bounds (`outgrown`), homes
+/// may have been left without it: then no more of them count than the write asked for.
 pub fn answered(
     truth: &Truth,
     key: KeyIndex,
+    outgrown: bool,
     before: &[Acknowledged],
     r: u8,
     seen: Option<&CausalContext>,
@@ -35,6 +37,7 @@ pub fn answered(
     for &(index, acked_by) in before {
         let Some(version) = truth.version(index) else { continue };
         let homes = (acked_by & !version.set_back & !version.by_ghost).count_ones() as usize;
+        let homes = if outgrown { homes.min(usize::from(version.w)) } else { homes };
         let overlaps = usize::from(r) + homes > n;
         if overlaps && !truth.is_lost(index) && !seen.is_some_and(|seen| seen.covers(version.dot)) {
             let what = format!(

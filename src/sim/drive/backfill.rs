@@ -47,6 +47,10 @@ impl World {
                 let ask = Box::new(ReplicaAsk { target, request, deadline, asker: None, trace: None, to });
                 self.tasks.push_back((at, Task::Ask(ask)));
             }
+            BackfillEffect::LeaveOut { peer, left_out } => {
+                self.count("objects_left_out", 1);
+                self.tasks.push_back((at, Task::LeaveOut { peer, left_out: Box::new(left_out) }));
+            }
             // What the backfill knows is looked at where it is needed.
             BackfillEffect::Show => {}
             BackfillEffect::Mark(holding) => {

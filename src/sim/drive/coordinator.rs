@@ -60,8 +60,8 @@ impl World {
                 }
                 self.tasks.push_back((at, Task::Ask(ask)));
             }
-            CoordinatorEffect::HealOwn { bucket, key, merged, tag } => {
-                self.tasks.push_back((at, Task::Heal { bucket, key, merged, tag }));
+            CoordinatorEffect::HealOwn { bucket, key, gathered, tag } => {
+                self.tasks.push_back((at, Task::Heal { bucket, key, gathered, tag }));
             }
             CoordinatorEffect::Send { to, request, deadline, tag } => {
                 self.send(at, &to, (Owner::Coordinator, tag), request, deadline);

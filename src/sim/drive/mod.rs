@@ -9,11 +9,11 @@ mod replica;
 
 pub use own_leg::OwnLeg;
 
-use crate::protocol::causality::Object;
+use crate::protocol::causality::CausalContext;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, Key, NodeId};
 use crate::protocol::membership::PeerEvent;
-use crate::protocol::message::{Coordinate, PeerAnswer, ReplicaReply};
+use crate::protocol::message::{Coordinate, Gathered, LeftOut, PeerAnswer, ReplicaReply};
 use crate::protocol::replica::ReplicaAsk;
 use crate::sim::network::NodeIndex;
 use crate::sim::process::{Process, ReplyTo, Way};
@@ -73,6 +73,20 @@ pub enum Task {
         /// The key.
         key: Key,
     },
+    /// A key was asked for of which this node was left without something.
+    Lacking {
+        /// The bucket.
+        bucket: BucketName,
+        /// The key.
+        key: Key,
+    },
+    /// To the replica, from the backfill: it is left without an object.
+    LeaveOut {
+        /// Whose page named it.
+        peer: NodeId,
+        /// What.
+        left_out: Box<LeftOut>,
+    },
     /// To the replica: what the other homes hold takes the place of a damaged record.
     Heal {
         /// The bucket.
@@ -80,7 +94,7 @@ pub enum Task {
         /// The key.
         key: Key,
         /// What they hold.
-        merged: Object,
+        gathered: Gathered,
         /// Handed back.
         tag: u64,
     },
@@ -117,11 +131,21 @@ impl World {
                     self.backfill(node, |core, _, _, _| core.damaged());
                     self.coordinator(node, |core, around, effects| core.heal(around, bucket, key, effects));
                 }
-                Task::Heal { bucket, key, merged, tag } => {
-                    let target = (self.names.key_index(&bucket, &key), merged.context().clone());
+                Task::Lacking { bucket, key } => {
+                    self.coordinator(node, |core, around, effects| core.fill(around, bucket, key, effects));
+                }
+                Task::LeaveOut { peer, left_out } => {
+                    let to = ReplyTo::Backfill { peer };
+                    let way = Way { to, key: None, promise: CausalContext::new() };
+                    self.replica(node, true, |core, _, view, host, effects| {
+                        core.left_out(view, host, &left_out, way, effects);
+                    });
+                }
+                Task::Heal { bucket, key, gathered, tag } => {
+                    let target = (self.names.key_index(&bucket, &key), gathered.object.context().clone());
                     let way = Way { to: ReplyTo::Coordinator { tag }, key: target.0, promise: target.1 };
                     self.replica(node, true, |core, now, view, host, effects| {
-                        core.heal(now, view, host, (&bucket, &key, &merged), way, effects);
+                        core.heal(now, view, host, (&bucket, &key, &gathered), way, effects);
                     });
                 }
                 Task::Peer(event) => self.peer_event(node, event),

@@ -77,6 +77,6 @@ impl World {
 pub(super) fn leg_of(request: &ReplicaRequest) -> Leg {
     match request {
         ReplicaRequest::Apply(..) => Leg::Write,
-        ReplicaRequest::Fetch | ReplicaRequest::Probe => Leg::Read,
+        ReplicaRequest::Fetch | ReplicaRequest::FetchAsIs | ReplicaRequest::Probe => Leg::Read,
     }
 }

@@ -5,7 +5,7 @@ use crate::protocol::coordinator::{AnswerBody, Ask};
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership::PeerEvent;
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal};
-use crate::protocol::replica::{ReplicaAsk, scan_page};
+use crate::protocol::replica::{PageBounds, ReplicaAsk, ScanFinding, scan_page};
 use crate::protocol::view::View;
 use crate::sim::network::NodeIndex;
 use crate::sim::process::{Client, PeerRequestId, ReplyTo, Scanner};
@@ -83,11 +83,18 @@ impl World {
                 let Some(process) = process else { return };
                 let view = View { me: id, ring, buckets: process.keeper.table() };
                 let scanner = Scanner { disk, completeness: process.backfill.completeness() };
-                let mut damaged = Vec::new();
-                let mut note = |bucket, key| damaged.push((bucket, key));
-                let page = scan_page(view, &scanner, &peer, after, max_bytes as usize, &mut note);
-                for (bucket, key) in damaged {
-                    self.tasks.push_back((at, Task::Damaged { bucket, key }));
+                let mut findings = Vec::new();
+                let sendable_bytes = process.messages.sendable_bytes();
+                let bounds = PageBounds { wanted_bytes: max_bytes as usize, sendable_bytes };
+                let mut tell = |finding| findings.push(finding);
+                let page = scan_page(view, &scanner, &peer, after, bounds, &mut tell);
+                for finding in findings {
+                    match finding {
+                        ScanFinding::Damaged(bucket, key) => {
+                            self.tasks.push_back((at, Task::Damaged { bucket, key }));
+                        }
+                        ScanFinding::TooLarge(_) => self.count("objects_too_large", 1),
+                    }
                 }
                 self.answer_peer(at, from, page.map_or_else(PeerAnswer::Refused, PeerAnswer::Scanned));
             }

@@ -3,6 +3,7 @@
 use super::Task;
 use super::own_leg::OwnLeg;
 use crate::planted::{self, Bug};
+use crate::protocol::bounds::ObjectBounds;
 use crate::protocol::bucket::BlindWrite;
 use crate::protocol::causality::{CausalContext, Object};
 use crate::protocol::coordinator::AnswerBody;
@@ -12,9 +13,10 @@ use crate::protocol::message::{
 use crate::protocol::replica::{Replica, ReplicaAsk, ReplicaEffect};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
+use crate::sim::checkers::endings;
 use crate::sim::network::{Leg, NodeIndex};
 use crate::sim::process::{Host, Process, ReplyTo, Stored, Way};
-use crate::sim::truth::Written;
+use crate::sim::truth::{KeyIndex, Written};
 use crate::sim::world::{Event, Node, World};
 
 impl World {
@@ -126,6 +128,10 @@ impl World {
             ReplicaEffect::Damaged { bucket, key } => {
                 self.tasks.push_back((at, Task::Damaged { bucket, key }));
             }
+            ReplicaEffect::Lacking { bucket, key } => {
+                self.tasks.push_back((at, Task::Lacking { bucket, key }));
+            }
+            ReplicaEffect::TooLarge(_) => self.count("objects_too_large", 1),
             ReplicaEffect::Merged { conflict, .. } => {
                 self.count(if conflict { "merges_with_siblings" } else { "merges" }, 1);
             }
@@ -191,6 +197,11 @@ impl World {
             }
             let checked = self.causality.object(&self.truth, key, &after, before.as_ref());
             self.check(checked);
+            if let Some(bounds) = self.bounds_of(key).filter(|_| !self.outgrown.contains(&key)) {
+                let homes = self.truth.key(key).map_or(0, |key| key.homes.len());
+                let checked = endings::joined(key, &after, homes, bounds);
+                self.check(checked);
+            }
             if ghost.is_none() && kept {
                 self.truth.holds(self.now, key, at, &after);
             }
@@ -228,12 +239,28 @@ impl World {
         };
         let checked = self.causality.wrote(&self.truth, &written);
         self.check(checked);
+        if let Some(bounds) = self.bounds_of(key) {
+            let knows = !self.nodes.get(at).is_some_and(|node| node.bounds_nothing);
+            if knows {
+                let checked = endings::left(key, before, after, bounds);
+                self.check(checked);
+            }
+            if after.message_bytes() > bounds.bytes || after.versions().len() > bounds.versions {
+                self.outgrown.insert(key);
+            }
+        }
         let dot = version.dot;
         self.truth.write(self.now, written);
         let id = self.names_of(at);
         self.note(Some(key), || {
             format!("{id} writes {} for {}", crate::sim::checkers::causality::shown(dot), coordinate.write_id)
         });
+    }
+
+    /// The bounds of an object.
+    fn bounds_of(&self, key: KeyIndex) -> Option<ObjectBounds> {
+        let bucket = self.buckets.get(self.names.bucket_index(key))?;
+        Some(self.settings.sizes.messages.object(&bucket.settings))
     }
 
     /// Begins a sync where there is something to make durable and none runs.
@@ -262,7 +289,7 @@ impl World {
         let key = self.names.key_index(&target.bucket, &target.key);
         let promise = match request {
             ReplicaRequest::Apply(object, _) => object.context().clone(),
-            ReplicaRequest::Fetch | ReplicaRequest::Probe => CausalContext::new(),
+            ReplicaRequest::Fetch | ReplicaRequest::FetchAsIs | ReplicaRequest::Probe => CausalContext::new(),
         };
         Way { to, key, promise }
     }

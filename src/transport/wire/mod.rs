@@ -24,7 +24,7 @@ pub use settings::{WireBucket, WireSettingsVersion};
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, InvalidName, Key, WriteId};
 use crate::protocol::message::{
-    PeerAnswer, PeerRequest, Recall, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
+    LeftOut, PeerAnswer, PeerRequest, Recall, ReplicaReply, ReplicaRequest, ScanCursor, ScanPage, Target,
 };
 use settings::{bucket_of, wire_bucket};
 
@@ -60,6 +60,8 @@ pub enum WireRequest {
     SloSummary,
     /// [`PeerRequest::ListKeys`].
     ListKeys(Box<WirePageRequest>),
+    /// [`ReplicaRequest::FetchAsIs`].
+    FetchAsIs(WireTarget),
     /// [`PeerRequest::ListStates`].
     ListStates(WireStatesRequest),
 }
@@ -89,6 +91,8 @@ pub enum WireAnswer {
     Scanned {
         /// Bucket, key and object.
         objects: Vec<(String, Bytes, WireObject)>,
+        /// [`LeftOut`]: bucket, key, and what the object has seen.
+        left_out: Vec<(String, Bytes, WireContext)>,
         /// Where the next page begins.
         next: Option<Bytes>,
         /// [`ScanPage::incomplete`].
@@ -152,6 +156,7 @@ impl From<&PeerRequest> for WireRequest {
                 Self::Apply(target.into(), object.into(), (*via).into())
             }
             PeerRequest::Replica(target, ReplicaRequest::Fetch) => Self::Fetch(target.into()),
+            PeerRequest::Replica(target, ReplicaRequest::FetchAsIs) => Self::FetchAsIs(target.into()),
             PeerRequest::Replica(target, ReplicaRequest::Probe) => Self::Probe(target.into()),
             PeerRequest::Forward(write, write_id, version) => {
                 Self::Forward(Box::new(write.into()), write_id.0, version.into())
@@ -182,6 +187,7 @@ impl TryFrom<WireRequest> for PeerRequest {
                 Self::Replica(target.try_into()?, ReplicaRequest::Apply(object.into(), via.into()))
             }
             WireRequest::Fetch(target) => Self::Replica(target.try_into()?, ReplicaRequest::Fetch),
+            WireRequest::FetchAsIs(target) => Self::Replica(target.try_into()?, ReplicaRequest::FetchAsIs),
             WireRequest::Probe(target) => Self::Replica(target.try_into()?, ReplicaRequest::Probe),
             WireRequest::Forward(write, write_id, version) => {
                 Self::Forward((*write).try_into()?, WriteId(write_id), version.try_into()?)
@@ -231,8 +237,13 @@ impl From<&PeerAnswer> for WireAnswer {
                 let objects = page.objects.iter().map(|(bucket, key, object)| {
                     (bucket.as_str().to_owned(), Bytes::copy_from_slice(key.as_bytes()), object.into())
                 });
+                let left_out = page.left_out.iter().map(|LeftOut { bucket, key, seen }| {
+                    let key = Bytes::copy_from_slice(key.as_bytes());
+                    (bucket.as_str().to_owned(), key, seen.into())
+                });
+                let (objects, left_out) = (objects.collect(), left_out.collect());
                 let next = page.next.as_ref().map(|cursor| cursor.0.clone());
-                Self::Scanned { objects: objects.collect(), next, incomplete: page.incomplete }
+                Self::Scanned { objects, left_out, next, incomplete: page.incomplete }
             }
             PeerAnswer::SloSummary(bytes) => Self::SloSummary(bytes.clone()),
             PeerAnswer::KeysListed(page) => listing::wire_page(page),
@@ -266,12 +277,17 @@ impl TryFrom<WireAnswer> for PeerAnswer {
             WireAnswer::Recalled(true, _) => Self::Recalled(Recall::Another),
             WireAnswer::Recalled(false, true) => Self::Recalled(Recall::NoOther),
             WireAnswer::Recalled(false, false) => Self::Recalled(Recall::Unsure),
-            WireAnswer::Scanned { objects, next, incomplete } => {
+            WireAnswer::Scanned { objects, left_out, next, incomplete } => {
                 let objects = objects.into_iter().map(|(bucket, key, object)| {
                     Ok((BucketName::new(&bucket)?, Key::new(key), Object::from(object)))
                 });
                 let objects = objects.collect::<Result<_, WireMeaning>>()?;
-                Self::Scanned(ScanPage { objects, next: next.map(ScanCursor), incomplete })
+                let left_out = left_out.into_iter().map(|(bucket, key, seen)| {
+                    let (bucket, key) = (BucketName::new(&bucket)?, Key::new(key));
+                    Ok(LeftOut { bucket, key, seen: seen.into() })
+                });
+                let left_out = left_out.collect::<Result<_, WireMeaning>>()?;
+                Self::Scanned(ScanPage { objects, left_out, next: next.map(ScanCursor), incomplete })
             }
             WireAnswer::SloSummary(bytes) => Self::SloSummary(bytes),
             WireAnswer::KeysListed(entries, through) => Self::KeysListed(listing::page_of(entries, through)),

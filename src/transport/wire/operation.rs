@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::WireMeaning;
 use super::object::{WireContext, WireDot, dot_of, wire_dot};
 use super::refusal::WireRefusal;
+use crate::protocol::bounds::Overfull;
 use crate::protocol::causality::{Answered, CausalContext};
 use crate::protocol::ids::{BucketName, Key, NodeId, WriteId};
 use crate::protocol::operation::{OperationError, Outcome, Participation, Write, WriteBody, WriteReply};
@@ -63,6 +64,12 @@ pub enum WireError {
     Overloaded,
     /// [`OperationError::NotServing`].
     NotServing(WireRefusal),
+    /// [`Overfull::Write`]: bytes of the write, the bound.
+    WriteTooLarge(u64, u64),
+    /// [`Overfull::Bytes`]: bytes held, bytes of the write, the bound.
+    ObjectFull(u64, u64, u64),
+    /// [`Overfull::Versions`]: versions held, versions left, the bound.
+    TooManySiblings(u32, u32, u16),
 }
 
 /// [`Outcome`].
@@ -180,12 +187,26 @@ impl From<&OperationError> for WireError {
                 let refusals = refusals.iter().map(|(node, why)| (node.as_str().to_owned(), (*why).into()));
                 Self::NotReached(*answered, *needed, *total, (*outcome).into(), refusals.collect())
             }
+            // No read is handed on, so this is of none.
+            OperationError::NotRepaired { current, needed, total, refusals, .. } => {
+                let refusals = refusals.iter().map(|(node, why)| (node.as_str().to_owned(), (*why).into()));
+                Self::NotReached(*current, *needed, *total, WireOutcome::NotApplied, refusals.collect())
+            }
             OperationError::Deadline { answered, needed, total, outcome } => {
                 Self::Deadline(*answered, *needed, *total, (*outcome).into())
             }
             OperationError::Exists => Self::Exists,
             OperationError::Overloaded => Self::Overloaded,
             OperationError::NotServing(refusal) => Self::NotServing((*refusal).into()),
+            OperationError::Overfull(why) => match *why {
+                Overfull::Write { write_bytes, bound_bytes } => Self::WriteTooLarge(write_bytes, bound_bytes),
+                Overfull::Bytes { held_bytes, write_bytes, bound_bytes } => {
+                    Self::ObjectFull(held_bytes, write_bytes, bound_bytes)
+                }
+                Overfull::Versions { held_versions, left_versions, siblings_max } => {
+                    Self::TooManySiblings(held_versions, left_versions, siblings_max)
+                }
+            },
         }
     }
 }
@@ -211,6 +232,15 @@ impl TryFrom<WireError> for OperationError {
             WireError::Exists => Self::Exists,
             WireError::Overloaded => Self::Overloaded,
             WireError::NotServing(refusal) => Self::NotServing(refusal.into()),
+            WireError::WriteTooLarge(write_bytes, bound_bytes) => {
+                Overfull::Write { write_bytes, bound_bytes }.into()
+            }
+            WireError::ObjectFull(held_bytes, write_bytes, bound_bytes) => {
+                Overfull::Bytes { held_bytes, write_bytes, bound_bytes }.into()
+            }
+            WireError::TooManySiblings(held_versions, left_versions, siblings_max) => {
+                Overfull::Versions { held_versions, left_versions, siblings_max }.into()
+            }
         })
     }
 }

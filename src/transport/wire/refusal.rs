@@ -46,4 +46,6 @@ refusals!(
     NoAnswer,
     Storage,
     Down,
+    TooLargeToSend,
+    LeftOut,
 );

@@ -20,6 +20,7 @@ pub struct WireBucket {
     w_min: u8,
     lww: bool,
     blind_sibling: bool,
+    siblings_max: u16,
     sloppy: bool,
     read_repair: u8,
     ttl_us: Option<u64>,
@@ -52,6 +53,7 @@ pub(super) fn wire_bucket(
         w_min: settings.w_min,
         lww: settings.resolution == Resolution::Lww,
         blind_sibling: settings.blind_write == BlindWrite::Sibling,
+        siblings_max: settings.siblings_max,
         sloppy: settings.sloppy,
         read_repair: match settings.read_repair {
             ReadRepair::Blocking => 0,
@@ -72,6 +74,7 @@ pub(super) fn bucket_of(
         w_min: wire.w_min,
         resolution: if wire.lww { Resolution::Lww } else { Resolution::Siblings },
         blind_write: if wire.blind_sibling { BlindWrite::Sibling } else { BlindWrite::Overwrite },
+        siblings_max: wire.siblings_max,
         sloppy: wire.sloppy,
         read_repair: match wire.read_repair {
             0 => ReadRepair::Blocking,
