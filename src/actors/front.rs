@@ -32,7 +32,7 @@ use crate::protocol::operation::{OperationError, Read, ReadReply, Write, WriteRe
 use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, StoredSettings};
 use crate::protocol::slo::{SloDocument, SloScope};
 use crate::protocol::time::Moment;
-use crate::telemetry::{Metrics, RequestTrace, SpanSink};
+use crate::telemetry::{Metrics, RequestTrace, SpanSink, log};
 use crate::transport::TransportCounters;
 
 /// How much later than at its deadline an operation is answered here, whatever its shard does.
@@ -420,6 +420,7 @@ impl Backend for Front {
         counters.extend(self.parts.transport.snapshot());
         let (delivered, dropped) = self.parts.spans.counts();
         counters.extend([("spans_delivered", delivered), ("spans_dropped", dropped)]);
+        counters.push(("log_lines_dropped", log::dropped().iter().map(|(_, lines)| lines).sum()));
         counters
     }
 }

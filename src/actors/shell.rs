@@ -10,7 +10,7 @@ use crate::actors::messages::Answer;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
 use crate::storage::StoreError;
-use crate::telemetry::Counter;
+use crate::telemetry::{Counter, log};
 use crate::transport::{AnswerSink, Answered};
 
 /// How many messages an actor's mailbox holds. The permits bound what clients put there, the transport what
@@ -52,15 +52,21 @@ pub fn end_the_process_on_panic() {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("?");
         tracing::error!(thread = name, "panic, the process ends: {info}");
-        std::process::exit(101);
+        end_the_process(101);
     }));
+}
+
+/// Ends the process once its log has been written.
+fn end_the_process(code: i32) -> ! {
+    log::finish();
+    std::process::exit(code)
 }
 
 /// Logs a failed sync and ends the process: nothing is certain about the disk any more, and only a restart
 /// reads what is really there.
 pub fn end_the_process_on_sync_error(error: &StoreError) {
     tracing::error!("a sync failed, the process ends: {error}");
-    std::process::exit(102);
+    end_the_process(102);
 }
 
 /// The same, where the error may be another.

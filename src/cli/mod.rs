@@ -7,7 +7,6 @@ pub mod exit;
 pub mod keys;
 pub mod kv;
 pub mod load;
-mod logging;
 pub mod node;
 pub mod processes;
 pub mod ready;

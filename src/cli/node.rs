@@ -6,14 +6,13 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Exit;
-use super::logging;
 use super::remote::{failed, print, print_json, usage};
 use crate::actors::node::{RunOptions, StartError};
 use crate::actors::observability::Observability;
 use crate::config::units::parse_duration;
 use crate::config::{Config, Sources, cluster_secret};
 use crate::storage::new_directory_id;
-use crate::telemetry::{Identity, Telemetry, Tracing};
+use crate::telemetry::{Identity, Telemetry, Tracing, log};
 use crate::transport::Secret;
 
 const EXAMPLES: &str = "\
@@ -122,7 +121,8 @@ fn start(config: Config, options: RunOptions, json: bool) -> Result<(), Exit> {
     let refuse = |error: &dyn std::error::Error| usage(&error.to_string(), json);
     config.check_startable().map_err(|error| refuse(&error))?;
     let secret = cluster_secret(&config).map_err(|error| refuse(&error))?;
-    logging::start(&config.log).map_err(|error| failed(&error.to_string(), json))?;
+    log::start(&config.log).map_err(|error| failed(&error.to_string(), json))?;
+    let _written = log::FinishAtEnd;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

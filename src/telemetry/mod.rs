@@ -16,6 +16,7 @@ mod encoding;
 mod instruments;
 mod key;
 mod ledger;
+pub mod log;
 pub mod names;
 mod outlet;
 mod peers;
@@ -49,6 +50,12 @@ pub use crate::protocol::ids::TraceContext;
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// At zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// One more.
     pub fn add(&self) {
         self.add_many(1);

@@ -150,6 +150,10 @@ pub mod value {
     pub const SPANS_AFTER_SHUTDOWN: &str = "spans_after_shutdown";
     /// The collector did not take metric points.
     pub const POINTS_EXPORT_FAILED: &str = "points_export_failed";
+    /// Log lines for which the queue had no room.
+    pub const LOG_QUEUE_FULL: &str = "log_queue_full";
+    /// Log lines that standard error did not take.
+    pub const LOG_NOT_WRITTEN: &str = "log_not_written";
 }
 
 /// Names of spans.

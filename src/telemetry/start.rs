@@ -11,6 +11,7 @@ use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector as _};
 use super::batches::Batches;
 use super::collection::Metrics;
 use super::ledger::Ledger;
+use super::log;
 use super::names::resource;
 use super::outlet::{Outlets, TelemetryError, open};
 use super::push::Push;
@@ -103,7 +104,11 @@ impl Telemetry {
     #[must_use]
     pub fn dropped(&self) -> Source {
         let ledger = Arc::clone(&self.ledger);
-        Box::new(move || ledger.dropped())
+        Box::new(move || {
+            let mut dropped = ledger.dropped();
+            dropped.extend(log::dropped());
+            dropped
+        })
     }
 
     /// Sends what waits, and all metrics a last time; waits for it until the deadline has passed, and no longer. From

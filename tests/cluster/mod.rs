@@ -9,6 +9,7 @@ mod documents;
 mod keys;
 mod kill;
 mod kv;
+mod logs;
 mod overload;
 mod panics;
 mod power;
