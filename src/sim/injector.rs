@@ -158,7 +158,12 @@ impl World {
         node.run += 1;
         if std::mem::take(&mut node.paused) {
             node.stood_still += now.saturating_sub(node.paused_at);
-            node.held.clear();
+            // Whoever is dialling it learns that nobody is there.
+            for event in std::mem::take(&mut node.held) {
+                if matches!(event, Event::Shake(_)) {
+                    self.queue.push(now, event);
+                }
+            }
         }
         let process = node.process.take();
         if let Some(process) = &process
