@@ -79,6 +79,10 @@ counters! {
     objects_many_siblings,
     /// Writes refused because the disk is full.
     disk_full_refused,
+    /// Writes refused because as much as may be in memory waits for the disk.
+    disk_behind_refused,
+    /// Requests refused because the node takes as much memory as it may.
+    memory_refused,
     /// Peers refused because their identity is less than what is remembered of it.
     identities_refused,
     /// Requests that waited for newer bucket settings and were refused because too many did.

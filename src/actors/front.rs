@@ -17,6 +17,7 @@ use crate::actors::counters::NodeCounters;
 use crate::actors::key_lister::ListKeys;
 use crate::actors::messages::{Client, ClientOperation};
 use crate::actors::placement::Shards;
+use crate::actors::resident::Resident;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::actors::sli_recorder::{AskCluster, SloView};
@@ -33,7 +34,7 @@ use crate::protocol::settings::{NewBucket, SetBucketError, SettingsReply, Stored
 use crate::protocol::slo::{SloDocument, SloScope};
 use crate::protocol::time::Moment;
 use crate::telemetry::{Metrics, RequestTrace, SpanSink, log};
-use crate::transport::TransportCounters;
+use crate::transport::{MemoryShare, TransportCounters};
 
 /// How much later than at its deadline an operation is answered here, whatever its shard does.
 const GRACE: Duration = Duration::from_millis(100);
@@ -68,6 +69,10 @@ pub struct FrontParts {
     pub shards: Arc<Shards>,
     /// Permits.
     pub admission: Admission,
+    /// Whether there is memory for another request.
+    pub resident: Resident,
+    /// Memory of what waits to be sent to peers.
+    pub requests: Arc<MemoryShare>,
     /// The ring in force.
     pub ring: Arc<RingTable>,
     /// Who is up.
@@ -111,6 +116,10 @@ impl Front {
     fn admit(&self, bucket: &BucketName) -> Result<Permit, OperationError> {
         if self.parts.draining.is_set() {
             return Err(OperationError::NotServing(Refusal::Draining));
+        }
+        if self.parts.resident.is_over() || self.parts.requests.is_spent() {
+            self.parts.counters.memory_refused.add();
+            return Err(OperationError::Overloaded);
         }
         self.parts.admission.permit(bucket).ok_or_else(|| {
             self.parts.counters.admission_refused.add();

@@ -34,6 +34,7 @@ pub mod node;
 pub mod observability;
 pub mod placement;
 pub mod replica_store;
+pub mod resident;
 pub mod ring_membership;
 pub mod service;
 pub mod shard;

@@ -66,6 +66,8 @@ fn sources(
                 ("operations_table", overload.operations_refused.get()),
                 ("settings_waits", overload.settings_waits_refused.get()),
                 ("disk_full", overload.disk_full_refused.get()),
+                ("disk_behind", overload.disk_behind_refused.get()),
+                ("memory", overload.memory_refused.get()),
             ]
         }),
         refused_by_bucket: Box::new(move || admission.refused()),

@@ -29,9 +29,6 @@ use crate::protocol::time::{ClockTooFarAhead, Hlc};
 use crate::protocol::view::View;
 use crate::storage::{DurableSink, GroupCommit, RecentRecords, SinkId, Store, StoreError, keys};
 
-/// Bytes of records that a shard keeps in memory.
-const RECENT_BYTES: u64 = 16 * 1024 * 1024;
-
 /// A shard's clock, shared by the actors of its thread.
 pub type OwnClock = Rc<RefCell<ShardClock>>;
 
@@ -50,6 +47,8 @@ pub struct ReplicaParts {
     pub completeness: Arc<CompletenessTable>,
     /// The disk.
     pub store: Arc<dyn Store>,
+    /// Bytes of records that are kept in memory.
+    pub recent_bytes: u64,
     /// Who syncs it.
     pub commit: Arc<GroupCommit>,
     /// The dots of this run.
@@ -99,10 +98,10 @@ struct Host<'a> {
 impl Host<'_> {
     fn not_written(&self, error: &StoreError) -> Refusal {
         end_the_process_if_a_sync_failed(error);
-        if matches!(error, StoreError::Full { .. }) {
-            self.parts.counters.disk_full_refused.add();
-        } else {
-            tracing::error!("a write to the store failed: {error}");
+        match error {
+            StoreError::Full { .. } => self.parts.counters.disk_full_refused.add(),
+            StoreError::Behind => self.parts.counters.disk_behind_refused.add(),
+            _ => tracing::error!("a write to the store failed: {error}"),
         }
         error.refusal()
     }
@@ -189,7 +188,7 @@ impl ReplicaStore {
     #[must_use]
     pub fn new(parts: ReplicaParts) -> Self {
         let core = Replica::new(parts.keep_write_ids_us, parts.dots.first().0, MessageBounds::default());
-        let recent = RecentRecords::new(RECENT_BYTES);
+        let recent = RecentRecords::new(parts.recent_bytes);
         Self { parts, core, recent, sink: None, effects: Vec::new() }
     }
 

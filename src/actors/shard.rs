@@ -39,6 +39,8 @@ pub struct ShardParts {
     pub completeness: Arc<CompletenessTable>,
     /// The disk.
     pub store: Arc<dyn Store>,
+    /// Bytes of records that are kept in memory.
+    pub recent_bytes: u64,
     /// Who syncs it.
     pub commit: Arc<GroupCommit>,
     /// The dots of this run.
@@ -96,6 +98,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         settings: parts.settings.clone(),
         completeness: parts.completeness,
         store: parts.store,
+        recent_bytes: parts.recent_bytes,
         commit: parts.commit.clone(),
         dots: parts.dots,
         clock: clock.clone(),

@@ -157,7 +157,7 @@ fn start(config: Config, options: RunOptions, json: bool) -> Result<(), Exit> {
     ended.map_err(|error| {
         tracing::error!("{error}");
         match error {
-            StartError::Ring(_) | StartError::Weight(_) => Exit::Usage,
+            StartError::Ring(_) | StartError::Weight(_) | StartError::Descriptors(_) => Exit::Usage,
             StartError::Directory(_)
             | StartError::Store(_)
             | StartError::Listen { .. }

@@ -10,6 +10,7 @@ use super::members::{
 };
 use super::origin::{self, WebOrigin};
 use super::reader::{Fallback, Reader};
+use super::units::{Accepted, format_size, parse_size};
 use crate::protocol::bounds::{SIBLINGS_MAX_DEFAULT, SIBLINGS_MAX_MOST};
 use crate::protocol::bucket::{BlindWrite, ReadRepair, Resolution};
 use crate::protocol::ids::NodeId;
@@ -277,6 +278,8 @@ pub struct LimitsConfig {
     pub value: u64,
     /// The longest key, in bytes.
     pub key: u32,
+    /// Memory of the node, in bytes; none where it follows the cgroup's limit.
+    pub memory: Option<u64>,
     /// Client requests served at once.
     pub in_flight: u32,
     /// Whether a bucket that floods is held down while others are quiet.
@@ -290,11 +293,27 @@ impl LimitsConfig {
         Self {
             value: r.size("limits.value", MIB, 1..=64 * MIB),
             key: r.integer("limits.key", 1_024_u32, 1..=1_024),
+            memory: read_memory(r),
             in_flight: r.integer("limits.in_flight", 4_096_u32, 1..=1_000_000),
             hold_floods: r.boolean("limits.hold_floods", true),
             timeout: r.duration("limits.timeout", ms(2_000), ms(1)..=ms(600_000)),
         }
     }
+}
+
+/// The least memory whose shares are of use: the largest batch must fit in one of them.
+const MEMORY_MIN: u64 = 192 * MIB;
+const MEMORY_MAX: u64 = 64 * 1_024 * GIB;
+
+fn read_memory(r: &mut Reader) -> Option<u64> {
+    let bounds = format!("{} to {}", format_size(MEMORY_MIN), format_size(MEMORY_MAX));
+    let accepted = format!("{bounds}, as {}, or \"\" for 60 % of the cgroup's limit", Accepted::Size);
+    let parse = |text: &str| match text {
+        "" => Some(None),
+        size => parse_size(size).ok().filter(|bytes| (MEMORY_MIN..=MEMORY_MAX).contains(bytes)).map(Some),
+    };
+    let write = |bytes: &Option<u64>| bytes.map(format_size).unwrap_or_default();
+    r.parsed("limits.memory", None, &accepted, parse, write)
 }
 
 /// `[clock]`: how far clocks may be apart.

@@ -24,6 +24,7 @@ use answers::AnswerBudget;
 use backend::Backend;
 use body::BodyBudget;
 use callers::AllowedCallers;
+pub use connections::ConnectionBounds;
 use connections::Connections;
 
 mod answers;
@@ -129,8 +130,8 @@ pub(crate) fn named_key(limits: &Limits, path: &str, query: Option<&str>) -> Opt
 pub struct ServerOptions {
     /// Worker threads; 0 chooses as many as there are cores.
     pub workers: usize,
-    /// The most connections a worker holds; more wait in the backlog.
-    pub max_connections: usize,
+    /// Bounds on connections.
+    pub connections: ConnectionBounds,
     /// How long an idle connection is kept.
     pub keep_alive: Duration,
     /// How long the head of a request may take to arrive.
@@ -165,12 +166,17 @@ pub fn configure(application: &mut web::ServiceConfig, edge: web::Data<Edge>) {
 /// # Errors
 ///
 /// The listener cannot be used. Nothing is left running.
-pub fn serve(edge: Edge, listener: TcpListener, options: &ServerOptions) -> io::Result<Listening> {
-    let connections = edge.connections.clone();
+pub fn serve(mut edge: Edge, listener: TcpListener, options: &ServerOptions) -> io::Result<Listening> {
+    let connections = Connections::new(options.connections);
+    edge.connections = connections.clone();
+    let workers = match options.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    };
     // Detached: it ends with the runtime.
     drop(actix_web::rt::spawn(connections.clone().watch(options.keep_alive + options.request_timeout)));
     let edge = web::Data::new(edge);
-    let mut server = HttpServer::new(move || {
+    let server = HttpServer::new(move || {
         let edge = edge.clone();
         App::new().configure(move |application| configure(application, edge))
     })
@@ -179,11 +185,9 @@ pub fn serve(edge: Edge, listener: TcpListener, options: &ServerOptions) -> io::
     .tcp_nodelay(true)
     .keep_alive(options.keep_alive)
     .client_request_timeout(options.request_timeout)
-    .max_connections(options.max_connections)
+    .workers(workers)
+    .max_connections(options.connections.of_worker(workers))
     .shutdown_timeout(options.shutdown_timeout.as_secs().max(1));
-    if options.workers > 0 {
-        server = server.workers(options.workers);
-    }
     let server = server.listen(listener)?;
     let addresses = server.addrs();
     Ok(Listening { server: server.run(), addresses })

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use actix_web::body::{BodySize, MessageBody as _};
-use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::connections::Watched;
+use super::connections::{Refused, Watched};
 use super::error::Problem;
 use super::kv::Place;
 use super::{Edge, batch, buckets, cors, headers, health, keys, kv, openapi, ring, slo};
@@ -40,7 +40,12 @@ const READ_PUT_DELETE: &str = "GET, HEAD, PUT, DELETE";
 /// Answers one request.
 pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let serving = request.conn_data::<Arc<Watched>>().map(|connection| connection.serve());
-    let (answer, listed_origin) = match edge.callers.admit(&request) {
+    let beyond_bound = request.conn_data::<Refused>();
+    let admitted = match beyond_bound {
+        Some(Refused { served_max, .. }) => Err(Problem::too_many_connections(*served_max)),
+        None => edge.callers.admit(&request),
+    };
+    let (answer, listed_origin) = match admitted {
         Ok(Some(origin)) if cors::is_preflight(&request) => (Ok(preflight(&request)), Some(origin)),
         Ok(listed_origin) => (dispatch(&edge, &request, payload).await, listed_origin),
         Err(problem) => (Err(refused(problem, &request)), None),
@@ -48,6 +53,9 @@ pub async fn serve(edge: web::Data<Edge>, request: HttpRequest, payload: web::Pa
     let mut response = answer.unwrap_or_else(Problem::into_response);
     if let (Some(mut serving), BodySize::Sized(bytes)) = (serving, response.body().size()) {
         serving.sends(bytes);
+    }
+    if beyond_bound.is_some() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let to = response.headers_mut();
     to.insert(CACHE_CONTROL, headers::NO_STORE);

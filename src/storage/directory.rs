@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 use super::identity::{self, Identity, Stage, sync_directory};
-use super::{FjallStore, OpenError, StoreError};
+use super::{FjallStore, OpenError, StoreBounds, StoreError};
 use crate::protocol::ids::{DirectoryId, NodeId};
 use crate::protocol::membership::RunId;
 
@@ -153,7 +153,12 @@ pub struct DataDirectory {
 impl DataDirectory {
     /// Opens the directory `path` for the node that `expected` names, or makes it. When this returns, the
     /// run is recorded durably; `synced` says that it acknowledges only what is synced.
-    pub fn open(path: &Path, expected: &Expectation, synced: bool) -> Result<Opened, DirectoryError> {
+    pub fn open(
+        path: &Path,
+        expected: &Expectation,
+        synced: bool,
+        bounds: StoreBounds,
+    ) -> Result<Opened, DirectoryError> {
         let lock = lock(path)?;
         let (identity, new) = match Identity::read(path)? {
             Some(identity) => {
@@ -167,7 +172,7 @@ impl DataDirectory {
             }
         };
         let directory = identity.directory(path)?;
-        let store = Arc::new(if new { create(path, identity)? } else { open_store(path)? });
+        let store = Arc::new(if new { create(path, identity, bounds)? } else { open_store(path, bounds)? });
         let run = RunId(draw()?);
         let (bookkeeping, begun) = Bookkeeping::begin(store.clone(), run, synced)
             .map_err(|error| DirectoryError::bookkeeping(path, error))?;
@@ -203,7 +208,7 @@ pub fn new_directory_id(path: &Path) -> Result<NewDirectoryId, DirectoryError> {
     let old = identity.directory(path)?;
     if identity.stage() == Stage::Ready {
         // Before the new id is: interrupted in between, the directory is merely incomplete under the old one.
-        let store = open_store(path)?;
+        let store = open_store(path, StoreBounds::default())?;
         Bookkeeping::forget_runs(&store)?;
     }
     let new = draw_directory_id()?;
@@ -247,13 +252,13 @@ fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
 
 /// Makes an empty store. The identity file says that it is being made until it is whole, so that a later start
 /// can tell a store that was never finished from one that was lost.
-fn create(path: &Path, mut identity: Identity) -> Result<FjallStore, DirectoryError> {
+fn create(path: &Path, mut identity: Identity, bounds: StoreBounds) -> Result<FjallStore, DirectoryError> {
     identity.write(path)?;
     let place = path.join(STORE);
     if place.exists() {
         fs::remove_dir_all(&place).map_err(|error| DirectoryError::io("remove", &place, &error))?;
     }
-    let store = FjallStore::open(&place)?;
+    let store = FjallStore::open(&place, bounds)?;
     Bookkeeping::make(&store)?;
     sync_directory(path).map_err(|error| DirectoryError::io("sync", path, &error))?;
     identity.set_stage(Stage::Ready);
@@ -261,10 +266,10 @@ fn create(path: &Path, mut identity: Identity) -> Result<FjallStore, DirectoryEr
     Ok(store)
 }
 
-fn open_store(path: &Path) -> Result<FjallStore, DirectoryError> {
+fn open_store(path: &Path, bounds: StoreBounds) -> Result<FjallStore, DirectoryError> {
     let place = path.join(STORE);
     if place.is_dir() {
-        Ok(FjallStore::open(&place)?)
+        Ok(FjallStore::open(&place, bounds)?)
     } else {
         Err(DirectoryError::StoreMissing { path: path.to_owned() })
     }

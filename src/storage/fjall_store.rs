@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use fjall::compaction::Leveled;
@@ -11,9 +13,6 @@ use super::journal_sync::JournalSync;
 use super::space::SpaceGuard;
 use super::{Change, Store, StoreError, Table};
 
-/// Bytes of decoded blocks kept in memory. It fills as keys are read, so an idle node does not pay for it.
-const CACHE_BYTES: u64 = 64 * MIB;
-
 /// One worker for flushes, so that a long compaction never holds them up, and one for compactions.
 const WORKERS: usize = 2;
 
@@ -22,14 +21,14 @@ const WORKERS: usize = 2;
 #[cfg(target_os = "linux")]
 const WORKERS_NICER_BY: i32 = 5;
 
-/// Bytes of recent writes that [`Table::Objects`] gathers in memory, at the most, before it writes them out as a
-/// file. fjall stops writers when four are waiting for that, which bounds the memory. Each time it begins another it
-/// syncs the journal while writers wait, for tens of milliseconds: so that this is seldom.
+/// Usual bytes of a memtable of [`Table::Objects`], at the most.
 const OBJECTS_MEMTABLE_BYTES: u64 = 96 * MIB;
 
-/// The least that the most may be; a store draws it when it is made, and fjall keeps it. The replicas of a key get the same
-/// writes: were it the same on all of them, they would write out at the same moment, and none of them would be quick.
-const OBJECTS_MEMTABLE_BYTES_MIN: u64 = 64 * MIB;
+/// Memtables that wait for the disk while writes are still taken. With one more, fjall would stop the thread of the shard.
+pub const SEALED_MAX: usize = 3;
+
+/// Bytes that are written between two looks at the memtables.
+const LOOK_AFTER_BYTES: u64 = 256 * 1024;
 
 /// The most for [`Table::Meta`], whose entries are small.
 const META_MEMTABLE_BYTES: u64 = 4 * MIB;
@@ -51,6 +50,26 @@ const LAST_BYTES: u64 = MIB;
 
 const MIB: u64 = 1024 * 1024;
 
+/// Bounds on what a store takes of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreBounds {
+    /// Table files that stay open between reads. More are open while they are written or read.
+    pub cached_files: usize,
+    /// Bytes of decoded blocks kept in memory. The cache fills as keys are read, so an idle node does not pay for it.
+    pub block_cache: u64,
+    /// Bytes of recent writes that [`Table::Objects`] gathers in memory before it writes them out as a file. Each time it
+    /// begins another memtable, fjall syncs the journal while writers wait, for tens of milliseconds: so that this is
+    /// seldom. Writes are refused while [`SEALED_MAX`] of them wait for the disk.
+    pub memtable: u64,
+}
+
+impl Default for StoreBounds {
+    /// fjall's own choice on Linux.
+    fn default() -> Self {
+        Self { cached_files: 900, block_cache: 64 * MIB, memtable: OBJECTS_MEMTABLE_BYTES }
+    }
+}
+
 /// [`Store`] on disk.
 ///
 /// Before each write it looks whether the disk has space for all that fjall would then still have to write:
@@ -63,6 +82,12 @@ pub struct FjallStore {
     meta: Handle<Keyspace>,
     journal: JournalSync,
     space: SpaceGuard,
+    memtable_max: u64,
+    /// Bytes written since the memtables were looked at.
+    unseen: AtomicU64,
+    /// Whether the disk is behind: then they are looked at before each write.
+    behind: AtomicBool,
+    looking: Mutex<()>,
 }
 
 /// fjall's handles do not say what they are.
@@ -101,10 +126,16 @@ fn nicer<T: Send>(open: impl FnOnce() -> T + Send) -> Result<T, fjall::Error> {
 
 impl FjallStore {
     /// Opens the store in the directory `path`, or makes an empty one.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let memtable_bytes = rand::random_range(OBJECTS_MEMTABLE_BYTES_MIN..=OBJECTS_MEMTABLE_BYTES);
+    pub fn open(path: &Path, bounds: StoreBounds) -> Result<Self, OpenError> {
+        // Drawn when the store is made, and kept by fjall. The replicas of a key get the same writes: were it the same on all of
+        // them, they would write out at the same moment, and none of them would be quick.
+        let memtable_bytes = rand::random_range(bounds.memtable / 3 * 2..=bounds.memtable);
         let opened = || {
-            let database = Database::builder(path).cache_size(CACHE_BYTES).worker_threads(WORKERS).open()?;
+            let database = Database::builder(path)
+                .cache_size(bounds.block_cache)
+                .worker_threads(WORKERS)
+                .max_cached_files(Some(bounds.cached_files))
+                .open()?;
             let objects = database.keyspace("objects", || keyspace_options(memtable_bytes))?;
             let meta = database.keyspace("meta", || keyspace_options(META_MEMTABLE_BYTES))?;
             // A new keyspace is durable before anything can be in it.
@@ -114,13 +145,52 @@ impl FjallStore {
         let (database, objects, meta) = nicer(opened)
             .and_then(|opened| opened)
             .map_err(|error: fjall::Error| OpenError { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(Self {
+        let store = Self {
             database: Handle(database),
             objects: Handle(objects),
             meta: Handle(meta),
             journal: JournalSync::new(path.to_owned()),
             space: SpaceGuard::new(path.to_owned()),
-        })
+            memtable_max: bounds.memtable,
+            unseen: AtomicU64::new(0),
+            behind: AtomicBool::new(false),
+            looking: Mutex::new(()),
+        };
+        // What was read from journals may be more than a memtable is to hold.
+        let looked = store.look_at_memtables();
+        looked.map_err(|error| OpenError { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(store)
+    }
+
+    /// Bytes of the memtable of objects that is being written to.
+    #[must_use]
+    pub fn memtable_bytes(&self) -> u64 {
+        self.objects.0.tree.active_memtable().size()
+    }
+
+    /// Has a memtable that holds too much written out, and notes whether the disk is behind.
+    ///
+    /// fjall does the first itself, at the bound that it was given when the store was made, some time after a write. So this
+    /// is for stores of other bounds, and for writers that are faster than that.
+    fn look_at_memtables(&self) -> Result<(), StoreError> {
+        let objects = &self.objects.0;
+        // Who comes second would seal the new memtable, which is empty.
+        let Ok(_alone) = self.looking.try_lock() else { return Ok(()) };
+        if self.memtable_bytes() > self.memtable_max / 4 * 5 {
+            objects.rotate_memtable().map_err(failed)?;
+        }
+        self.behind.store(objects.sealed_memtable_count() >= SEALED_MAX, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Refuses a write while the disk is behind.
+    fn admit_to_memory(&self, bytes: u64) -> Result<(), StoreError> {
+        let unseen = self.unseen.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if unseen >= LOOK_AFTER_BYTES || self.behind.load(Ordering::Relaxed) {
+            self.unseen.store(0, Ordering::Relaxed);
+            self.look_at_memtables()?;
+        }
+        if self.behind.load(Ordering::Relaxed) { Err(StoreError::Behind) } else { Ok(()) }
     }
 
     /// Writes what is in memory out to files, and waits for it.
@@ -211,6 +281,7 @@ impl Store for FjallStore {
 
     fn apply(&self, batch: Vec<Change>) -> Result<(), StoreError> {
         let bytes: u64 = batch.iter().map(size_of_change).sum();
+        self.admit_to_memory(bytes)?;
         // Each byte is written twice: to the journal now, to a file of the tree later.
         self.space.admit(bytes.saturating_mul(2), || self.reserve())?;
         self.commit(batch)
@@ -290,7 +361,7 @@ mod tests {
     fn damage_on_disk_is_an_error_for_that_key_which_a_write_heals() {
         let directory = tempfile::tempdir().unwrap();
         {
-            let store = FjallStore::open(directory.path()).unwrap();
+            let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
             let needle = Bytes::from("needle".repeat(2_000));
             store.apply(vec![put("good", Bytes::from("hay".repeat(5_000))), put("hurt", needle)]).unwrap();
             store.flush().unwrap();
@@ -302,7 +373,7 @@ mod tests {
             std::fs::remove_file(journal).unwrap();
         }
 
-        let store = FjallStore::open(directory.path()).unwrap();
+        let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
         let error = store.get(Table::Objects, b"hurt").unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
         let error = store.scan(Table::Objects, b"h", None, 10).unwrap_err();
@@ -317,7 +388,7 @@ mod tests {
     #[test]
     fn once_nothing_can_be_flushed_any_more_each_write_says_that_the_process_must_end() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FjallStore::open(directory.path()).unwrap();
+        let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
         store.apply(vec![put("a", Bytes::from_static(b"1"))]).unwrap();
         std::fs::remove_dir_all(directory.path().join("keyspaces")).unwrap();
         let _ = store.objects.0.rotate_memtable();
@@ -338,7 +409,7 @@ mod tests {
         let of_thread = |path: &Path| niceness(&std::fs::read_to_string(path.join("stat")).unwrap());
         let mine = of_thread(Path::new("/proc/thread-self"));
         let directory = tempfile::tempdir().unwrap();
-        let _store = FjallStore::open(directory.path()).unwrap();
+        let _store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
         let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
         let named = |path: &PathBuf| {
             std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "fjall:worker")
@@ -356,7 +427,7 @@ mod tests {
     #[test]
     fn the_reserve_covers_what_is_in_memory_and_stays_small_for_a_small_store() {
         let directory = tempfile::tempdir().unwrap();
-        let store = FjallStore::open(directory.path()).unwrap();
+        let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
         let empty = store.reserve();
         assert!(empty < SLACK_BYTES + MIB, "{empty}");
         store.apply(vec![put("a", Bytes::from(vec![7; 4 * 1024 * 1024]))]).unwrap();

@@ -22,7 +22,7 @@ mod space;
 
 pub use bookkeeping::{Begun, Bookkeeping, BookkeepingError};
 pub use directory::{DataDirectory, DirectoryError, Expectation, NewDirectoryId, Opened, new_directory_id};
-pub use fjall_store::{FjallStore, OpenError};
+pub use fjall_store::{FjallStore, OpenError, SEALED_MAX, StoreBounds};
 pub use group_commit::{
     Commit, CommitStats, DurableSink, GATHER, GroupCommit, OnSyncError, SYNC_INTERVAL, SinkId,
 };
@@ -82,6 +82,9 @@ pub enum StoreError {
         /// Bytes kept free.
         reserve: u64,
     },
+    /// As much as may be in memory waits to be written to files. Nothing changed; writes go on once the disk has caught up.
+    #[error("the disk of the data directory is behind: as much as may be waits to be written out")]
+    Behind,
     /// The bytes that hold this key, or one of this range, are damaged on disk. Nothing changed; writing the
     /// key again heals it.
     #[error("what is stored there is damaged: {0}")]
@@ -100,6 +103,7 @@ impl StoreError {
     pub fn refusal(&self) -> Refusal {
         match self {
             Self::Full { .. } => Refusal::DiskFull,
+            Self::Behind => Refusal::Overloaded,
             Self::Damaged(_) => Refusal::Damaged,
             Self::Sync(_) | Self::Failed(_) => Refusal::Storage,
         }

@@ -12,14 +12,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connection::{Connection, SILENCE_MAX};
 use super::counters::TransportCounters;
 use super::handshake::{HandshakeError, Party, accept};
-use super::handshake_slots::{HandshakeSlot, HandshakeSlots, Source, Stage};
+use super::handshake_slots::{HandshakeBounds, HandshakeSlot, HandshakeSlots, Source, Stage};
 use super::member_addresses::MemberAddresses;
-use super::{Gatekeeper, MonotonicClock, Reconnects, Secret};
+use super::{Gatekeeper, MonotonicClock, PeerMemory, Reconnects, Secret};
 
-/// Connections of peers that a node holds at once.
-pub const CONNECTIONS_MAX: usize = 1_024;
 /// Interval at which the log says that handshakes had to make room.
 const SAY_EVICTED_EVERY: Duration = Duration::from_secs(10);
+
+/// Bounds on the connections of an acceptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptorBounds {
+    /// Connections of peers that have proven the secret.
+    pub peers: usize,
+    /// Handshakes in progress.
+    pub handshakes: HandshakeBounds,
+}
+
+impl Default for AcceptorBounds {
+    /// Bounds where descriptors are no concern.
+    fn default() -> Self {
+        Self { peers: 1_024, handshakes: HandshakeBounds::MOST }
+    }
+}
 
 /// What an acceptor needs.
 #[derive(Clone)]
@@ -38,6 +52,10 @@ pub struct AcceptorConfig {
     pub counters: Arc<TransportCounters>,
     /// This node's monotonic clock.
     pub now: MonotonicClock,
+    /// How many connections it takes.
+    pub bounds: AcceptorBounds,
+    /// Memory of their requests and of what they are answered.
+    pub memory: PeerMemory,
 }
 
 /// Takes connections in.
@@ -55,9 +73,9 @@ impl Acceptor {
     pub fn new(config: AcceptorConfig) -> Self {
         Self {
             members: MemberAddresses::new(&config.members, config.counters.clone()),
+            slots: Rc::new(HandshakeSlots::new(config.bounds.handshakes)),
+            connections: Arc::new(Semaphore::new(config.bounds.peers)),
             config,
-            slots: Rc::default(),
-            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             said_evicted: Cell::new(None),
         }
     }
@@ -132,6 +150,7 @@ impl Acceptor {
             now,
             gatekeeper,
             silence_max: SILENCE_MAX,
+            memory: config.memory.clone(),
             _slot: permit,
         })
     }

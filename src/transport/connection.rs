@@ -9,12 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
+use super::buffers::{MemoryShare, Taken};
 use super::counters::TransportCounters;
 use super::frame::{self, Header, Kind};
 use super::wire::{WireAnswer, WireRequest};
 use super::{
-    Gatekeeper, Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerRequest, PeerService, Responder,
-    codec, reuse,
+    Gatekeeper, Incoming, LanePurpose, MonotonicClock, PeerAnswer, PeerMemory, PeerRequest, PeerService,
+    Responder, codec, reuse,
 };
 use crate::protocol::ids::{NodeId, RequestId};
 use crate::protocol::message::{Refusal, RingStamp};
@@ -40,6 +41,7 @@ pub struct Connection {
     pub(super) now: MonotonicClock,
     pub(super) gatekeeper: Arc<dyn Gatekeeper>,
     pub(super) silence_max: Duration,
+    pub(super) memory: PeerMemory,
     pub(super) _slot: tokio::sync::OwnedSemaphorePermit,
 }
 
@@ -50,21 +52,43 @@ impl std::fmt::Debug for Connection {
 }
 
 /// Answers on their way out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outbox {
+    /// Memory of all outboxes.
+    share: Arc<MemoryShare>,
     state: Mutex<OutboxState>,
     filled: Notify,
     over_bound: Notify,
     in_flight: AtomicUsize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OutboxState {
     bytes: Vec<u8>,
+    taken: Taken,
     closed: bool,
 }
 
+impl OutboxState {
+    fn close(&mut self) {
+        self.bytes = Vec::new();
+        self.taken.set(0);
+        self.closed = true;
+    }
+}
+
 impl Outbox {
+    fn new(share: Arc<MemoryShare>) -> Self {
+        let state = OutboxState { bytes: Vec::new(), taken: Taken::of(&share), closed: false };
+        Self {
+            share,
+            state: Mutex::new(state),
+            filled: Notify::new(),
+            over_bound: Notify::new(),
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, OutboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,10 +113,12 @@ impl Outbox {
         counters.frames_sent.add();
         if state.bytes.len() > OUTBOX_MAX {
             // Whoever writes may be waiting for the peer, so it is not left to that.
-            *state = OutboxState { bytes: Vec::new(), closed: true };
+            state.close();
             self.over_bound.notify_one();
             return true;
         }
+        let OutboxState { bytes, taken, .. } = &mut *state;
+        taken.set(bytes.len());
         drop(state);
         self.filled.notify_one();
         true
@@ -104,6 +130,7 @@ struct FrameResponder {
     id: RequestId,
     counters: Arc<TransportCounters>,
     answered: bool,
+    _room: Option<Taken>,
 }
 
 impl FrameResponder {
@@ -145,9 +172,9 @@ impl Connection {
         let why = match tokio::net::TcpStream::from_std(self.stream) {
             Ok(stream) => {
                 let (read, write) = stream.into_split();
-                let outbox = Arc::new(Outbox::default());
-                let Self { from, counters, now, gatekeeper, silence_max, .. } = self;
-                let reader = Reader { from, counters, now, gatekeeper, service };
+                let outbox = Arc::new(Outbox::new(self.memory.answers.clone()));
+                let Self { from, counters, now, gatekeeper, silence_max, memory, .. } = self;
+                let reader = Reader { from, counters, now, gatekeeper, memory, service };
                 let heard = AtomicBool::new(true);
                 let why = tokio::select! {
                     why = reader.run(read, &outbox, &heard) => why,
@@ -161,7 +188,7 @@ impl Connection {
                         "nothing was heard for too long".to_owned()
                     }
                 };
-                *outbox.state() = OutboxState { bytes: Vec::new(), closed: true };
+                outbox.state().close();
                 why
             }
             Err(error) => error.to_string(),
@@ -181,11 +208,17 @@ async fn silence(heard: &AtomicBool, max: Duration) {
 
 async fn send(mut write: OwnedWriteHalf, outbox: &Outbox, counters: &TransportCounters) -> String {
     let mut batch = Vec::new();
+    let mut on_the_way = Taken::of(&outbox.share);
     loop {
         outbox.filled.notified().await;
         loop {
             reuse(&mut batch);
-            std::mem::swap(&mut batch, &mut outbox.state().bytes);
+            {
+                let mut state = outbox.state();
+                std::mem::swap(&mut batch, &mut state.bytes);
+                state.taken.set(0);
+            }
+            on_the_way.set(batch.len());
             if batch.is_empty() {
                 break;
             }
@@ -203,6 +236,7 @@ struct Reader {
     counters: Arc<TransportCounters>,
     now: MonotonicClock,
     gatekeeper: Arc<dyn Gatekeeper>,
+    memory: PeerMemory,
     service: Arc<dyn PeerService>,
 }
 
@@ -257,8 +291,16 @@ impl Reader {
     fn request(&self, frame: frame::Frame, outbox: &Arc<Outbox>) -> Result<(), String> {
         let Header { id, time_left_us, clock, epoch, .. } = frame.header;
         let in_flight = outbox.in_flight.fetch_add(1, Ordering::AcqRel);
+        let unread = outbox.share.is_spent();
         let (outbox, counters) = (outbox.clone(), self.counters.clone());
-        let mut responder = FrameResponder { outbox, id, counters, answered: false };
+        let room = self.memory.arrived.take(frame.payload.len());
+        let too_much = room.is_none() || unread;
+        let mut responder = FrameResponder { outbox, id, counters, answered: false, _room: room };
+        if too_much {
+            self.counters.requests_over_memory.add();
+            responder.send(&PeerAnswer::Refused(Refusal::Overloaded), Hlc::ZERO);
+            return Ok(());
+        }
         if in_flight >= IN_FLIGHT_MAX {
             self.counters.requests_over_in_flight.add();
             responder.send(&PeerAnswer::Refused(Refusal::Overloaded), Hlc::ZERO);
@@ -338,6 +380,7 @@ mod tests {
             now: || Moment(1),
             gatekeeper: Arc::new(Nobody),
             silence_max,
+            memory: PeerMemory::default(),
             _slot: slots.clone().try_acquire_owned().unwrap(),
         };
         let task = tokio::task::spawn_local(connection.run(Arc::new(AtLength)));

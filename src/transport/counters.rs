@@ -81,6 +81,8 @@ counters! {
     requests_expired_on_arrival,
     /// Inbound requests refused because too many of the same connection were in flight.
     requests_over_in_flight,
+    /// Requests refused because others, or answers to them, take as much memory as they may.
+    requests_over_memory,
     /// Inbound requests whose responder was dropped without an answer.
     responders_dropped,
     /// Answers that came when their connection had ended.

@@ -16,14 +16,41 @@ use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-/// Slots of a stage for one address of a member. Several nodes may share it, and so may strangers.
-pub const MEMBER_ADDRESS_MAX: usize = 64;
-/// Slots of a stage for all addresses of members, kept for them.
-pub const MEMBERS_MAX: usize = 256;
-/// Slots of a stage for one other address; of IPv6, for one network of 64 bits.
-pub const STRANGER_ADDRESS_MAX: usize = 32;
-/// Slots of a stage for all other addresses.
-pub const STRANGERS_MAX: usize = 128;
+/// Bounds on the slots of one stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeBounds {
+    /// For one address of a member. Several nodes may share it, and so may strangers.
+    pub member_address: usize,
+    /// For all addresses of members, kept for them.
+    pub members: usize,
+    /// For one other address; of IPv6, for one network of 64 bits.
+    pub stranger_address: usize,
+    /// For all other addresses.
+    pub strangers: usize,
+}
+
+impl HandshakeBounds {
+    /// Bounds where descriptors are no concern.
+    pub const MOST: Self = Self { member_address: 64, members: 256, stranger_address: 32, strangers: 128 };
+
+    /// Bounds within which handshakes of both stages have no more than so many connections together.
+    #[must_use]
+    pub const fn within(connections: usize) -> Self {
+        let most = Self::MOST.connections();
+        if connections >= most {
+            return Self::MOST;
+        }
+        let stage = connections / 2;
+        let (members, strangers) = (stage * 2 / 3, stage / 3);
+        Self { member_address: members / 2, members, stranger_address: strangers / 2, strangers }
+    }
+
+    /// Connections whose handshakes may be in progress, of both stages together.
+    #[must_use]
+    pub const fn connections(self) -> usize {
+        2 * (self.members + self.strangers)
+    }
+}
 
 /// Progress of an inbound handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +81,12 @@ impl Source {
         Self { address, member }
     }
 
-    fn address_max(self) -> usize {
-        if self.member { MEMBER_ADDRESS_MAX } else { STRANGER_ADDRESS_MAX }
+    fn address_max(self, bounds: HandshakeBounds) -> usize {
+        if self.member { bounds.member_address } else { bounds.stranger_address }
     }
 
-    fn all_max(self) -> usize {
-        if self.member { MEMBERS_MAX } else { STRANGERS_MAX }
+    fn all_max(self, bounds: HandshakeBounds) -> usize {
+        if self.member { bounds.members } else { bounds.strangers }
     }
 }
 
@@ -77,14 +104,20 @@ struct Occupied {
 }
 
 /// All slots. They belong to the thread that accepts.
-#[derive(Default)]
 pub struct HandshakeSlots {
+    bounds: HandshakeBounds,
     silent: RefCell<Room>,
     greeted: RefCell<Room>,
     next: Cell<u64>,
 }
 
 impl HandshakeSlots {
+    /// Empty slots.
+    #[must_use]
+    pub fn new(bounds: HandshakeBounds) -> Self {
+        Self { bounds, silent: RefCell::default(), greeted: RefCell::default(), next: Cell::default() }
+    }
+
     /// Takes a slot for a connection that was accepted.
     #[must_use]
     pub fn take(self: &Rc<Self>, source: Source) -> HandshakeSlot {
@@ -109,14 +142,14 @@ impl HandshakeSlots {
 }
 
 /// The oldest slot that must make room for one more of `source`, if any must.
-fn in_the_way(room: &Room, source: Source) -> Option<u64> {
+fn in_the_way(room: &Room, source: Source, bounds: HandshakeBounds) -> Option<u64> {
     let oldest = |counts: &dyn Fn(Source) -> bool, max: usize| {
         let mut places = room.iter().filter(|(_, slot)| counts(slot.source)).map(|(place, _)| *place);
         let first = places.next()?;
         (places.count() + 1 >= max).then_some(first)
     };
-    oldest(&|other| other == source, source.address_max())
-        .or_else(|| oldest(&|other| other.member == source.member, source.all_max()))
+    oldest(&|other| other == source, source.address_max(bounds))
+        .or_else(|| oldest(&|other| other.member == source.member, source.all_max(bounds)))
 }
 
 /// The slot of one handshake; free again once this is dropped.
@@ -153,7 +186,7 @@ impl HandshakeSlot {
         self.stage.set(stage);
         let Some(room) = self.slots.room(stage) else { return };
         let mut room = room.borrow_mut();
-        let other = in_the_way(&room, self.source).and_then(|place| room.remove(&place));
+        let other = in_the_way(&room, self.source, self.slots.bounds).and_then(|place| room.remove(&place));
         if let Some(other) = other {
             other.evicted.notify_one();
         }
@@ -182,6 +215,8 @@ mod tests {
 
     use super::*;
 
+    const MOST: HandshakeBounds = HandshakeBounds::MOST;
+
     fn stranger(number: u8) -> Source {
         Source::new(IpAddr::from([192, 0, 2, number]), false)
     }
@@ -202,22 +237,22 @@ mod tests {
 
     #[test]
     fn an_address_over_its_bound_gives_up_its_own_oldest() {
-        let slots = Rc::new(HandshakeSlots::default());
+        let slots = Rc::new(HandshakeSlots::new(HandshakeBounds::MOST));
         let others = take_many(&slots, stranger(1), 3);
-        let taken = take_many(&slots, stranger(2), STRANGER_ADDRESS_MAX + 2);
+        let taken = take_many(&slots, stranger(2), MOST.stranger_address + 2);
         assert_eq!((evicted(&others), evicted(&taken)), (vec![], vec![0, 1]));
-        let taken = take_many(&slots, member(1), MEMBER_ADDRESS_MAX + 1);
+        let taken = take_many(&slots, member(1), MOST.member_address + 1);
         assert_eq!(evicted(&taken), [0]);
     }
 
     #[test]
     fn strangers_of_many_addresses_leave_the_slots_of_members_alone() {
-        let slots = Rc::new(HandshakeSlots::default());
+        let slots = Rc::new(HandshakeSlots::new(HandshakeBounds::MOST));
         let members: Vec<_> =
-            (0..4).flat_map(|at| take_many(&slots, member(at), MEMBER_ADDRESS_MAX)).collect();
+            (0..4).flat_map(|at| take_many(&slots, member(at), MOST.member_address)).collect();
         let strangers: Vec<_> = (0..=u8::MAX).map(|at| slots.take(stranger(at))).collect();
         assert_eq!(evicted(&members), Vec::<usize>::new());
-        let oldest: Vec<usize> = (0..strangers.len() - STRANGERS_MAX).collect();
+        let oldest: Vec<usize> = (0..strangers.len() - MOST.strangers).collect();
         assert_eq!(evicted(&strangers), oldest);
         assert_eq!(evicted(&[slots.take(member(9))]), Vec::<usize>::new(), "the newcomer has its slot");
         assert_eq!(evicted(&members), [0], "of the members' slots the oldest");
@@ -225,23 +260,23 @@ mod tests {
 
     #[test]
     fn who_says_nothing_pushes_out_nobody_who_has_greeted_and_nobody_who_has_proven_the_secret() {
-        let slots = Rc::new(HandshakeSlots::default());
+        let slots = Rc::new(HandshakeSlots::new(HandshakeBounds::MOST));
         let peers = take_many(&slots, member(1), 2);
         peers[0].reach(Stage::Greeted);
         peers[1].reach(Stage::Greeted);
         peers[1].reach(Stage::Proven);
-        let silent = take_many(&slots, member(1), 3 * MEMBER_ADDRESS_MAX);
+        let silent = take_many(&slots, member(1), 3 * MOST.member_address);
         assert_eq!(evicted(&peers), Vec::<usize>::new());
-        assert_eq!(evicted(&silent).len(), 2 * MEMBER_ADDRESS_MAX);
-        silent.iter().skip(2 * MEMBER_ADDRESS_MAX).for_each(|slot| slot.reach(Stage::Greeted));
+        assert_eq!(evicted(&silent).len(), 2 * MOST.member_address);
+        silent.iter().skip(2 * MOST.member_address).for_each(|slot| slot.reach(Stage::Greeted));
         assert_eq!(evicted(&peers), [0], "one too many has greeted");
     }
 
     #[test]
     fn an_ended_handshake_leaves_its_slot() {
-        let slots = Rc::new(HandshakeSlots::default());
+        let slots = Rc::new(HandshakeSlots::new(HandshakeBounds::MOST));
         for _ in 0..3 {
-            let taken = take_many(&slots, stranger(1), STRANGER_ADDRESS_MAX);
+            let taken = take_many(&slots, stranger(1), MOST.stranger_address);
             taken[0].reach(Stage::Greeted);
             assert_eq!(evicted(&taken), Vec::<usize>::new());
         }
@@ -255,5 +290,17 @@ mod tests {
         assert_ne!(of("2001:db8::1", false), of("2001:db8:0:1::1", false));
         assert_ne!(of("2001:db8::1", true), of("2001:db8::2", true));
         assert_eq!(of("::ffff:192.0.2.1", false), stranger(1));
+    }
+
+    #[test]
+    fn fewer_connections_are_shared_as_more_are() {
+        assert_eq!(HandshakeBounds::within(100_000), MOST);
+        assert_eq!(HandshakeBounds::within(MOST.connections()), MOST);
+        for connections in 24..=MOST.connections() {
+            let bounds = HandshakeBounds::within(connections);
+            assert!(bounds.connections() <= connections, "{bounds:?} of {connections}");
+            assert!(bounds.stranger_address >= 2 && bounds.member_address >= 4, "{bounds:?}");
+            assert!(bounds.strangers >= 2 * bounds.stranger_address, "{bounds:?}");
+        }
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::counters::TransportCounters;
 use super::link::{Link, LinkConfig};
-use super::{AnswerSink, Answered, Gatekeeper, LanePurpose, MonotonicClock, Outgoing, Reconnects, Secret};
+use super::{
+    AnswerSink, Answered, Gatekeeper, LanePurpose, MonotonicClock, Outgoing, PeerMemory, Reconnects, Secret,
+};
 use crate::protocol::ids::NodeId;
 use crate::protocol::message::Refusal;
 
@@ -33,6 +35,8 @@ pub struct LaneConfig {
     pub counters: Arc<TransportCounters>,
     /// This node's monotonic clock.
     pub now: MonotonicClock,
+    /// Memory of what is sent.
+    pub memory: PeerMemory,
 }
 
 /// One owner's connections. Lives on the thread it was started on; dropping it closes them.

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
+use super::buffers::Taken;
 use super::frame::{self, Header, Kind};
 use super::handshake::{HandshakeError, Party, dial};
 use super::lane::LaneConfig;
@@ -117,6 +118,8 @@ pub struct Link {
     config: LinkConfig,
     sink: Rc<dyn AnswerSink>,
     state: RefCell<State>,
+    /// Memory of what waits in the buffer.
+    taken: RefCell<Taken>,
     /// There is something to write.
     written: Notify,
     /// There is a reason to dial before the backoff has passed.
@@ -130,7 +133,16 @@ impl Link {
     pub fn new(config: LinkConfig, sink: Rc<dyn AnswerSink>) -> Self {
         let wake = Arc::new(Notify::new());
         config.lane.reconnects.register(&config.peer, &wake);
-        Self { config, sink, state: RefCell::default(), written: Notify::new(), wake, broken: Notify::new() }
+        let taken = RefCell::new(Taken::of(&config.lane.memory.requests));
+        Self {
+            config,
+            sink,
+            state: RefCell::default(),
+            taken,
+            written: Notify::new(),
+            wake,
+            broken: Notify::new(),
+        }
     }
 
     /// Whether the connection stands.
@@ -169,7 +181,12 @@ impl Link {
         if outgoing.deadline <= now {
             return Err(Refusal::Deadline);
         }
-        if state.outstanding.len() >= OUTSTANDING_MAX || state.buffer.len() >= BUFFERED_MAX {
+        let memory = &self.config.lane.memory.requests;
+        let too_much = state.buffer.len() > memory.of_one() || memory.is_overspent();
+        if too_much && !state.buffer.is_empty()
+            || state.outstanding.len() >= OUTSTANDING_MAX
+            || state.buffer.len() >= BUFFERED_MAX
+        {
             return Err(Refusal::Overloaded);
         }
         if !state.up {
@@ -198,6 +215,7 @@ impl Link {
         }
         self.config.lane.counters.frames_sent.add();
         state.frames.push((state.next_id, state.buffer.len()));
+        self.taken.borrow_mut().set(state.buffer.len());
         state
             .outstanding
             .insert(state.next_id, Outstanding { tag: outgoing.tag, batch: state.batch, left: None });
@@ -356,15 +374,19 @@ impl Link {
     async fn write(&self, mut write: OwnedWriteHalf) -> String {
         // Two buffers take turns, so that a batch is not gathered in memory that is fetched anew each time.
         let mut batch = Vec::new();
+        let mut on_the_way = Taken::of(&self.config.lane.memory.requests);
         loop {
             self.written.notified().await;
             loop {
                 reuse(&mut batch);
+                on_the_way.set(0);
                 {
                     let mut state = self.state.borrow_mut();
                     state.batch += 1;
                     state.frames.clear();
                     std::mem::swap(&mut batch, &mut state.buffer);
+                    self.taken.borrow_mut().set(0);
+                    on_the_way.set(batch.len());
                     state.leave((self.config.lane.now)());
                 }
                 if batch.is_empty() {
@@ -439,6 +461,7 @@ impl Link {
             let mut state = self.state.borrow_mut();
             let taken = state.batch;
             state.buffer.clear();
+            self.taken.borrow_mut().set(0);
             state.frames.clear();
             state.patient.clear();
             state.deadlines.clear();

@@ -5,6 +5,7 @@
 //! another, and no peer behind another peer.
 
 mod acceptor;
+mod buffers;
 pub mod codec;
 mod connection;
 mod counters;
@@ -17,10 +18,12 @@ mod member_addresses;
 mod reconnect;
 pub mod wire;
 
-pub use acceptor::{Acceptor, AcceptorConfig};
+pub use acceptor::{Acceptor, AcceptorBounds, AcceptorConfig};
+pub use buffers::{MemoryShare, PeerMemory};
 pub use connection::Connection;
 pub use counters::TransportCounters;
 pub use handshake::{LanePurpose, Secret};
+pub use handshake_slots::HandshakeBounds;
 pub use lane::{Lane, LaneConfig};
 pub use link::OUTSTANDING_MAX;
 pub use reconnect::Reconnects;

@@ -1,4 +1,4 @@
-use neap::storage::{Change, DataDirectory, Expectation, Store as _, Table};
+use neap::storage::{Change, DataDirectory, Expectation, Store as _, StoreBounds, Table};
 
 use super::{cluster, eventually, get, put, run};
 
@@ -40,7 +40,7 @@ fn damage_all_objects(data: &std::path::Path) {
         node: neap::protocol::ids::NodeId::new("n1").unwrap(),
         partitions: 1024,
     };
-    let opened = DataDirectory::open(data, &expected, true).unwrap();
+    let opened = DataDirectory::open(data, &expected, true, StoreBounds::default()).unwrap();
     let objects = opened.store.scan(Table::Objects, &[], None, 100).unwrap();
     assert!(!objects.is_empty());
     for (key, value) in objects {

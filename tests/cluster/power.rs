@@ -27,7 +27,7 @@ use neap::protocol::staleness::Sampling;
 use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{Commit, GroupCommit, MemoryStore, Store, StoreError, Table, keys};
 use neap::telemetry::Tracing;
-use neap::transport::{LaneConfig, LanePurpose, Reconnects, Secret};
+use neap::transport::{LaneConfig, LanePurpose, PeerMemory, Reconnects, Secret};
 
 struct Nobody;
 
@@ -114,6 +114,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         settings: Arc::new(SettingsTable::load(&*store, defaults).unwrap()),
         completeness: Arc::new(CompletenessTable::new(Completeness::new(16, true))),
         store: store.clone(),
+        recent_bytes: 1 << 20,
         commit: Arc::new(GroupCommit::start(store, commit, no_panic).unwrap()),
         dots: Arc::new(Dots::draw().unwrap()),
         ceiling,
@@ -141,6 +142,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
             reconnects: Arc::new(Reconnects::default()),
             counters: Arc::default(),
             now: moment,
+            memory: PeerMemory::default(),
         },
         counters,
     };

@@ -9,7 +9,7 @@ use neap::protocol::causality::{Body, CausalContext, Object, Value, Version};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
 use neap::protocol::ring::{Member, Ring, Weight};
 use neap::protocol::time::Hlc;
-use neap::storage::{DataDirectory, Expectation, Store as _, keys, objects};
+use neap::storage::{DataDirectory, Expectation, Store as _, StoreBounds, keys, objects};
 
 use super::{Reply, call, cluster, eventually, get, options, put, run};
 
@@ -173,7 +173,7 @@ fn leave(cluster: &LocalCluster, at: usize, key: &str, object: &Object) {
     let node = &cluster.nodes()[at];
     let id = NodeId::new(&format!("n{}", at + 1)).unwrap();
     let expected = Expectation { cluster: "test".to_owned(), node: id, partitions: 1024 };
-    let opened = DataDirectory::open(&node.data, &expected, false).unwrap();
+    let opened = DataDirectory::open(&node.data, &expected, false, StoreBounds::default()).unwrap();
     let member = |number: usize| Member {
         id: NodeId::new(&format!("n{number}")).unwrap(),
         zone: "a".to_owned(),

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use neap::http::callers::AllowedCallers;
-use neap::http::{Edge, Limits, ServerOptions};
+use neap::http::{ConnectionBounds, Edge, Limits, ServerOptions};
 use neap::protocol::causality::TokenKey;
 
 use super::fake::Fake;
@@ -25,6 +25,11 @@ const LIMITS: Limits = Limits {
     bodies: 1 << 20,
     answers: 1 << 20,
 };
+
+/// Connections that are served at a time.
+pub const SERVED: usize = 64;
+/// Connections beyond them that get a 503.
+pub const REFUSED: usize = 8;
 
 /// How long an idle connection is kept, and how long a head may take.
 #[derive(Clone, Copy)]
@@ -65,7 +70,7 @@ impl Node {
     fn of(fake: Arc<Fake>, edge: Edge, times: Times) -> Self {
         let options = ServerOptions {
             workers: 1,
-            max_connections: 64,
+            connections: ConnectionBounds { served: SERVED, refused: REFUSED, closing: REFUSED },
             keep_alive: times.keep_alive,
             request_timeout: times.request,
             shutdown_timeout: Duration::from_secs(1),

@@ -3,6 +3,7 @@
 mod batch;
 mod callers;
 mod client;
+mod connections;
 mod contract;
 mod failures;
 mod fake;

@@ -24,7 +24,7 @@ fn counter(node: &Node, name: &str) -> u64 {
     node.get("/healthz").json()["counters"][name].as_u64().unwrap()
 }
 
-fn eventually(what: &str, is: impl Fn() -> bool) {
+pub fn eventually(what: &str, is: impl Fn() -> bool) {
     let since = Instant::now();
     while !is() {
         assert!(since.elapsed() < DEADLINE, "never: {what}");

@@ -21,7 +21,9 @@ use neap::protocol::slo::SloScope;
 use neap::protocol::staleness::Verdict;
 use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::SloSnapshot;
-use neap::transport::{AnswerSink, Answered, Gatekeeper, Lane, LaneConfig, LanePurpose, Reconnects, Secret};
+use neap::transport::{
+    AnswerSink, Answered, Gatekeeper, Lane, LaneConfig, LanePurpose, PeerMemory, Reconnects, Secret,
+};
 
 use super::{FRESH, SECOND, began, plan, unconverged, verdict};
 
@@ -82,6 +84,7 @@ fn start(directory: &Path, clean: bool) -> Recorder {
         reconnects: Arc::new(Reconnects::default()),
         counters: Arc::default(),
         now: moment,
+        memory: PeerMemory::default(),
     };
     let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, WallMicros(0), Box::new(|_, _| Ok(()))));
     let peers = Peers {

@@ -6,7 +6,7 @@ use neap::protocol::ids::NodeId;
 use neap::protocol::membership::{Holding, Memory, RunNumber, RunRecord};
 use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{
-    Begun, DataDirectory, DirectoryError, Expectation, Opened, Store, Table, new_directory_id,
+    Begun, DataDirectory, DirectoryError, Expectation, Opened, Store, StoreBounds, Table, new_directory_id,
 };
 
 fn expectation() -> Expectation {
@@ -14,7 +14,7 @@ fn expectation() -> Expectation {
 }
 
 fn open(path: &Path) -> Opened {
-    DataDirectory::open(path, &expectation(), true).unwrap()
+    DataDirectory::open(path, &expectation(), true, StoreBounds::default()).unwrap()
 }
 
 #[test]
@@ -52,7 +52,8 @@ fn what_was_acknowledged_unsynced_may_be_lacking_after_no_clean_stop_whatever_th
         (false, false, Holding::Lacking(Memory::Whole)),
     ] {
         let temporary = tempfile::tempdir().unwrap();
-        let opened = DataDirectory::open(temporary.path(), &expectation(), synced).unwrap();
+        let opened =
+            DataDirectory::open(temporary.path(), &expectation(), synced, StoreBounds::default()).unwrap();
         opened.handle.bookkeeping().mark_holding(Holding::Complete(Memory::Whole)).unwrap();
         if clean {
             opened.handle.bookkeeping().mark_clean_stop().unwrap();
@@ -88,7 +89,9 @@ fn another_nodes_directory_is_refused_by_name() {
     let refused = |change: fn(&mut Expectation)| {
         let mut expected = expectation();
         change(&mut expected);
-        DataDirectory::open(temporary.path(), &expected, true).unwrap_err().to_string()
+        DataDirectory::open(temporary.path(), &expected, true, StoreBounds::default())
+            .unwrap_err()
+            .to_string()
     };
     let path = temporary.path().display();
     assert_eq!(
@@ -111,7 +114,8 @@ fn another_nodes_directory_is_refused_by_name() {
 fn another_format_is_refused_by_name_whatever_else_it_says() {
     let temporary = tempfile::tempdir().unwrap();
     fs::write(temporary.path().join("neap.toml"), "format = 3\nunheard_of = true\n").unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(error.to_string().ends_with("has format 3, expected 2"), "{error}");
 }
 
@@ -126,7 +130,8 @@ fn an_identity_file_that_makes_no_sense_is_refused() {
     {
         assert_ne!(damaged, whole);
         fs::write(&file, damaged).unwrap();
-        let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+        let error =
+            DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
         assert!(matches!(error, DirectoryError::Identity { .. }), "{error}");
     }
 }
@@ -135,7 +140,8 @@ fn an_identity_file_that_makes_no_sense_is_refused() {
 fn a_directory_of_something_else_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
     fs::write(temporary.path().join("thesis.tex"), "").unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(matches!(&error, DirectoryError::Foreign { found, .. } if found == "thesis.tex"), "{error}");
 }
 
@@ -148,15 +154,18 @@ fn a_lost_identity_or_store_is_never_made_anew() {
     let move_back = |name: &str| fs::rename(moved.path().join(name), temporary.path().join(name)).unwrap();
 
     move_away("neap.toml");
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(matches!(error, DirectoryError::Foreign { .. }), "{error}");
     move_back("neap.toml");
 
     move_away("store");
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(matches!(error, DirectoryError::StoreMissing { .. }), "{error}");
     fs::create_dir(temporary.path().join("store")).unwrap();
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(matches!(error, DirectoryError::Record { .. }), "{error}");
 }
 
@@ -187,7 +196,8 @@ fn a_damaged_record_of_the_run_is_refused_until_the_directory_has_a_new_id() {
     opened.store.sync().unwrap();
     drop(opened);
 
-    let error = DataDirectory::open(temporary.path(), &expectation(), true).unwrap_err();
+    let error =
+        DataDirectory::open(temporary.path(), &expectation(), true, StoreBounds::default()).unwrap_err();
     assert!(matches!(&error, DirectoryError::Record { record, .. } if record == "directory/run"), "{error}");
 
     let ids = new_directory_id(temporary.path()).unwrap();
@@ -242,7 +252,7 @@ const CHILD_DIRECTORY: &str = "NEAP_TEST_DIRECTORY_OF_CHILD";
 #[test]
 fn child_that_opens_and_is_killed() {
     let Some(path) = std::env::var_os(CHILD_DIRECTORY) else { return };
-    match DataDirectory::open(path.as_ref(), &expectation(), true) {
+    match DataDirectory::open(path.as_ref(), &expectation(), true, StoreBounds::default()) {
         Ok(opened) => {
             opened.handle.bookkeeping().raise_ceiling(Hlc(77), WallMicros(7)).unwrap();
             let own = rustix::process::getpid();

@@ -8,7 +8,7 @@ use neap::protocol::ids::NodeId;
 use neap::protocol::membership::RunNumber;
 use neap::protocol::time::{Hlc, WallMicros};
 use neap::storage::{
-    Begun, Change, DataDirectory, Expectation, FjallStore, Opened, Store, StoreError, Table,
+    Begun, Change, DataDirectory, Expectation, FjallStore, Opened, Store, StoreBounds, StoreError, Table,
 };
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ fn put_value(store: &FjallStore, i: u32) -> Result<(), StoreError> {
 #[test]
 fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
     let Some(disk) = SmallDisk::mount("128m") else { return };
-    let store = FjallStore::open(&disk.path().join("store")).unwrap();
+    let store = FjallStore::open(&disk.path().join("store"), StoreBounds::default()).unwrap();
     for i in 0..100 {
         put_value(&store, i).unwrap();
     }
@@ -97,7 +97,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_recovers_by_itself() {
 fn filled_by_its_own_writes_the_store_refuses_and_stays_whole() {
     let Some(disk) = SmallDisk::mount("160m") else { return };
     let path = disk.path().join("store");
-    let store = FjallStore::open(&path).unwrap();
+    let store = FjallStore::open(&path, StoreBounds::default()).unwrap();
     let mut applied = 0;
     let refusal = loop {
         match put_value(&store, applied) {
@@ -118,7 +118,7 @@ fn filled_by_its_own_writes_the_store_refuses_and_stays_whole() {
     }
     store.sync().unwrap();
     drop(store);
-    let store = FjallStore::open(&path).unwrap();
+    let store = FjallStore::open(&path, StoreBounds::default()).unwrap();
     for i in 0..applied {
         assert!(store.get(Table::Objects, &key(i)).unwrap() == Some(value(i)), "value {i} of {applied}");
     }
@@ -130,7 +130,8 @@ fn a_node_whose_disk_is_full_of_data_still_starts_and_stops() {
     let expected =
         Expectation { cluster: "neap".to_owned(), node: NodeId::new("n1").unwrap(), partitions: 64 };
     let path = disk.path().join("data");
-    let Opened { handle, store, .. } = DataDirectory::open(&path, &expected, true).unwrap();
+    let Opened { handle, store, .. } =
+        DataDirectory::open(&path, &expected, true, StoreBounds::default()).unwrap();
     store.apply(vec![put("a", "1")]).unwrap();
     let mut ballast = File::create(disk.path().join("ballast")).unwrap();
     while store.apply(vec![put("b", "1")]).is_ok() {
@@ -140,7 +141,7 @@ fn a_node_whose_disk_is_full_of_data_still_starts_and_stops() {
     handle.bookkeeping().mark_clean_stop().unwrap();
     drop((handle, store));
 
-    let opened = DataDirectory::open(&path, &expected, true).unwrap();
+    let opened = DataDirectory::open(&path, &expected, true, StoreBounds::default()).unwrap();
     let Begun { run, ceiling, clean, .. } = opened.begun;
     assert_eq!((run.number, ceiling, clean), (RunNumber(2), Hlc(900), true));
     assert!(opened.store.get(Table::Objects, b"a").unwrap().is_some());

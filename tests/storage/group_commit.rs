@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use neap::storage::{
-    Change, Commit, DurableSink, FjallStore, GATHER, GroupCommit, MemoryStore, SinkId, Store, StoreError,
-    Table,
+    Change, Commit, DurableSink, FjallStore, GATHER, GroupCommit, MemoryStore, SinkId, Store, StoreBounds,
+    StoreError, Table,
 };
 
 use super::{put, wait_until};
@@ -344,7 +344,7 @@ fn writers_at_once_share_syncs_on_a_real_disk() {
     const WRITERS: usize = 64;
     const WRITES: usize = 50;
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(FjallStore::open(directory.path()).unwrap());
+    let store = Arc::new(FjallStore::open(directory.path(), StoreBounds::default()).unwrap());
     let group_commit = Arc::new(
         GroupCommit::start(store.clone(), Commit::Fsync, Box::new(|error| panic!("{error}"))).unwrap(),
     );

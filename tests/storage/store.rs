@@ -1,7 +1,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use neap::storage::{Change, FjallStore, MemoryStore, Store, StoreError, Table};
+use neap::storage::{Change, FjallStore, MemoryStore, Store, StoreBounds, StoreError, Table};
 use tempfile::TempDir;
 
 use super::{bytes, put, remove};
@@ -9,7 +9,7 @@ use super::{bytes, put, remove};
 /// Each kind of store, with what it needs to live.
 fn stores() -> Vec<(Arc<dyn Store>, Option<TempDir>)> {
     let directory = tempfile::tempdir().unwrap();
-    let fjall = FjallStore::open(&directory.path().join("store")).unwrap();
+    let fjall = FjallStore::open(&directory.path().join("store"), StoreBounds::default()).unwrap();
     vec![(Arc::new(MemoryStore::new()), None), (Arc::new(fjall), Some(directory))]
 }
 
@@ -66,14 +66,14 @@ fn values_of_a_mebibyte_are_stored_and_found_again() {
     let value = |i: u8| bytes::Bytes::from(vec![i; 1024 * 1024]);
     let key = |i: u8| bytes(&format!("key {i}"));
     {
-        let store = FjallStore::open(directory.path()).unwrap();
+        let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
         for i in 0..40 {
             let put = Change::Put { table: Table::Objects, key: key(i), value: value(i) };
             store.apply(vec![put]).unwrap();
         }
         store.sync().unwrap();
     }
-    let store = FjallStore::open(directory.path()).unwrap();
+    let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
     for i in 0..40 {
         assert!(store.get(Table::Objects, &key(i)).unwrap() == Some(value(i)), "value {i}");
     }
@@ -161,7 +161,7 @@ const CHILD_DIRECTORY: &str = "NEAP_TEST_STORE_OF_KILLED_CHILD";
 #[test]
 fn child_that_writes_and_is_killed() {
     let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else { return };
-    let store = FjallStore::open(directory.as_ref()).unwrap();
+    let store = FjallStore::open(directory.as_ref(), StoreBounds::default()).unwrap();
     for i in 0..2_000 {
         store.apply(vec![put(&format!("a{i:04}"), "1"), put(&format!("b{i:04}"), "2")]).unwrap();
         if i % 100 == 0 {
@@ -181,7 +181,39 @@ fn a_killed_process_loses_no_applied_write() {
         .output()
         .unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.status), Some(9), "{child:?}");
-    let store = FjallStore::open(directory.path()).unwrap();
+    let store = FjallStore::open(directory.path(), StoreBounds::default()).unwrap();
     assert_eq!(scan(&store, "a", None, usize::MAX).len(), 2_000);
     assert_eq!(scan(&store, "b", None, usize::MAX).len(), 2_000);
+}
+
+#[test]
+fn a_memtable_is_written_out_at_its_bound_though_the_store_was_made_with_a_higher_one() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(FjallStore::open(directory.path(), StoreBounds::default()).unwrap());
+    let memtable = 2 << 20;
+    let bounds = StoreBounds { memtable, ..StoreBounds::default() };
+    let store = FjallStore::open(directory.path(), bounds).unwrap();
+    let value: bytes::Bytes = vec![7; 64 << 10].into();
+    let (mut most, mut refused) = (0, 0);
+    for number in 0..400 {
+        let key = bytes::Bytes::from(format!("{number:04}"));
+        loop {
+            match store.apply(vec![Change::Put {
+                table: Table::Objects,
+                key: key.clone(),
+                value: value.clone(),
+            }]) {
+                Ok(()) => break,
+                Err(StoreError::Behind) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        most = most.max(store.memtable_bytes());
+    }
+    assert!(most < 2 * memtable, "{most} bytes were in memory, and {refused} writes were refused");
+    for number in 0..400 {
+        let held = store.get(Table::Objects, format!("{number:04}").as_bytes()).unwrap();
+        assert_eq!(held, Some(value.clone()), "{number}");
+    }
 }

@@ -19,8 +19,9 @@ use neap::protocol::membership::{Identity, NotAdmitted, Presented, RunId, RunNum
 use neap::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use neap::protocol::time::{Hlc, Moment};
 use neap::transport::{
-    Acceptor, AcceptorConfig, AnswerSink, Answered, Connection, Gatekeeper, Incoming, Lane, LaneConfig,
-    LanePurpose, Outgoing, PeerService, Reconnects, Responder, Secret, TransportCounters,
+    Acceptor, AcceptorBounds, AcceptorConfig, AnswerSink, Answered, Connection, Gatekeeper, Incoming, Lane,
+    LaneConfig, LanePurpose, Outgoing, PeerMemory, PeerService, Reconnects, Responder, Secret,
+    TransportCounters,
 };
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -183,6 +184,8 @@ impl Server {
             reconnects: Arc::new(Reconnects::default()),
             counters: counters.clone(),
             now,
+            bounds: AcceptorBounds::default(),
+            memory: PeerMemory::default(),
         });
         let connections = Rc::new(RefCell::new(Vec::new()));
         let running = connections.clone();
@@ -218,6 +221,7 @@ pub fn lane_to(
         reconnects: Arc::new(Reconnects::default()),
         counters: counters.clone(),
         now,
+        memory: PeerMemory::default(),
     };
     (Lane::start(config, Rc::new(answers.clone())), answers, counters)
 }

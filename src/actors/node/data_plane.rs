@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 
 use actix::{Arbiter, Recipient};
 
+use super::memory::Memory;
 use super::{Common, StartError, micros};
 use crate::actors::identity::Dots;
 use crate::actors::messages::{Backfilled, Damaged, FetchSettings};
@@ -16,7 +17,9 @@ use crate::config::Config;
 use crate::protocol::staleness::Sampling;
 use crate::storage::GroupCommit;
 use crate::telemetry::Tracing;
-use crate::transport::{Acceptor, AcceptorConfig, Connection, LaneConfig, LanePurpose, PeerService, Secret};
+use crate::transport::{
+    Acceptor, AcceptorBounds, AcceptorConfig, Connection, LaneConfig, LanePurpose, PeerService, Secret,
+};
 
 /// The control plane, as the shards know it.
 pub(super) struct ShardNeighbours {
@@ -34,7 +37,7 @@ pub(super) fn start_shards(
     common: &Common,
     dots: &Arc<Dots>,
     commit: &Arc<GroupCommit>,
-    placement: Placement,
+    (placement, memory): (Placement, &Memory),
     around: &ShardNeighbours,
 ) -> Result<(Vec<Arbiter>, Shards), StartError> {
     let (mut arbiters, mut shards) = (Vec::new(), Vec::new());
@@ -63,6 +66,7 @@ pub(super) fn start_shards(
             age_objective_us: micros(config.slo.age_p95),
             shard,
             shards: placement.shards.into(),
+            recent_bytes: memory.records_of_shard,
             lane: LaneConfig { purpose: LanePurpose::Data { shard }, ..common.lanes.clone() },
             counters: common.counters.clone(),
         };
@@ -81,14 +85,16 @@ pub(super) fn start_shards(
 pub(super) fn accept(
     common: &Common,
     secret: Secret,
-    listener: TcpListener,
+    (listener, bounds): (TcpListener, AcceptorBounds),
     service: Arc<dyn PeerService>,
     placement: Placement,
     arbiters: &[Arbiter],
 ) -> Result<actix_rt::task::JoinHandle<()>, StartError> {
-    let LaneConfig { cluster, peers, gatekeeper, reconnects, counters, now, .. } = common.lanes.clone();
+    let LaneConfig { cluster, peers, gatekeeper, reconnects, counters, now, memory, .. } =
+        common.lanes.clone();
     let members = peers.into_iter().map(|(_, address)| address).collect();
-    let config = AcceptorConfig { cluster, secret, members, gatekeeper, reconnects, counters, now };
+    let config =
+        AcceptorConfig { cluster, secret, members, gatekeeper, reconnects, counters, now, bounds, memory };
     let acceptor = Acceptor::new(config);
     let handles: Vec<actix_rt::ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
     let dispatch = move |connection: Connection| {

@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory::Memory;
 use super::{StartError, micros};
 use crate::actors::front::Front;
 use crate::actors::placement::Placement;
 use crate::config::{Config, WebOrigin};
 use crate::http::callers::AllowedCallers;
-use crate::http::{Edge, Limits, Listening, ServerOptions};
+use crate::http::{ConnectionBounds, Edge, Limits, Listening, ServerOptions};
 use crate::protocol::causality::TokenKey;
 use crate::telemetry::Tracing;
 use crate::transport::Secret;
@@ -19,14 +20,8 @@ use crate::transport::Secret;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle client's connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Connections of one REST worker; more wait in the listener's queue.
-const CONNECTIONS_PER_WORKER: usize = 10_000;
 /// Connections that may wait to be accepted; the system may hold it to fewer.
 pub(super) const BACKLOG: i32 = 2_048;
-/// Bytes of request bodies that are being received at once.
-const BODIES_MAX: usize = 256 << 20;
-/// Bytes of large replies that clients have not taken up yet.
-const ANSWERS_MAX: usize = 256 << 20;
 
 /// Listens for clients, on threads of their own.
 pub(super) fn serve_http(
@@ -34,19 +29,19 @@ pub(super) fn serve_http(
     reserved: OwnedFd,
     front: Front,
     (tracing, secret): (&Tracing, &Secret),
-    placement: Placement,
+    (placement, connections, memory): (Placement, ConnectionBounds, &Memory),
 ) -> Result<actix_web::dev::ServerHandle, StartError> {
     let limits = Limits {
         value: usize::try_from(config.limits.value).unwrap_or(usize::MAX),
         key: usize::try_from(config.limits.key).unwrap_or(usize::MAX),
         timeout_us: micros(config.limits.timeout),
         body_timeout: REQUEST_TIMEOUT,
-        bodies: BODIES_MAX,
-        answers: ANSWERS_MAX,
+        bodies: memory.bodies,
+        answers: memory.answers,
     };
     let options = ServerOptions {
         workers: usize::from(placement.http_workers),
-        max_connections: CONNECTIONS_PER_WORKER,
+        connections,
         keep_alive: KEEP_ALIVE,
         request_timeout: REQUEST_TIMEOUT,
         shutdown_timeout: REQUEST_TIMEOUT,

@@ -2,8 +2,10 @@
 
 mod control_plane;
 mod data_plane;
+mod descriptors;
 mod edge;
 mod ending;
+mod memory;
 
 use std::cell::RefCell;
 use std::net::TcpListener;
@@ -17,8 +19,10 @@ use actix::{Addr, Arbiter, AsyncContext as _, Recipient};
 
 use control_plane::{run_control, run_recorder};
 use data_plane::{ShardNeighbours, accept, start_shards};
+use descriptors::{Descriptors, Needs, TooFewDescriptors};
 use edge::{BACKLOG, serve_http};
 use ending::Stop;
+use memory::Memory;
 
 use crate::actors::admission::Admission;
 use crate::actors::backfill::Backfill;
@@ -32,6 +36,7 @@ use crate::actors::key_lister::KeyLister;
 use crate::actors::late_applies::LateApplies;
 use crate::actors::observability::{Observability, instruments};
 use crate::actors::placement::{Placement, Shards};
+use crate::actors::resident::Resident;
 use crate::actors::ring_membership::{Party, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shell::{
@@ -49,7 +54,7 @@ use crate::storage::{
     Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
 };
 use crate::transport::{
-    Gatekeeper, LaneConfig, LanePurpose, PeerService, Reconnects, Secret, TransportCounters,
+    Gatekeeper, LaneConfig, LanePurpose, PeerMemory, PeerService, Reconnects, Secret, TransportCounters,
 };
 
 /// Why a node did not start. Nothing was served.
@@ -61,6 +66,9 @@ pub enum StartError {
     /// A member's weight is none.
     #[error("cluster.members: {0}")]
     Weight(#[from] InvalidWeight),
+    /// Too few open files are allowed.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The data directory was refused.
     #[error("node.data: {0}")]
     Directory(#[from] DirectoryError),
@@ -206,6 +214,11 @@ impl Node {
             tracing::warn!("defaults.sloppy has no effect, since hinted handoff is not built yet");
         }
         let ring = founders(config)?;
+        let cores = std::thread::available_parallelism()
+            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
+        let placement = Placement::choose(u16::try_from(config.http.workers).unwrap_or(u16::MAX), cores);
+        let descriptors = Descriptors::claim(Needs { peers: ring.members().len() - 1, placement })?;
+        let memory = Memory::share(config.limits.memory, placement, descriptors.store);
         let listeners = Listeners {
             peer: listener("peer.listen", config.peer.listen)?,
             http: reserve("http.listen", config.http.listen)?,
@@ -217,7 +230,7 @@ impl Node {
         };
         let synced = commit_of(config.storage.commit) == Commit::Fsync;
         let Opened { handle, store, directory, begun } =
-            DataDirectory::open(&config.node.data, &expected, synced)?;
+            DataDirectory::open(&config.node.data, &expected, synced, memory.store)?;
         wait_for_wall(begun.ceiling, begun.highest);
         tracing::info!(
             node = %config.node.id, %directory, run = begun.run.number.0, clean = begun.clean,
@@ -230,6 +243,7 @@ impl Node {
             listeners,
             (handle, directory, begun),
             store,
+            (placement, descriptors, memory),
         )
     }
 
@@ -240,6 +254,7 @@ impl Node {
         listeners: Listeners,
         (handle, directory, begun): (DataDirectory, DirectoryId, Begun),
         store: Arc<crate::storage::FjallStore>,
+        (placement, descriptors, memory): (Placement, Descriptors, Memory),
     ) -> Result<Self, StartError> {
         let me = config.node.id.clone();
         let store: Arc<dyn Store> = match &options.test_stall_disk {
@@ -306,6 +321,7 @@ impl Node {
             reconnects: Arc::new(Reconnects::default()),
             counters: transport.clone(),
             now: moment,
+            memory: PeerMemory::within(memory.peers),
         };
         let max_skew_us = micros(config.clock.max_skew);
         let common = Common {
@@ -323,9 +339,6 @@ impl Node {
             lanes,
         };
 
-        let cores = std::thread::available_parallelism()
-            .map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX));
-        let placement = Placement::choose(u16::try_from(config.http.workers).unwrap_or(u16::MAX), cores);
         let around = ShardNeighbours {
             fetch_settings: settings_actor.address().recipient(),
             backfill: backfill.address().recipient(),
@@ -338,7 +351,8 @@ impl Node {
             tracing: observability.tracing.clone(),
             gate: gate.clone(),
         };
-        let (arbiters, shards) = start_shards(config, &common, &dots, &commit, placement, &around)?;
+        let (arbiters, shards) =
+            start_shards(config, &common, &dots, &commit, (placement, &memory), &around)?;
         let shards = Arc::new(shards);
 
         let admission = Admission::new(config.limits.in_flight);
@@ -363,7 +377,14 @@ impl Node {
             Some(delay) => Arc::new(LateApplies::new(service, delay)),
             None => Arc::new(service),
         };
-        let acceptor = accept(&common, secret.clone(), listeners.peer, service, placement, &arbiters)?;
+        let acceptor = accept(
+            &common,
+            secret.clone(),
+            (listeners.peer, descriptors.peers),
+            service,
+            placement,
+            &arbiters,
+        )?;
 
         let set_bucket = settings_actor.address().recipient();
         let list_keys = lister.address().recipient();
@@ -393,6 +414,8 @@ impl Node {
             cluster: config.cluster.name.clone(),
             shards: shards.clone(),
             admission: admission.clone(),
+            resident: Resident::watch(memory.refuse_from)?,
+            requests: common.lanes.memory.requests.clone(),
             ring: common.ring.clone(),
             gate,
             settings: common.settings.clone(),
@@ -407,7 +430,13 @@ impl Node {
             metrics,
             spans: tracing.spans().clone(),
         });
-        let http = serve_http(config, listeners.http, front, (&tracing, &secret), placement)?;
+        let http = serve_http(
+            config,
+            listeners.http,
+            front,
+            (&tracing, &secret),
+            (placement, descriptors.clients, &memory),
+        )?;
         tracing::info!("serving REST on http://{} and peers on {}", config.http.listen, config.peer.listen);
         Ok(Self { directory, commit, shards, admission, draining, http, arbiters, acceptor, recorder })
     }

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use super::cluster::OwnCluster;
 use super::cpu::Resident;
 use super::generator::{BUCKET, KEYS_MAX, Load};
+use super::memory_limit;
 use super::progress;
 use super::target::{self, Target};
 use crate::cli::exit::Exit;
 use crate::cli::load::Distribution;
 use crate::cli::remote::{block_on, failed, print, print_json};
 use crate::cli::table::Table;
+use crate::config::units::parse_size;
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// What an idle node may take, in MiB.
@@ -34,7 +36,8 @@ const CONNECTIONS: u16 = 256;
     long_about = "Makes clusters of their own and tells the memory that is resident of a node: idle, and with its keys. \
                   Then one node is killed and started again, and stopped and started again, each timed from its start \
                   until it is ready. Of several nodes the one counts that takes the most.",
-    after_help = "Examples:\n  neap bench memory\n  neap bench memory --nodes 1 --keys 100000 --json"
+    after_help = "Examples:\n  neap bench memory\n  neap bench memory --nodes 1 --keys 100000 --json\n  \
+                  neap bench memory --limit 384MiB --require"
 )]
 pub struct MemoryArgs {
     /// How many nodes; N is 3, or 1 if that is all there are
@@ -49,6 +52,9 @@ pub struct MemoryArgs {
     /// When a write counts as durable
     #[arg(long, default_value = "fsync", value_parser = ["fsync", "interval", "os"])]
     commit: String,
+    /// Tell instead what a node takes at the most with limits.memory = 60 % of this, under loads that fill memory
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with_all = ["nodes", "keys", "value_bytes"])]
+    limit: Option<u64>,
     /// End with exit code 5 if a target is missed
     #[arg(long)]
     require: bool,
@@ -68,6 +74,9 @@ struct Measured {
 
 /// Runs the command.
 pub fn run(args: &MemoryArgs, json: bool) -> Exit {
+    if let Some(limit) = args.limit {
+        return memory_limit::run(limit, &args.commit, args.require, json);
+    }
     let progress = progress::steps(4 * args.nodes.len() as u64, json);
     let measured = args.nodes.iter().map(|nodes| measure(args, *nodes, &progress));
     let measured = match measured.collect::<Result<Vec<_>, _>>() {

@@ -8,6 +8,7 @@ mod fairness;
 mod generator;
 mod kv;
 mod memory;
+mod memory_limit;
 mod overload;
 mod progress;
 mod staleness;

@@ -291,6 +291,15 @@ impl Problem {
         Self::new(Kind::Overloaded, format!("the replies being sent are at their limit of {limit} bytes"))
     }
 
+    /// All connections that are served are taken.
+    #[must_use]
+    pub fn too_many_connections(served: usize) -> Self {
+        Self::new(
+            Kind::Overloaded,
+            format!("{served} connections are served at a time, and as many are open"),
+        )
+    }
+
     /// A refused context token.
     #[must_use]
     pub fn context(parameter: impl Into<Cow<'static, str>>, error: TokenError, given: &str) -> Self {
