@@ -38,14 +38,20 @@ impl MemoryShare {
         self.most / 4
     }
 
-    /// Room for a message; none if the share is spent.
+    /// Whether there is no room for a message of so many bytes.
+    #[must_use]
+    pub fn refuses(&self, bytes: usize) -> bool {
+        bytes >= COUNTED_FROM && self.is_spent()
+    }
+
+    /// Takes room for a message; none for one that is not counted, which costs nothing then.
+    #[must_use]
     pub fn take(self: &Arc<Self>, bytes: usize) -> Option<Taken> {
-        let mut taken = Taken::of(self);
-        if bytes >= COUNTED_FROM && self.is_spent() {
-            return None;
-        }
-        taken.set(bytes);
-        Some(taken)
+        (bytes >= COUNTED_FROM).then(|| {
+            let mut taken = Taken::of(self);
+            taken.set(bytes);
+            taken
+        })
     }
 }
 
@@ -123,11 +129,11 @@ mod tests {
     fn a_share_is_passed_by_one_message_and_given_back() {
         let share = MemoryShare::new(10_000);
         let large = share.take(16_000_000).unwrap();
-        assert!(share.take(5_000).is_none() && share.is_spent() && share.is_overspent());
-        assert!(share.take(200).is_some(), "small ones are bounded by their number");
-        drop(large);
+        assert!(share.refuses(5_000) && share.is_overspent());
+        assert!(!share.refuses(200), "small ones are bounded by their number");
+        drop((large, share.take(200)));
         let two = [share.take(5_000).unwrap(), share.take(5_000).unwrap()];
-        assert!(share.take(4_096).is_none() && !share.is_overspent());
+        assert!(share.refuses(4_096) && !share.is_overspent());
         drop(two);
         assert_eq!(share.taken.load(Ordering::Relaxed), 0);
     }

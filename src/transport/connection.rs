@@ -291,10 +291,10 @@ impl Reader {
     fn request(&self, frame: frame::Frame, outbox: &Arc<Outbox>) -> Result<(), String> {
         let Header { id, time_left_us, clock, epoch, .. } = frame.header;
         let in_flight = outbox.in_flight.fetch_add(1, Ordering::AcqRel);
-        let unread = outbox.share.is_spent();
         let (outbox, counters) = (outbox.clone(), self.counters.clone());
-        let room = self.memory.arrived.take(frame.payload.len());
-        let too_much = room.is_none() || unread;
+        let bytes = frame.payload.len();
+        let too_much = outbox.share.is_spent() || self.memory.arrived.refuses(bytes);
+        let room = self.memory.arrived.take(bytes).filter(|_| !too_much);
         let mut responder = FrameResponder { outbox, id, counters, answered: false, _room: room };
         if too_much {
             self.counters.requests_over_memory.add();
