@@ -230,6 +230,8 @@ fn read_keys(world: &mut World, keys: &[KeyIndex], all_homes: bool, healed: Time
             let what = format!("{} cannot be read", world.names.shown(*unread));
             return world.check(Err(endings::does_not_serve(&what)));
         }
+        // Two objects that could be sent may be too large once a read has joined them.
+        make_smaller(world, healed);
         world.look_after_refused();
         world.run_until(world.now + SECONDS);
     }
