@@ -31,6 +31,28 @@ async fn write_much(node: &Endpoint, connections: usize, each: usize) -> (usize,
     (of(&[201, 204]), of(&[503, 504]))
 }
 
+/// Batches of twenty values of a mebibyte each, over as many connections as there are batches.
+async fn write_batches(node: &Endpoint, batches: usize) {
+    let value = "AAAA".repeat((1 << 20) / 3);
+    let mut writers = tokio::task::JoinSet::new();
+    for batch in 0..batches {
+        let put = |at| {
+            let key = format!("{batch}-{at}");
+            serde_json::json!({ "op": "put", "bucket": "batches", "key": key, "value": value })
+        };
+        let operations: Vec<_> = (0..20).map(put).collect();
+        let body = serde_json::json!({ "operations": operations }).to_string();
+        let node = node.clone();
+        writers.spawn_local(async move {
+            // A body that is refused may be cut off, and the connection with it.
+            if let Ok(reply) = call(&node, "POST", "/v1/batch", &[], body.as_bytes()).await {
+                assert!(matches!(reply.status, 200 | 408 | 503 | 504), "{}", reply.text());
+            }
+        });
+    }
+    writers.join_all().await;
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn writes_beyond_the_memory_are_refused_and_a_node_that_was_killed_comes_back_within_it() {
@@ -39,6 +61,7 @@ fn writes_beyond_the_memory_are_refused_and_a_node_that_was_killed_comes_back_wi
         let nodes = cluster.endpoints();
         let (written, refused) = write_much(&nodes[0], 32, 12).await;
         assert!(written > 30, "{written} were written and {refused} refused");
+        write_batches(&nodes[0], 16).await;
         let peaks: Vec<u64> = cluster.pids().into_iter().map(peak_mib).collect();
         assert!(peaks.iter().all(|peak| *peak < 384), "{peaks:?} MiB");
         cluster.kill(0).unwrap();
