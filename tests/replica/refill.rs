@@ -7,6 +7,7 @@ use neap::protocol::message::{
     LeftOut, PeerAnswer, PeerRequest, Refusal, ReplicaReply, ScanCursor, ScanPage,
 };
 use neap::protocol::ring::{Member, Ring, Weight};
+use neap::protocol::settings::BucketTable;
 use neap::protocol::sli::Path;
 use neap::protocol::staleness::AppliedAt;
 use neap::protocol::time::Moment;
@@ -40,15 +41,24 @@ fn applied() -> ReplicaReply {
     ReplicaReply::Applied { siblings: 1, when }
 }
 
-#[test]
-fn a_refill_is_complete_though_an_object_could_not_be_sent_and_its_key_is_noted_first() {
-    let ring = Ring::founders(8, members()).unwrap();
-    let buckets = bench_with(MessageBounds::default(), |settings| settings.quorum.n = 2).buckets;
-    let (me, peer) = (NodeId::new("a").unwrap(), NodeId::new("b").unwrap());
-    let view = View { me: &me, ring: &ring, buckets: &buckets };
+fn buckets() -> BucketTable {
+    bench_with(MessageBounds::default(), |settings| settings.quorum.n = 2).buckets
+}
+
+/// A refill that has asked its one peer, and what it wants done.
+fn begun(view: View<'_>) -> (Backfill, Vec<BackfillEffect>) {
     let mut backfill = Backfill::new(8, Holding::Lacking(Memory::Whole));
     let mut effects = Vec::new();
     backfill.look(Moment(1), view, true, (|_: &NodeId| true, |_: &NodeId| true), &mut effects);
+    (backfill, effects)
+}
+
+#[test]
+fn a_refill_is_complete_though_an_object_could_not_be_sent_and_its_key_is_noted_first() {
+    let (ring, buckets) = (Ring::founders(8, members()).unwrap(), buckets());
+    let (me, peer) = (NodeId::new("a").unwrap(), NodeId::new("b").unwrap());
+    let view = View { me: &me, ring: &ring, buckets: &buckets };
+    let (mut backfill, mut effects) = begun(view);
     assert!(matches!(
         &effects[..],
         [BackfillEffect::Ask { request: PeerRequest::Scan { after: None, .. }, .. }]
@@ -70,13 +80,10 @@ fn a_refill_is_complete_though_an_object_could_not_be_sent_and_its_key_is_noted_
 
 #[test]
 fn a_refill_begins_again_where_it_could_not_be_noted_what_is_left_out() {
-    let ring = Ring::founders(8, members()).unwrap();
-    let buckets = bench_with(MessageBounds::default(), |settings| settings.quorum.n = 2).buckets;
+    let (ring, buckets) = (Ring::founders(8, members()).unwrap(), buckets());
     let (me, peer) = (NodeId::new("a").unwrap(), NodeId::new("b").unwrap());
     let view = View { me: &me, ring: &ring, buckets: &buckets };
-    let mut backfill = Backfill::new(8, Holding::Lacking(Memory::Whole));
-    let mut effects = Vec::new();
-    backfill.look(Moment(1), view, true, (|_: &NodeId| true, |_: &NodeId| true), &mut effects);
+    let (mut backfill, mut effects) = begun(view);
     backfill.answered(Moment(2), view, peer.clone(), answer(&["large"], None), &mut effects);
     backfill.applied(Moment(3), view, peer.clone(), &applied(), &mut effects);
     effects.clear();
