@@ -6,6 +6,7 @@
     reason = "tests say what broke by failing"
 )]
 
+mod admission;
 mod causality;
 mod cli;
 mod cluster;

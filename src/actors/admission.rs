@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::actors::turnstile::{Answered, Turn};
-use crate::protocol::admission::{Permits, SLOTS, Slot, Standing};
+use crate::actors::turnstile::Turn;
+use crate::protocol::admission::{BucketClass, Permits, SLOTS, Slot, Standing};
 use crate::protocol::ids::BucketName;
 
 /// Of how many buckets the refusals are counted apart; those of all others are counted together.
@@ -22,29 +22,31 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Permit {
     held: Arc<Held>,
     slot: Slot,
-    answered: Answered,
-    /// Given once the operation is to be worked at.
+    class: BucketClass,
+    /// Held while its shard works at the operation.
     pub(super) turn: Option<Turn>,
 }
 
 impl Permit {
+    /// The client is answered: the permit is returned, and the turn handed back.
+    pub fn answered(mut self) {
+        let turn = self.turn.take();
+        drop(self);
+        if let Some(turn) = turn {
+            turn.hand_back();
+        }
+    }
+
     /// Where its bucket falls.
     #[must_use]
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// When its operation was answered.
+    /// How its bucket stood when it was given.
     #[must_use]
-    pub fn answered(&self) -> &Answered {
-        &self.answered
-    }
-
-    /// The operation is out of the mailbox, and begins.
-    pub fn begins(&self) {
-        if let Some(turn) = &self.turn {
-            turn.begins();
-        }
+    pub fn class(&self) -> BucketClass {
+        self.class
     }
 }
 
@@ -98,10 +100,13 @@ impl Admission {
             self.count_refusal(bucket);
             return None;
         }
-        if of_bucket.fetch_add(1, Ordering::Relaxed) == 0 {
+        let class = if of_bucket.fetch_add(1, Ordering::Relaxed) == 0 {
             self.held.active.fetch_add(1, Ordering::Relaxed);
-        }
-        Some(Permit { held: self.held.clone(), slot, answered: Answered::default(), turn: None })
+            BucketClass::Quiet
+        } else {
+            BucketClass::Busy
+        };
+        Some(Permit { held: self.held.clone(), slot, class, turn: None })
     }
 
     fn count_refusal(&self, bucket: &BucketName) {

@@ -29,7 +29,7 @@ use crate::protocol::message::{
 };
 use crate::protocol::operation::{OperationError, WriteReply};
 use crate::protocol::replica::ReplicaAsk;
-use crate::protocol::sli::{Observation, UnconvergedObserved};
+use crate::protocol::sli::{DwellObserved, Observation, UnconvergedObserved};
 use crate::protocol::staleness::{Sampling, UnjudgedLimits, Verdict};
 use crate::protocol::time::Moment;
 use crate::protocol::view::View;
@@ -87,6 +87,8 @@ pub struct Coordinator {
     traces: Traces,
     /// When it was last told how the writes stand that some home lacks.
     told: Moment,
+    /// How long operations waited for their turn since then.
+    dwell: DwellObserved,
     effects: Effects,
 }
 
@@ -104,7 +106,7 @@ impl Coordinator {
         };
         let core = core::Coordinator::new(settings);
         let traces = Traces::new(&parts.tracing, parts.age_objective_us);
-        Self { parts, core, traces, told: Moment(0), effects: Vec::new() }
+        Self { parts, core, traces, told: Moment(0), dwell: DwellObserved::default(), effects: Vec::new() }
     }
 
     /// A step begins now.
@@ -177,17 +179,19 @@ impl Coordinator {
                 // Counted; whoever needs them asks again.
                 let _ = hand_over(&self.parts.fetch_settings, fetch, &self.parts.counters.mailbox_refused);
             }
-            CoordinatorEffect::AnswerRead { client: (Client::Read(reply), _, id), result } => {
+            CoordinatorEffect::AnswerRead { client: (client, permit, id), result } => {
                 self.traces.read(id, &result);
-                // A client that went away is no error.
-                let _ = reply.send(result);
+                if let Client::Read(reply) = client {
+                    // A client that went away is no error.
+                    let _ = reply.send(result);
+                }
+                permit.answered();
             }
-            CoordinatorEffect::AnswerWrite { client: (client, _, id), result } => {
+            CoordinatorEffect::AnswerWrite { client: (client, permit, id), result } => {
                 self.traces.write(id, &result);
                 self.tell_writer(client, *result);
+                permit.answered();
             }
-            // A reader's way back is that of a reader.
-            CoordinatorEffect::AnswerRead { .. } => {}
             CoordinatorEffect::Judged(read) => {
                 self.verdict(read.judgement.verdict).add();
                 self.parts.observations.push(Observation::Verdict(read.observed()));
@@ -282,6 +286,10 @@ impl Coordinator {
             if let Some(legs) = self.core.take_legs() {
                 self.parts.observations.push(Observation::Legs(legs));
             }
+            if !self.dwell.is_empty() {
+                let dwell = Box::new(std::mem::take(&mut self.dwell));
+                self.parts.observations.push(Observation::Dwell(dwell));
+            }
         }
         self.parts.observations.flush();
     }
@@ -303,26 +311,20 @@ impl Actor for Coordinator {
     }
 }
 
-impl Handler<ClientOperation> for Coordinator {
-    type Result = ();
-
-    fn handle(&mut self, operation: ClientOperation, _: &mut Self::Context) {
-        self.begin(operation);
-    }
-}
-
 impl Handler<ClientOperations> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, ClientOperations(operations): ClientOperations, _: &mut Self::Context) {
-        operations.into_iter().for_each(|operation| self.begin(operation));
+        for (operation, waited_us) in operations {
+            self.dwell.record(operation.permit.class(), waited_us);
+            self.begin(operation);
+        }
     }
 }
 
 impl Coordinator {
     fn begin(&mut self, operation: ClientOperation) {
         let ClientOperation { ask, client, deadline, permit, trace } = operation;
-        permit.begins();
         let (now, id) = (self.look(), self.core.next_id());
         if let Some(trace) = trace {
             self.traces.begin(id, trace, &ask);

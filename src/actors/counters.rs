@@ -13,8 +13,8 @@ counters! {
     waiting_expired,
     /// Of these, those whose client went away meanwhile.
     waiting_clients_gone,
-    /// Floods of a bucket held down beside a quiet one; a shard counts each once until it ends.
-    floods_held_down,
+    /// Turns that were dropped instead of handed back: a path of the program that forgot to.
+    turns_dropped,
     /// Clients answered at their deadline by the edge, since the shard did not: it hangs, or nearly does.
     shards_silent,
     /// Messages refused because a mailbox was full.

@@ -146,10 +146,7 @@ impl Front {
     ) -> (usize, ClientOperation, Underway<T>) {
         let number = self.parts.shards.number_of(&self.parts.ring.current(), ask.bucket(), ask.key());
         let (reply, answer) = oneshot::channel();
-        let turnstile = self.parts.shards.at(number).turnstile.clone();
-        let underway =
-            Underway { answer, answered: permit.answered().clone(), awaited_alone: Some(turnstile) };
-        (number, ClientOperation { ask, client: client(reply), deadline, permit, trace }, underway)
+        (number, ClientOperation { ask, client: client(reply), deadline, permit, trace }, Underway(answer))
     }
 
     fn ready<T: Send + 'static>(result: T) -> Later<T> {
@@ -216,7 +213,7 @@ impl Backend for Front {
         };
         let with = (permit, moment().plus_micros(timeout_us), trace);
         let (number, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
-        self.parts.shards.at(number).turnstile.enter(operation);
+        self.parts.shards.at(number).turnstile.enter(vec![operation]);
         self.within(timeout_us, underway.read(), || Err(nothing_heard()))
     }
 
@@ -232,7 +229,7 @@ impl Backend for Front {
         };
         let with = (permit, moment().plus_micros(timeout_us), trace);
         let (number, operation, underway) = self.prepare(ask, Client::Write, with);
-        self.parts.shards.at(number).turnstile.enter(operation);
+        self.parts.shards.at(number).turnstile.enter(vec![operation]);
         self.within(timeout_us, underway.written(), || Err(nothing_heard()))
     }
 
@@ -262,12 +259,12 @@ impl Backend for Front {
             let (shard, operation, waits) = match operation {
                 Operation::Read(read) => {
                     let (shard, operation, underway) = self.prepare(Ask::Read(read), Client::Read, with);
-                    (shard, operation, Awaited::Read(underway.of_batch()))
+                    (shard, operation, Awaited::Read(underway))
                 }
                 Operation::Write(write) => match named(write) {
                     Ok(ask) => {
                         let (shard, operation, underway) = self.prepare(ask, Client::Write, with);
-                        (shard, operation, Awaited::Write(underway.of_batch()))
+                        (shard, operation, Awaited::Write(underway))
                     }
                     Err(error) => {
                         awaited.push(Awaited::Refused(OperationReply::Write(Err(error))));
@@ -279,7 +276,7 @@ impl Backend for Front {
             awaited.push(waits);
         }
         for (number, operations) in of_shards {
-            self.parts.shards.at(number).turnstile.enter_together(operations);
+            self.parts.shards.at(number).turnstile.enter(operations);
         }
         // Each by itself: what one shard does not answer is no reason to lose what others have done.
         let (patience, counters) = (patience(timeout_us), self.parts.counters.clone());

@@ -14,8 +14,6 @@ use crate::telemetry::RequestTrace;
 use crate::transport::Responder;
 
 /// A client's operation, for the coordinator of its key's shard.
-#[derive(Message)]
-#[rtype(result = "()")]
 pub struct ClientOperation {
     /// What is wanted.
     pub ask: Ask,
@@ -29,10 +27,11 @@ pub struct ClientOperation {
     pub trace: Option<RequestTrace>,
 }
 
-/// Several operations, begun in one turn, so that what they ask of a peer leaves together.
+/// Operations that a shard is handed together, so that what they ask of a peer leaves together; each with how long it
+/// waited for its turn, in microseconds.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ClientOperations(pub Vec<ClientOperation>);
+pub struct ClientOperations(pub Vec<(ClientOperation, u64)>);
 
 /// The way back to who asked.
 pub enum Client {

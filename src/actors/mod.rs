@@ -16,7 +16,6 @@
 //! actor runs.
 
 pub mod admission;
-pub mod alarm;
 pub mod backfill;
 pub mod bucket_settings;
 pub mod clock;

@@ -165,7 +165,7 @@ impl PeerService for NodeService {
                 let client = Client::Peer(responder);
                 let trace = parts.tracing.begin(trace, Call::Forwarded, now_ns());
                 let operation = ClientOperation { ask, client, deadline, permit, trace };
-                shard.turnstile.enter(operation);
+                shard.turnstile.enter(vec![operation]);
             }
             PeerRequest::RecallDirectories => {
                 let memory = parts.completeness.current().memory();

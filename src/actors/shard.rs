@@ -19,7 +19,6 @@ use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::actors::shell::{self, ToMailbox};
 use crate::actors::sli_recorder::{ObservationBuffer, ObservationSink};
 use crate::actors::turnstile::Turnstile;
-use crate::protocol::admission::Pace;
 use crate::protocol::ids::NodeId;
 use crate::protocol::staleness::Sampling;
 use crate::protocol::time::Hlc;
@@ -61,10 +60,6 @@ pub struct ShardParts {
     pub fetch_settings: Recipient<FetchSettings>,
     /// `limits.timeout`, in microseconds.
     pub timeout_us: u64,
-    /// `limits.in_flight`.
-    pub in_flight: u32,
-    /// `limits.hold_floods`.
-    pub hold_floods: bool,
     /// `staleness.probe`: which reads get a verdict.
     pub probe: Sampling,
     /// Who is told what was observed; each actor of the shard has an
@@ -87,7 +82,7 @@ pub struct ShardParts {
 /// Starts the coordinator and the replica store of a shard on this thread.
 #[must_use]
 pub fn start_shard(parts: ShardParts) -> Shard {
-    let counters = parts.counters.clone();
+    let (counters, settings) = (parts.counters.clone(), parts.settings.clone());
     let clock = ShardClock::new(parts.found_ceiling, parts.ceiling, parts.max_skew_us);
     let clock = Rc::new(RefCell::new(clock));
     let coordinator_cell: CoordinatorCell = Rc::new(OnceCell::new());
@@ -99,7 +94,7 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         completeness: parts.completeness,
         store: parts.store,
         recent_bytes: parts.recent_bytes,
-        commit: parts.commit.clone(),
+        commit: parts.commit,
         dots: parts.dots,
         clock: clock.clone(),
         coordinator: coordinator_cell.clone(),
@@ -137,8 +132,6 @@ pub fn start_shard(parts: ShardParts) -> Shard {
         shards: parts.shards,
         counters: parts.counters,
     }));
-    let (one, several) = (coordinator.clone().recipient(), coordinator.recipient());
-    let pace = Pace::new(parts.in_flight, parts.hold_floods);
-    let turnstile = Turnstile::new(one, several, parts.in_flight, pace, parts.commit, counters);
+    let turnstile = Turnstile::new(coordinator.recipient(), settings, counters);
     Shard { turnstile, replica: replica.recipient(), damaged: heals }
 }

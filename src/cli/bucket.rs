@@ -46,7 +46,7 @@ pub enum BucketCommand {
         /// The bucket
         #[arg(value_parser = parse_bucket)]
         bucket: BucketName,
-        /// n, r, w, w_min, siblings_max (numbers); sloppy (true, false); resolution (siblings, lww); blind_write (overwrite,
+        /// n, r, w, w_min, siblings_max, weight (numbers); sloppy (true, false); resolution (siblings, lww); blind_write (overwrite,
         /// sibling); read_repair (blocking, async, off); ttl (a duration)
         #[arg(value_name = "NAME=VALUE", required = true, value_parser = parse_property)]
         properties: Vec<(String, Value)>,
@@ -110,9 +110,16 @@ fn parse_property(text: &str) -> Result<(String, Value), String> {
     let value = match value {
         "true" => json!(true),
         "false" => json!(false),
-        _ => value.parse::<u64>().map_or_else(|_| json!(value), |number| json!(number)),
+        _ => number(value).unwrap_or_else(|| json!(value)),
     };
     Ok((name.to_owned(), value))
+}
+
+/// A number as it was written: `3` is no `3.0`.
+fn number(text: &str) -> Option<Value> {
+    let whole = text.parse::<u64>().ok().map(|number| json!(number));
+    // JSON knows neither infinity nor NaN, and both would become null.
+    whole.or_else(|| text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| json!(number)))
 }
 
 /// A list as a table with a row a bucket, one bucket as a row a property.
@@ -128,8 +135,19 @@ fn for_people(document: &Value) -> String {
     table.render()
 }
 
-const LISTED: [&str; 10] =
-    ["bucket", "n", "r", "w", "w_min", "resolution", "blind_write", "siblings_max", "read_repair", "sloppy"];
+const LISTED: [&str; 11] = [
+    "bucket",
+    "n",
+    "r",
+    "w",
+    "w_min",
+    "resolution",
+    "blind_write",
+    "siblings_max",
+    "weight",
+    "read_repair",
+    "sloppy",
+];
 
 fn list_for_people(buckets: &[Value]) -> String {
     if buckets.is_empty() {
@@ -161,6 +179,8 @@ mod tests {
     #[test]
     fn properties_are_numbers_truth_values_or_words() {
         assert_eq!(parse_property("n=3"), Ok(("n".to_owned(), json!(3))));
+        assert_eq!(parse_property("weight=2.5"), Ok(("weight".to_owned(), json!(2.5))));
+        assert_eq!(parse_property("weight=inf"), Ok(("weight".to_owned(), json!("inf"))));
         assert_eq!(parse_property("sloppy=true"), Ok(("sloppy".to_owned(), json!(true))));
         assert_eq!(parse_property("ttl=3h"), Ok(("ttl".to_owned(), json!("3h"))));
         assert!(parse_property("n").is_err());

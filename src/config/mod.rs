@@ -143,14 +143,25 @@ impl Config {
     /// The settings of buckets that were never set.
     #[must_use]
     pub fn defaults_as_bucket_settings(&self) -> BucketSettings {
-        let DefaultsConfig { n, r, w, w_min, resolution, blind_write, siblings_max, read_repair, sloppy } =
-            self.defaults;
+        let DefaultsConfig {
+            n,
+            r,
+            w,
+            w_min,
+            resolution,
+            blind_write,
+            siblings_max,
+            weight,
+            read_repair,
+            sloppy,
+        } = self.defaults;
         BucketSettings {
             quorum: Quorum { n, r, w },
             w_min,
             resolution,
             blind_write,
             siblings_max,
+            weight,
             sloppy,
             read_repair,
             ttl_us: None,

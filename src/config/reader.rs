@@ -15,6 +15,7 @@ use super::error::{Problem, Setting, Source};
 use super::source::{Gathered, Given, Raw};
 use super::suggest;
 use super::units::{Accepted, format_duration, format_size, parse_duration, parse_size};
+use crate::protocol::admission::BucketWeight;
 
 /// A key that was read, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +161,31 @@ impl Reader {
             if range.contains(&value) { Ok(value) } else { Err(refused("out of range")) }
         };
         self.read(key, fallback.into(), read, |value| Value::Float(*value))
+    }
+
+    /// A bucket's weight.
+    pub fn weight(
+        &mut self,
+        key: impl Into<Cow<'static, str>>,
+        fallback: impl Into<Fallback<BucketWeight>>,
+    ) -> BucketWeight {
+        let accepted = format!(
+            "a number from {} to {} with two decimals at the most",
+            BucketWeight::LEAST,
+            BucketWeight::MOST
+        );
+        let refused = |fault: &str| Refused { fault: fault.to_owned(), accepted: accepted.clone() };
+        let read = |raw: &Raw| {
+            let number = match raw {
+                Raw::Number(value) => *value,
+                // Far beyond every weight where the conversion would round.
+                Raw::Integer(value) => *value as f64,
+                Raw::Untyped(text) => text.parse().map_err(|_| refused("not a number"))?,
+                _ => return Err(refused("not a number")),
+            };
+            BucketWeight::of_number(number).map_err(|_| refused("out of range"))
+        };
+        self.read(key, fallback.into(), read, |weight| Value::Float(weight.number()))
     }
 
     pub fn boolean(

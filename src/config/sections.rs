@@ -11,6 +11,7 @@ use super::members::{
 use super::origin::{self, WebOrigin};
 use super::reader::{Fallback, Reader};
 use super::units::{Accepted, format_size, parse_size};
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::bounds::{SIBLINGS_MAX_DEFAULT, SIBLINGS_MAX_MOST};
 use crate::protocol::bucket::{BlindWrite, ReadRepair, Resolution};
 use crate::protocol::ids::NodeId;
@@ -208,6 +209,8 @@ pub struct DefaultsConfig {
     pub blind_write: BlindWrite,
     /// How many versions a write may leave.
     pub siblings_max: u16,
+    /// A bucket's share of a node while others ask for more than can be done.
+    pub weight: BucketWeight,
     /// When homes that are behind are repaired.
     pub read_repair: ReadRepair,
     /// Whether fallbacks may count towards W.
@@ -235,6 +238,7 @@ impl DefaultsConfig {
                 &[("overwrite", BlindWrite::Overwrite), ("sibling", BlindWrite::Sibling)],
             ),
             siblings_max: r.integer("defaults.siblings_max", SIBLINGS_MAX_DEFAULT, 1..=SIBLINGS_MAX_MOST),
+            weight: r.weight("defaults.weight", BucketWeight::ONE),
             read_repair: r.choice(
                 "defaults.read_repair",
                 ReadRepair::Blocking,
@@ -282,8 +286,6 @@ pub struct LimitsConfig {
     pub memory: Option<u64>,
     /// Client requests served at once.
     pub in_flight: u32,
-    /// Whether a bucket that floods is held down while others are quiet.
-    pub hold_floods: bool,
     /// The longest that a request may take.
     pub timeout: Duration,
 }
@@ -295,7 +297,6 @@ impl LimitsConfig {
             key: r.integer("limits.key", 1_024_u32, 1..=1_024),
             memory: read_memory(r),
             in_flight: r.integer("limits.in_flight", 4_096_u32, 1..=1_000_000),
-            hold_floods: r.boolean("limits.hold_floods", true),
             timeout: r.duration("limits.timeout", ms(2_000), ms(1)..=ms(600_000)),
         }
     }

@@ -10,6 +10,7 @@ use super::headers;
 use super::params;
 use super::properties::Given;
 use super::target;
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::bounds::SIBLINGS_MAX_MOST;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use crate::protocol::ids::BucketName;
@@ -19,7 +20,7 @@ use crate::protocol::quorum::Quorum;
 const PROPERTIES_MAX: usize = 16 * 1024;
 
 /// The properties of a PUT, as its errors list them.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "n",
     "r",
     "w",
@@ -27,6 +28,7 @@ const NAMES: [&str; 13] = [
     "resolution",
     "blind_write",
     "siblings_max",
+    "weight",
     "sloppy",
     "read_repair",
     "ttl",
@@ -112,6 +114,7 @@ fn settings(name: &BucketName, body: &[u8], defaults: BucketSettings) -> Result<
         resolution: given.word::<Resolution>("resolution")?.unwrap_or(defaults.resolution),
         blind_write: given.word::<BlindWrite>("blind_write")?.unwrap_or(defaults.blind_write),
         siblings_max: given.whole("siblings_max", 1..=SIBLINGS_MAX_MOST)?.unwrap_or(defaults.siblings_max),
+        weight: weight(&mut given)?.unwrap_or(defaults.weight),
         sloppy: given.flag("sloppy")?.unwrap_or(defaults.sloppy),
         read_repair: given.word::<ReadRepair>("read_repair")?.unwrap_or(defaults.read_repair),
         ttl_us: ttl(&mut given)?.unwrap_or(defaults.ttl_us),
@@ -124,6 +127,20 @@ fn settings(name: &BucketName, body: &[u8], defaults: BucketSettings) -> Result<
     }
     settings.validate()?;
     Ok(settings)
+}
+
+fn weight(given: &mut Given) -> Result<Option<BucketWeight>, Problem> {
+    let Some(value) = given.take("weight") else { return Ok(None) };
+    let accepted = format!(
+        "a number from {} to {} with two decimals at the most",
+        BucketWeight::LEAST,
+        BucketWeight::MOST
+    );
+    let Some(number) = value.as_f64() else {
+        return Err(Problem::invalid("weight", &value.to_string(), accepted));
+    };
+    let weight = BucketWeight::of_number(number);
+    weight.map(Some).map_err(|_| Problem::out_of_range("weight", &value.to_string(), accepted))
 }
 
 /// The time to live, in microseconds; null is none, whatever the default.
@@ -143,6 +160,7 @@ mod tests {
     use super::*;
 
     const DEFAULTS: BucketSettings = BucketSettings {
+        weight: BucketWeight::ONE,
         quorum: Quorum { n: 3, r: 2, w: 2 },
         w_min: 1,
         resolution: Resolution::Siblings,
@@ -169,13 +187,14 @@ mod tests {
     #[test]
     fn every_property_is_set() {
         let body = br#"{"n": 5, "r": 3, "w": 4, "w_min": 2, "resolution": "lww", "blind_write": "sibling",
-            "siblings_max": 7, "sloppy": false, "read_repair": "off", "ttl": "24h"}"#;
+            "siblings_max": 7, "weight": 2.5, "sloppy": false, "read_repair": "off", "ttl": "24h"}"#;
         let expected = BucketSettings {
             quorum: Quorum { n: 5, r: 3, w: 4 },
             w_min: 2,
             resolution: Resolution::Lww,
             blind_write: BlindWrite::Sibling,
             siblings_max: 7,
+            weight: BucketWeight::of_hundredths(250).unwrap(),
             sloppy: false,
             read_repair: ReadRepair::Off,
             ttl_us: Some(86_400_000_000),

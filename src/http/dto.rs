@@ -42,6 +42,7 @@ pub struct BucketBody {
     resolution: &'static str,
     blind_write: &'static str,
     siblings_max: u16,
+    weight: f64,
     sloppy: bool,
     read_repair: &'static str,
     ttl: Option<String>,
@@ -63,6 +64,7 @@ impl BucketBody {
             resolution: settings.resolution.word(),
             blind_write: settings.blind_write.word(),
             siblings_max: settings.siblings_max,
+            weight: settings.weight.number(),
             sloppy: settings.sloppy,
             read_repair: settings.read_repair.word(),
             ttl: settings.ttl_us.map(|us| format_duration(Duration::from_micros(us))),
@@ -240,6 +242,10 @@ pub struct BucketProperties {
     /// would leave more is refused (`too-many-siblings`), unless it leaves fewer than it found.
     #[schema(minimum = 1, maximum = 10_000)]
     siblings_max: Option<u16>,
+    /// The bucket's share of a node's work while others ask for more than can be done: with 2 twice as much as with 1. Two
+    /// decimals at the most.
+    #[schema(minimum = 0.1, maximum = 100)]
+    weight: Option<f64>,
     /// Not built: only false is accepted.
     sloppy: Option<bool>,
     /// When replicas that a read finds behind are repaired: `blocking` (those among its R before the reply, others after

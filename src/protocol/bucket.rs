@@ -1,5 +1,6 @@
 //! Bucket properties: what a bucket's owner may choose.
 
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::ids::NodeId;
 use crate::protocol::quorum::{Quorum, QuorumError};
 use crate::protocol::time::Hlc;
@@ -62,6 +63,8 @@ pub struct BucketSettings {
     pub blind_write: BlindWrite,
     /// How many versions a write may leave. A join of what several coordinators wrote may leave as many for each.
     pub siblings_max: u16,
+    /// Its share of a node while others ask for more than can be done.
+    pub weight: BucketWeight,
     /// Whether fallbacks may count towards W.
     pub sloppy: bool,
     /// When homes that are behind are repaired.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::queue::{MICROS, SECONDS, Time};
 use super::random::Random;
 use super::truth::KeyIndex;
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use crate::protocol::quorum::Quorum;
 
@@ -90,6 +91,7 @@ pub fn buckets(quorum: Quorum, nodes: usize, mixed: bool, siblings_max: u16) -> 
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
         siblings_max,
+        weight: BucketWeight::ONE,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Store, StoreError};
 
@@ -63,8 +63,6 @@ pub struct CommitStats {
     pub waiting: u64,
     /// The most tickets that one sync made durable.
     pub largest_group: u64,
-    /// How long tickets waited for their syncs to begin, in all, in microseconds.
-    pub waited_us: u64,
     /// Tickets that are never given back: handed in after a sync error or a shutdown, or caught by the error.
     pub abandoned: u64,
 }
@@ -83,7 +81,6 @@ struct Shared {
     on_sync_error: OnSyncError,
     state: Mutex<State>,
     work: Condvar,
-    born: Instant,
 }
 
 #[derive(Default)]
@@ -93,8 +90,6 @@ struct State {
     /// Whether anything was handed in since the last sync began.
     dirty: bool,
     phase: Phase,
-    /// The moments at which those that wait were handed in, in microseconds since `born`, added up.
-    handed_in_us: u64,
     /// Tickets that the last sync made durable.
     last_group: u64,
     /// Syncs that are not to be put off from now on, and how many they were at first.
@@ -136,7 +131,7 @@ impl GroupCommit {
         on_sync_error: OnSyncError,
     ) -> io::Result<Self> {
         let (state, work) = (Mutex::default(), Condvar::new());
-        let shared = Arc::new(Shared { store, gather, on_sync_error, state, work, born: Instant::now() });
+        let shared = Arc::new(Shared { store, gather, on_sync_error, state, work });
         let thread = match commit {
             Commit::Os => None,
             Commit::Fsync | Commit::Interval => {
@@ -163,7 +158,7 @@ impl GroupCommit {
     /// this very thread. After a sync error or a shutdown it never comes back.
     pub fn when_durable(&self, SinkId(sink): SinkId, ticket: u64) {
         let mut state = self.shared.state();
-        let State { sinks, stats, dirty, phase, last_group, handed_in_us, .. } = &mut *state;
+        let State { sinks, stats, dirty, phase, last_group, .. } = &mut *state;
         let Some(sink) = sinks.get_mut(sink).filter(|_| *phase == Phase::Running) else {
             stats.abandoned += 1;
             return;
@@ -172,7 +167,6 @@ impl GroupCommit {
         if self.commit == Commit::Fsync {
             sink.waiting.push(ticket);
             stats.waiting += 1;
-            *handed_in_us += self.shared.now_us();
             let gathered = stats.waiting == *last_group;
             drop(state);
             if idle || gathered {
@@ -243,10 +237,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now_us(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
     fn sync_when_asked(&self) {
         loop {
             let waiting = |state: &mut State| state.phase == Phase::Running && !state.dirty;
@@ -298,13 +288,12 @@ impl Shared {
 
     /// Takes all tickets that wait, syncs, and gives them back.
     fn sync_once(&self) {
-        let (groups, waited_us) = {
+        let groups = {
             let mut state = self.state();
             if state.phase == Phase::Ended {
                 return;
             }
-            let waited_us = (state.stats.waiting * self.now_us()).saturating_sub(state.handed_in_us);
-            (state.take(), waited_us)
+            state.take()
         };
         let tickets: u64 = groups.iter().map(|group| group.tickets.len() as u64).sum();
         if let Err(error) = self.store.sync() {
@@ -323,7 +312,6 @@ impl Shared {
             let stats = &mut state.stats;
             stats.syncs += 1;
             stats.durable += tickets;
-            stats.waited_us += waited_us;
             stats.largest_group = stats.largest_group.max(tickets);
         }
         for mut group in groups {
@@ -336,7 +324,6 @@ impl State {
     fn take(&mut self) -> Vec<Group> {
         self.dirty = false;
         self.stats.waiting = 0;
-        self.handed_in_us = 0;
         let with_work = self.sinks.iter_mut().filter(|sink| !sink.waiting.is_empty());
         let group = |sink: &mut Sink| {
             // The next group is likely as large as this one.

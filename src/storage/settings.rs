@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::{RecordDamaged, seal, unseal};
 use super::{Store, StoreError, Table};
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::bounds::SIBLINGS_MAX_DEFAULT;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
@@ -29,6 +30,9 @@ struct Stored {
     /// Not there where an earlier version stored the settings.
     #[serde(default = "siblings_max_default")]
     siblings_max: u16,
+    /// In hundredths. Not there where an earlier version stored the settings.
+    #[serde(default = "weight_default")]
+    weight: u16,
     ttl_us: Option<u64>,
     set_at: u64,
     set_by: Option<String>,
@@ -36,6 +40,10 @@ struct Stored {
 
 fn siblings_max_default() -> u16 {
     SIBLINGS_MAX_DEFAULT
+}
+
+fn weight_default() -> u16 {
+    BucketWeight::ONE.hundredths()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +73,7 @@ pub fn encode(bucket: &BucketName, settings: &BucketSettings, version: &Settings
             ReadRepair::Off => StoredRepair::Off,
         },
         siblings_max: settings.siblings_max,
+        weight: settings.weight.hundredths(),
         ttl_us: settings.ttl_us,
         set_at: version.hlc.0,
         set_by: version.node.as_ref().map(|node| node.as_str().to_owned()),
@@ -99,12 +108,15 @@ pub fn decode(key: &[u8], value: &Bytes) -> Result<StoredSettings, RecordDamaged
         .ok_or(RecordDamaged::Malformed { what: "bucket" })?;
     let stored: Stored =
         serde_json::from_slice(&body).map_err(|_| RecordDamaged::Malformed { what: "bucket's settings" })?;
+    let weight = BucketWeight::of_hundredths(stored.weight)
+        .map_err(|_| RecordDamaged::Malformed { what: "weight of the bucket" })?;
     let settings = BucketSettings {
         quorum: Quorum { n: stored.n, r: stored.r, w: stored.w },
         w_min: stored.w_min,
         resolution: if stored.lww { Resolution::Lww } else { Resolution::Siblings },
         blind_write: if stored.blind_sibling { BlindWrite::Sibling } else { BlindWrite::Overwrite },
         siblings_max: stored.siblings_max,
+        weight,
         sloppy: stored.sloppy,
         read_repair: match stored.read_repair {
             StoredRepair::Blocking => ReadRepair::Blocking,
@@ -131,6 +143,7 @@ mod tests {
             resolution: Resolution::Lww,
             blind_write: BlindWrite::Sibling,
             siblings_max: 7,
+            weight: BucketWeight::of_hundredths(250).unwrap(),
             sloppy: false,
             read_repair: ReadRepair::Async,
             ttl_us: Some(7),

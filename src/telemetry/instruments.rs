@@ -12,11 +12,12 @@ use super::names::{bounds, key, metric, value};
 use super::peers::Peers;
 use super::reads::Reads;
 use super::standing::{Count, Source, SourceByName, Standing};
+use crate::protocol::admission::BucketClass;
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::NodeId;
 use crate::protocol::sli::{
-    ConvergedObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved, VerdictObserved,
-    WriteObserved,
+    ConvergedObserved, DwellObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved,
+    VerdictObserved, WriteObserved,
 };
 
 /// Counts that live elsewhere and are read when metrics are collected. Each is asked for all its reasons every time.
@@ -51,6 +52,7 @@ pub struct Instruments {
     convergence: BTreeMap<Path, BoundHistogram<f64>>,
     conflicts: BTreeMap<(&'static str, Resolution), BoundCounter<u64>>,
     merges: BTreeMap<Resolution, BoundCounter<u64>>,
+    dwell: BTreeMap<BucketClass, BoundHistogram<f64>>,
     standing: Standing,
 }
 
@@ -72,6 +74,7 @@ impl Instruments {
             convergence: convergence(meter),
             conflicts: conflicts(meter),
             merges: merges(meter),
+            dwell: dwell(meter),
             standing: Standing::new(meter, sources),
         }
     }
@@ -93,6 +96,7 @@ impl Instruments {
             Observation::Unconverged(unconverged) => self.standing.unconverged(unconverged),
             // `GET /v1/slo` shows them; no alert is about them.
             Observation::Legs(_) => {}
+            Observation::Dwell(dwell) => self.dwelt(dwell),
             Observation::Clocks(clocks) => {
                 let clocks = clocks.iter().map(|clock| super::ClockStanding {
                     peer: clock.peer.clone(),
@@ -128,6 +132,14 @@ impl Instruments {
         self.reads.verdict(verdict);
         for peer in &verdict.missed_by {
             self.peers.missed(peer);
+        }
+    }
+
+    fn dwelt(&mut self, dwell: &DwellObserved) {
+        for (class, times) in &self.dwell {
+            for (us, many) in dwell.of(*class) {
+                (0..many).for_each(|_| times.record(seconds(us)));
+            }
         }
     }
 
@@ -226,6 +238,13 @@ fn writes(meter: &Meter) -> BTreeMap<(OperationOutcome, usize), BoundCounter<u64
         .flat_map(|outcome| value::LAGGING.into_iter().enumerate().map(move |lagging| (outcome, lagging)))
         .map(|(outcome, lagging)| bind(outcome, lagging))
         .collect()
+}
+
+fn dwell(meter: &Meter) -> BTreeMap<BucketClass, BoundHistogram<f64>> {
+    let description = "How long operations waited until a shard was handed them.";
+    let times = seconds_histogram(meter, metric::DWELL_TIME, &bounds::DURATION, description);
+    let bind = |class: BucketClass| (class, times.bind(&[KeyValue::new(key::CLASS, class.name())]));
+    BucketClass::ALL.into_iter().map(bind).collect()
 }
 
 fn convergence(meter: &Meter) -> BTreeMap<Path, BoundHistogram<f64>> {

@@ -62,6 +62,8 @@ pub mod metric {
     pub const OVERLOAD_REFUSED: &str = "neap.overload.refused";
     /// Of these, by bucket, what its clients were refused.
     pub const OVERLOAD_REFUSED_BY_BUCKET: &str = "neap.overload.refused_by_bucket";
+    /// How long operations waited until a shard was handed them.
+    pub const DWELL_TIME: &str = "neap.queue.dwell_time";
     /// Writes that left an object beyond three quarters of a bound.
     pub const OBJECTS_NEAR_BOUND: &str = "neap.objects.near_bound";
     /// What was refused because an object is as large as it may be, or larger.
@@ -110,6 +112,8 @@ pub mod key {
     pub const WINDOW: &str = "window";
     /// A bucket; of few only.
     pub const BUCKET: &str = "bucket";
+    /// How a request's bucket stood when it came.
+    pub const CLASS: &str = "class";
     /// Why.
     pub const REASON: &str = "reason";
 }

@@ -19,7 +19,7 @@ use crate::protocol::ids::{Epoch, RequestId};
 use crate::protocol::time::Hlc;
 
 /// The version of frames, messages and handshake. Nodes of different versions do not talk.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The longest trace context carried, in bytes; a `traceparent` has 55.
 pub const MAX_TRACE_BYTES: usize = u8::MAX as usize;

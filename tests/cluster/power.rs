@@ -16,6 +16,7 @@ use neap::actors::placement::Shard;
 use neap::actors::ring_membership::{Party, PeerNews, RingTable, SharedGate};
 use neap::actors::shard::{ShardParts, start_shard};
 use neap::actors::sli_recorder::{ObservationSink, Observations};
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use neap::protocol::coordinator::Ask;
 use neap::protocol::ids::{BucketName, DirectoryId, Key, NodeId, WriteId};
@@ -81,6 +82,7 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
         siblings_max: 100,
+        weight: BucketWeight::ONE,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,
@@ -126,8 +128,6 @@ fn shard(store: &Arc<MemoryStore>, commit: Commit) -> (Shard, Arc<RingTable>) {
         fetch_settings: nobody.clone().recipient(),
         observations: Arc::new(ObservationSink::new(nobody.recipient(), false, counters.clone())),
         timeout_us: 2_000_000,
-        in_flight: 4_096,
-        hold_floods: true,
         probe: Sampling::ALL,
         tracing: Tracing::default(),
         age_objective_us: 500_000,
@@ -178,7 +178,7 @@ fn lost_after_power_failures(commit: Commit) -> usize {
                 let client = Client::Write(reply);
                 let permit = admission.permit(&bucket).unwrap();
                 let operation = ClientOperation { ask, client, deadline, permit, trace: None };
-                shard.turnstile.enter(operation);
+                shard.turnstile.enter(vec![operation]);
                 waiting.push((key, answer));
             }
             let mut acked = Vec::new();

@@ -1,5 +1,6 @@
 //! Repair by what the probes of a read found.
 
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BucketSettings, ReadRepair, Resolution};
 use neap::protocol::causality::Object;
@@ -240,6 +241,7 @@ impl Bench {
         };
         let settings = BucketSettings {
             siblings_max: 100,
+            weight: BucketWeight::ONE,
             quorum: Quorum { n: 3, r: 1, w: 1 },
             w_min: 1,
             resolution: Resolution::Siblings,

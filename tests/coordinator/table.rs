@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{CausalContext, Object};
@@ -65,6 +66,7 @@ pub fn bench_of(members: &[&str]) -> Bench {
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
         siblings_max: 100,
+        weight: BucketWeight::ONE,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,

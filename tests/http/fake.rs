@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use neap::http::backend::{Backend, Later, MemberView, Operation, OperationReply, RingView};
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, WriteId};
@@ -195,6 +196,7 @@ pub const DEFAULTS: BucketSettings = BucketSettings {
     resolution: Resolution::Siblings,
     blind_write: BlindWrite::Overwrite,
     siblings_max: 100,
+    weight: BucketWeight::ONE,
     sloppy: false,
     read_repair: ReadRepair::Blocking,
     ttl_us: None,

@@ -10,7 +10,7 @@ fn a_bucket_never_set_shows_the_defaults() {
     let get = node.get("/v1/buckets/b");
     assert_eq!((get.status, get.header("content-type")), (200, Some("application/json")));
     let expected = json!({"name": "b", "n": 3, "r": 2, "w": 2, "w_min": 2, "resolution": "siblings",
-        "blind_write": "overwrite", "siblings_max": 100, "sloppy": false, "read_repair": "blocking", "ttl": null,
+        "blind_write": "overwrite", "siblings_max": 100, "weight": 1.0, "sloppy": false, "read_repair": "blocking", "ttl": null,
         "quotas": null, "set_at": null});
     assert_eq!(get.json(), expected);
     assert_eq!(node.get("/v1/buckets").json(), json!({"buckets": []}));
@@ -22,7 +22,7 @@ fn a_bucket_that_was_set_shows_what_was_set_and_when() {
     let body = br#"{"w": 3, "resolution": "lww", "ttl": "36h"}"#;
     let put = node.put("/v1/buckets/b", body);
     let expected = json!({"name": "b", "n": 3, "r": 2, "w": 3, "w_min": 3, "resolution": "lww",
-        "blind_write": "overwrite", "siblings_max": 100, "sloppy": false, "read_repair": "blocking", "ttl": "36h",
+        "blind_write": "overwrite", "siblings_max": 100, "weight": 1.0, "sloppy": false, "read_repair": "blocking", "ttl": "36h",
         "quotas": null, "set_at": "2025-01-31T09:07:05.000001Z"});
     assert_eq!((put.status, put.json()), (200, expected.clone()));
     assert_eq!(node.get("/v1/buckets/b").json(), expected);
@@ -69,6 +69,12 @@ fn bad_properties_are_named() {
         ("{\"siblings_max\": -1}", 422, "siblings_max"),
         ("{\"siblings_max\": 10001}", 422, "siblings_max"),
         ("{\"siblings_max\": 65536}", 422, "siblings_max"),
+        ("{\"weight\": \"2\"}", 400, "weight"),
+        ("{\"weight\": null}", 400, "weight"),
+        ("{\"weight\": 0}", 422, "weight"),
+        ("{\"weight\": 0.09}", 422, "weight"),
+        ("{\"weight\": 100.01}", 422, "weight"),
+        ("{\"weight\": 1.005}", 422, "weight"),
         ("{\"read_repair\": \"on\"}", 400, "read_repair"),
         ("{\"sloppy\": \"no\"}", 400, "sloppy"),
         ("{\"ttl\": 5}", 400, "ttl"),

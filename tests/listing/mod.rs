@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution};
 use neap::protocol::causality::{Body, Intent, Mode, Object, Value, shown};
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key, NodeId, PartitionId, WriteId};
@@ -39,6 +40,7 @@ fn settings(n: u8, r: u8) -> BucketSettings {
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
         siblings_max: 100,
+        weight: BucketWeight::ONE,
         sloppy: false,
         read_repair: ReadRepair::Off,
         ttl_us: None,

@@ -7,6 +7,7 @@ mod refill;
 mod scan;
 
 use bytes::Bytes;
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bounds::MessageBounds;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Body, CausalContext, Intent, Mode, Object, Value};
@@ -130,6 +131,7 @@ fn bench_with(messages: MessageBounds, change: impl Fn(&mut BucketSettings)) -> 
         resolution: Resolution::Siblings,
         blind_write: BlindWrite::Overwrite,
         siblings_max: 100,
+        weight: BucketWeight::ONE,
         sloppy: false,
         read_repair: ReadRepair::Blocking,
         ttl_us: None,

@@ -164,30 +164,6 @@ fn after_a_group_of_several_a_sync_waits_for_as_many() {
 }
 
 #[test]
-fn how_long_tickets_wait_for_their_sync_to_begin_is_added_up_and_the_sync_itself_is_not() {
-    let (store, open) = Gated::new();
-    let (group_commit, _, sink) = start(store.clone(), Commit::Fsync);
-    let open = open;
-    let began = Instant::now();
-    group_commit.when_durable(sink, 0);
-    store.wait_for_sync(1);
-    let alone = began.elapsed();
-    let began = Instant::now();
-    (1..=2).for_each(|ticket| group_commit.when_durable(sink, ticket));
-    std::thread::sleep(Duration::from_millis(30));
-    open.send(()).unwrap();
-    store.wait_for_sync(2);
-    let two = began.elapsed();
-    std::thread::sleep(Duration::from_millis(30));
-    open.send(()).unwrap();
-    wait_until("the second group", || group_commit.stats().durable == 3);
-
-    let waited = Duration::from_micros(group_commit.stats().waited_us);
-    assert!(waited >= Duration::from_millis(60), "{waited:?}");
-    assert!(waited <= alone + 2 * two, "{waited:?} of {:?}", alone + 2 * two);
-}
-
-#[test]
 fn after_a_group_of_two_a_sync_waits_for_nobody() {
     let (store, open) = Gated::new();
     let (group_commit, _, sink) = start_gathering(store.clone(), Commit::Fsync, Duration::from_secs(600));

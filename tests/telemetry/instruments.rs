@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use neap::config::OtlpProtocol;
+use neap::protocol::admission::BucketClass;
 use neap::protocol::bucket::Resolution;
 use neap::protocol::ids::NodeId;
 use neap::protocol::sli::{
-    ConvergedObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved, UnconvergedObserved,
-    VerdictObserved,
+    ConvergedObserved, DwellObserved, MergeObserved, Observation, OperationOutcome, Path, ReadObserved,
+    UnconvergedObserved, VerdictObserved,
 };
 use neap::protocol::staleness::{UnknownCause, Verdict};
 use neap::protocol::time::Moment;
@@ -87,6 +88,23 @@ fn merged(conflict: bool, resolution: Resolution) -> Observation {
     Observation::Merged(MergeObserved { bucket: bucket(), conflict, resolution })
 }
 
+fn dwelt(waits: &[(BucketClass, u64)]) -> Observation {
+    let mut dwell = DwellObserved::default();
+    waits.iter().for_each(|&(class, us)| dwell.record(class, us));
+    Observation::Dwell(Box::new(dwell))
+}
+
+#[test]
+fn a_wait_for_a_turn_is_told_by_how_its_bucket_stood() {
+    let mut scene = Scene::new();
+    let (quiet, busy) = (BucketClass::Quiet, BucketClass::Busy);
+    scene.take(dwelt(&[(quiet, 0), (busy, 1_000), (busy, 1_000), (busy, 2_000_000)]));
+    scene.expect("neap_queue_dwell_time_seconds_count{class=\"quiet\"}", 1.0);
+    scene.expect("neap_queue_dwell_time_seconds_count{class=\"busy\"}", 3.0);
+    scene.expect("neap_queue_dwell_time_seconds_bucket{class=\"quiet\",le=\"0.0001\"}", 1.0);
+    scene.expect("neap_queue_dwell_time_seconds_bucket{class=\"busy\",le=\"0.0025\"}", 2.0);
+}
+
 #[test]
 fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
     let mut scene = Scene::new();
@@ -100,6 +118,7 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         convergence_us: 1,
         writes: 1,
     }));
+    scene.take(dwelt(&[(BucketClass::Quiet, 0)]));
     let slo = SloStanding { slo: "stale_reads".into(), window: "1h".into(), value: 0.5 };
     let standing = scene.instruments.standing();
     standing.set_ring_members(vec![("serving", 2)]);
@@ -117,6 +136,7 @@ fn every_instrument_has_the_name_and_the_kind_that_were_promised() {
         ("neap_overload_refused_by_bucket_total", "counter"),
         ("neap_overload_refused_total", "counter"),
         ("neap_peer_dropped_total", "counter"),
+        ("neap_queue_dwell_time_seconds", "histogram"),
         ("neap_read_exposure_seconds", "histogram"),
         ("neap_read_missed_by_total", "counter"),
         ("neap_read_repairs_total", "counter"),

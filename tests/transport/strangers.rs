@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 /// More than the slots of an address, and fewer than the queue of any listener.
 const QUEUED: usize = 100;
 /// The first message of a handshake, which proves nothing.
-const HELLO: &[u8] = b"\0\0\0\x25neap\x02stranger-stranger-stranger-stran";
+const HELLO: &[u8] = b"\0\0\0\x25neap\x03stranger-stranger-stranger-stran";
 
 async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use neap::protocol::admission::BucketWeight;
 use neap::protocol::bounds::Overfull;
 use neap::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use neap::protocol::causality::{Answered, Body, CausalContext, Intent, Mode, Object, Value};
@@ -65,6 +66,7 @@ fn settings() -> (BucketName, BucketSettings, SettingsVersion) {
         resolution: Resolution::Lww,
         blind_write: BlindWrite::Sibling,
         siblings_max: 100,
+        weight: BucketWeight::ONE,
         sloppy: true,
         read_repair: ReadRepair::Async,
         ttl_us: Some(1),

@@ -58,8 +58,6 @@ pub(super) fn start_shards(
             damaged_pull: around.damaged_pull.clone(),
             fetch_settings: around.fetch_settings.clone(),
             timeout_us: micros(config.limits.timeout),
-            in_flight: config.limits.in_flight,
-            hold_floods: config.limits.hold_floods,
             probe: Sampling::of(config.staleness.probe),
             observations: around.observations.clone(),
             tracing: around.tracing.clone(),

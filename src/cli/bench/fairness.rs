@@ -1,4 +1,4 @@
-//! `neap bench fairness`: what a bucket that floods does to one that is quiet.
+//! `neap bench fairness`: what a bucket that floods and one that is quiet do to each other.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ const NODES: u16 = 3;
 const QUIET: &str = "bench-quiet";
 /// Connections of the quiet clients.
 const QUIET_CONNECTIONS: u16 = 16;
-/// How much longer than without the flood a quiet bucket's requests may take at p99.
-const TIMES: f64 = 2.0;
+/// The share of what it does alone that a flood may lose beside a quiet bucket.
+const LOST: f64 = 0.1;
 /// How long the flood goes before and after what is measured.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long a client of the flood waits after it was refused.
@@ -33,10 +33,11 @@ const REFUSED: &str = "neap_overload_refused_total";
 /// Arguments of `neap bench fairness`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    about = "A bucket that floods beside one that is quiet: what it does to it",
+    about = "A bucket that floods beside one that is quiet: what they do to each other",
     long_about = "Makes a cluster of three nodes. A few clients of a quiet bucket send requests at a low, steady rate: first \
                   alone, then while many connections flood another bucket, each with its next request as soon as the last \
-                  was answered, and last in the flooding bucket itself, which shows what being apart is worth.\n\n\
+                  was answered, and last in the flooding bucket itself, which shows what being apart is worth. The flood is \
+                  measured without the quiet bucket, too, before and after: it is to keep nine tenths of its rate.\n\n\
                   The nodes share the machine with the flood's clients: once all cores are busy, what a request waits for \
                   is the scheduler, which knows nothing of buckets.",
     after_help = "Examples:\n  neap bench fairness\n  neap bench fairness --operations put:2 --connections 64 --json"
@@ -54,9 +55,6 @@ pub struct FairnessArgs {
     /// Requests that a node takes at once (limits.in_flight); its usual number unless it is given
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: Option<u32>,
-    /// Do not have the flood held down (limits.hold_floods = false)
-    #[arg(long)]
-    no_hold: bool,
     /// Keys of each bucket
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
     keys: u64,
@@ -79,13 +77,15 @@ struct Row {
     within: Tally,
     /// The flood, while the quiet bucket was apart from it.
     flood: Tally,
+    /// The flood without the quiet bucket, before and after.
+    flood_alone: [Tally; 2],
     /// Requests that were refused meanwhile.
     refused: f64,
 }
 
 /// Runs the command.
 pub fn run(args: &FairnessArgs, json: bool) -> Exit {
-    let progress = progress::steps(3 * args.operations.len() as u64, json);
+    let progress = progress::steps(5 * args.operations.len() as u64, json);
     let rows = match measure(args, &progress) {
         Ok(rows) => rows,
         Err(message) => return failed(&message, json),
@@ -97,7 +97,7 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
         let targets: Vec<Value> = targets.iter().map(Target::json).collect();
         print_json(&json!({
             "rows": rows, "connections": args.connections, "rate": args.rate, "in_flight": args.in_flight,
-            "hold_floods": !args.no_hold, "nodes": NODES, "targets": targets,
+            "nodes": NODES, "targets": targets,
         }));
     } else {
         print(render(args, &rows, &targets).as_bytes());
@@ -108,7 +108,6 @@ pub fn run(args: &FairnessArgs, json: bool) -> Exit {
 fn measure(args: &FairnessArgs, progress: &ProgressBar) -> Result<Vec<Row>, String> {
     let mut settings = vec!["staleness.probe=0.05".to_owned(), "log.level=error".to_owned()];
     settings.extend(args.in_flight.map(|many| format!("limits.in_flight={many}")));
-    settings.push(format!("limits.hold_floods={}", !args.no_hold));
     let mut cluster = OwnCluster::start(NODES, &settings)?;
     let flood = Load {
         nodes: cluster.endpoints(),
@@ -138,16 +137,23 @@ fn measure(args: &FairnessArgs, progress: &ProgressBar) -> Result<Vec<Row>, Stri
         };
         let alone = of(quiet.run(steady, |_| {}))?;
         progress.inc(1);
+        progress.set_message(format!("{operation}: the flood alone"));
+        let greedy = Run { pace: Pace::Closed, pause: PAUSE, ..steady };
+        let before = of(flood.run(greedy, |_| {}))?;
+        progress.inc(1);
         progress.set_message(format!("{operation}: beside a flood"));
         let refused = metric(&flood.nodes, REFUSED)?;
         let (apart, flooding) = beside(&flood, &quiet, steady)?;
         let refused = metric(&flood.nodes, REFUSED)? - refused;
         progress.inc(1);
+        progress.set_message(format!("{operation}: the flood alone once more"));
+        let flood_alone = [before, of(flood.run(greedy, |_| {}))?];
+        progress.inc(1);
         progress.set_message(format!("{operation}: in the flooding bucket"));
         let (within, _) = beside(&flood, &Load { bucket: BUCKET, ..quiet.clone() }, steady)?;
         progress.inc(1);
         cluster.check()?;
-        rows.push(Row { operation, alone, apart, within, flood: flooding, refused });
+        rows.push(Row { operation, alone, apart, within, flood: flooding, flood_alone, refused });
     }
     Ok(rows)
 }
@@ -169,17 +175,31 @@ fn of(tally: std::io::Result<Tally>) -> Result<Tally, String> {
 
 impl Row {
     fn target(&self) -> Target {
-        let p99 = |tally: &Tally| tally.latencies.quantile_ms(0.99);
-        let times = p99(&self.apart).zip(p99(&self.alone)).map(|(beside, alone)| beside / alone);
-        Target::new(format!("{}, p99 beside a flood, times alone", self.operation), times, TIMES)
+        let [before, after] = self.flood_alone.each_ref().map(Tally::ops_per_s);
+        let alone = (before + after) / 2.0;
+        let lost = (alone > 0.0).then(|| 1.0 - self.flood.ops_per_s() / alone);
+        Target::new(
+            format!("{}, the flood loses beside a quiet bucket, share of alone", self.operation),
+            lost,
+            LOST,
+        )
     }
 
-    fn parts(&self) -> [(&'static str, &Tally); 4] {
+    /// p99 of the quiet bucket beside the flood, as a multiple of alone.
+    fn times(&self) -> Option<f64> {
+        let p99 = |tally: &Tally| tally.latencies.quantile_ms(0.99);
+        p99(&self.apart).zip(p99(&self.alone)).map(|(beside, alone)| beside / alone)
+    }
+
+    fn parts(&self) -> [(&'static str, &Tally); 6] {
+        let [before, after] = &self.flood_alone;
         [
             ("alone", &self.alone),
             ("beside a flood", &self.apart),
             ("in the flooding bucket", &self.within),
-            ("the flood", &self.flood),
+            ("the flood beside it", &self.flood),
+            ("the flood alone, before", before),
+            ("the flood alone, after", after),
         ]
     }
 
@@ -191,7 +211,10 @@ impl Row {
                 "p99_ms": latencies.quantile_ms(0.99), "max_ms": latencies.max_ms(), "failed": tally.failed(),
             })
         });
-        json!({ "operation": self.operation.to_string(), "parts": parts, "refused": self.refused })
+        json!({
+            "operation": self.operation.to_string(), "parts": parts, "refused": self.refused,
+            "quiet_p99_times_alone": self.times(),
+        })
     }
 }
 
@@ -209,12 +232,22 @@ fn render(args: &FairnessArgs, rows: &[Row], targets: &[Target]) -> String {
             table.row(cells);
         }
     }
+    let times: String = rows
+        .iter()
+        .filter_map(|row| Some((row.operation, row.times()?)))
+        .map(|(operation, times)| {
+            format!(
+                "{operation}: p99 of the quiet bucket beside the flood is {times:.1} times that of alone\n"
+            )
+        })
+        .collect();
     format!(
-        "a quiet bucket of {} requests a second, a flood of {} connections; {:.0} requests were refused\n\n{}\n{}",
+        "a quiet bucket of {} requests a second, a flood of {} connections; {:.0} requests were refused\n\n{}\n{}{}",
         args.rate,
         args.connections,
         rows.iter().map(|row| row.refused).sum::<f64>(),
         table.render(),
+        times,
         target::render(targets)
     )
 }

@@ -8,25 +8,19 @@
 //!
 //! * [`Permits`] bound how many requests are in the node. They are refused, never waited for: a queue before them would
 //!   only hide the overload. Where they are scarce, buckets that hold more than their share are refused first.
-//! * [`Turns`] bound how many of those a shard works at, and are given to buckets in turn, so that a bucket which asks for
-//!   little does not stand behind all that another asks for (Nagle, "On Packet Switches with Infinite Storage", RFC 970,
-//!   1985). A bucket that is alone has them all.
-//! * [`Pace`] finds how many turns there are to be while several buckets ask: so many that the shard is not idle, and so
-//!   few that what it was handed is begun, and answered, soon. It goes by how long operations lie in queues of the node
-//!   (after Nichols and Jacobson, "Controlling Queue Delay", 2012), not by what they take, which slow homes and disks
-//!   have a part in. A flood beside a quiet bucket is held down further, so that the machine is not busy all the time.
+//! * [`FairQueue`] bounds how many of those a shard works at while several buckets ask, and serves what waits by deficit round
+//!   robin over the buckets: one that asks for little does not stand behind all that another asks for.
 //!
 //! Buckets are told apart by a hash of their names (McKenney, "Stochastic Fairness Queueing", 1990): [`SLOTS`] is all
 //! that there is to keep, however many buckets there are, and two that fall together share one share.
 
-mod flood;
-mod pace;
+mod fair_queue;
 mod permits;
-mod turns;
+mod weight;
 
-pub use pace::{Demand, Pace, Waits};
+pub use fair_queue::FairQueue;
 pub use permits::{Permits, Standing};
-pub use turns::Turns;
+pub use weight::{BucketWeight, BucketWeightError};
 
 /// How many buckets are told apart.
 pub const SLOTS: usize = 1_024;
@@ -46,5 +40,28 @@ impl Slot {
     #[must_use]
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+}
+
+/// How a bucket stood when one of its requests came: a class of few, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BucketClass {
+    /// It had no other request in the node.
+    Quiet,
+    /// It had one at least.
+    Busy,
+}
+
+impl BucketClass {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Quiet, Self::Busy];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Busy => "busy",
+        }
     }
 }

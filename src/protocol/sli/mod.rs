@@ -4,9 +4,11 @@
 //! observation   what is told, one at a time
 //! record        all of it since the start, in counters (tally) and histograms of fixed size
 //! legs          how long the parts of an operation take
+//! dwell         how long operations wait until a shard is handed them
 //! unconverged   how the writes stand that some home lacks
 //! ```
 
+mod dwell;
 mod histogram;
 mod legs;
 mod lost;
@@ -15,6 +17,7 @@ mod record;
 mod tally;
 mod unconverged;
 
+pub use dwell::DwellObserved;
 pub use histogram::{BUCKETS, Sparse, Times, VALUE_MAX_US};
 pub use legs::{Leg, LegView, LegsObserved, QUANTILES, RecentLegs};
 pub use lost::untracked_at_start;

@@ -1,5 +1,6 @@
 //! What coordinators and replicas tell the recorder, one at a time.
 
+use super::dwell::DwellObserved;
 use super::legs::LegsObserved;
 use crate::protocol::bucket::Resolution;
 use crate::protocol::ids::{BucketName, NodeId};
@@ -28,6 +29,8 @@ pub enum Observation {
     Unconverged(UnconvergedObserved),
     /// What the legs of one shard's operations took since it last said so.
     Legs(Box<LegsObserved>),
+    /// How long operations waited until one shard was handed them, since it last said so.
+    Dwell(Box<DwellObserved>),
     /// How the clocks of the peers relate to this node's.
     Clocks(Vec<ClockObserved>),
 }

@@ -98,7 +98,7 @@ impl SliRecord {
             }
             Observation::Unconverged(standing) => self.take_unconverged(now, standing),
             // Legs are of interest as they are lately: the engine has them.
-            Observation::Clocks(_) | Observation::Legs(_) => {}
+            Observation::Clocks(_) | Observation::Legs(_) | Observation::Dwell(_) => {}
         }
     }
 

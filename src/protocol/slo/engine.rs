@@ -118,6 +118,7 @@ impl Slo {
             Observation::Read(_)
             | Observation::Write(_)
             | Observation::Merged(_)
+            | Observation::Dwell(_)
             | Observation::Clocks(_) => {}
         }
     }

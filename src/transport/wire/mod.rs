@@ -21,6 +21,7 @@ pub use operation::{WireError, WireOutcome, WireWrite, WireWriteReply};
 pub use refusal::WireRefusal;
 pub use settings::{WireBucket, WireSettingsVersion};
 
+use crate::protocol::admission::BucketWeightError;
 use crate::protocol::causality::Object;
 use crate::protocol::ids::{BucketName, InvalidName, Key, WriteId};
 use crate::protocol::message::{
@@ -120,6 +121,9 @@ pub enum WireMeaning {
     /// A name is none.
     #[error("{0}")]
     Name(#[from] InvalidName),
+    /// A bucket's weight is none.
+    #[error(transparent)]
+    Weight(#[from] BucketWeightError),
     /// A number is outside its range.
     #[error("{what} {given} is not known")]
     Number {

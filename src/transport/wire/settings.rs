@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::WireMeaning;
+use crate::protocol::admission::BucketWeight;
 use crate::protocol::bucket::{BlindWrite, BucketSettings, ReadRepair, Resolution, SettingsVersion};
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::quorum::Quorum;
@@ -21,6 +22,7 @@ pub struct WireBucket {
     lww: bool,
     blind_sibling: bool,
     siblings_max: u16,
+    weight: u16,
     sloppy: bool,
     read_repair: u8,
     ttl_us: Option<u64>,
@@ -54,6 +56,7 @@ pub(super) fn wire_bucket(
         lww: settings.resolution == Resolution::Lww,
         blind_sibling: settings.blind_write == BlindWrite::Sibling,
         siblings_max: settings.siblings_max,
+        weight: settings.weight.hundredths(),
         sloppy: settings.sloppy,
         read_repair: match settings.read_repair {
             ReadRepair::Blocking => 0,
@@ -75,6 +78,7 @@ pub(super) fn bucket_of(
         resolution: if wire.lww { Resolution::Lww } else { Resolution::Siblings },
         blind_write: if wire.blind_sibling { BlindWrite::Sibling } else { BlindWrite::Overwrite },
         siblings_max: wire.siblings_max,
+        weight: BucketWeight::of_hundredths(wire.weight)?,
         sloppy: wire.sloppy,
         read_repair: match wire.read_repair {
             0 => ReadRepair::Blocking,
