@@ -6,14 +6,18 @@ FROM ${RUST_IMAGE} AS build
 WORKDIR /build
 # The dependencies in a layer of their own, which stays while only neap's own sources change.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/neap-protocol/Cargo.toml crates/neap-protocol/
+COPY crates/neap-storage/Cargo.toml crates/neap-storage/
+COPY crates/neap-sim/Cargo.toml crates/neap-sim/
 COPY benches benches
-RUN mkdir -p src tests \
+RUN mkdir -p src tests crates/neap-protocol/src crates/neap-storage/src crates/neap-sim/src \
  && echo 'fn main() {}' | tee src/main.rs > tests/main.rs \
- && touch src/lib.rs \
+ && touch src/lib.rs crates/neap-protocol/src/lib.rs crates/neap-storage/src/lib.rs crates/neap-sim/src/lib.rs \
  && cargo build --locked --release --bin neap
+COPY crates crates
 COPY src src
 # Newer than the stand-ins above, whatever the times in the context are.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
  && cargo build --locked --release --bin neap \
  && strip -o /neap target/release/neap
 

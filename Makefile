@@ -1,6 +1,7 @@
 # check   formatting and lints; writes nothing to the tree
 # fix     what check complains about and a tool can mend
 # test    check, then all tests: what CI runs
+# planted  of the tests, those that plant a bug in the protocol to see the simulator find it
 # contract  schemathesis against a live cluster: many examples of each call of the published contract
 # bench   rates as ratios to a bare handler's, held against benches/baseline.json; two minutes
 # bench-record  writes that file anew
@@ -25,7 +26,7 @@ JOBS ?= 2
 # Rows that are short enough to be run often; the median of the rounds is what is compared.
 BENCH := bench kv --keys 20000 --rate max --rounds 5 --duration 3s --warmup 500ms
 .DEFAULT_GOAL := test
-.PHONY: check fix test contract otel-test bench bench-record layers microbench soak fuzz demo toolchain lints
+.PHONY: check fix test planted contract otel-test bench bench-record layers microbench soak fuzz demo toolchain lints
 .NOTPARALLEL:
 
 toolchain:
@@ -45,6 +46,7 @@ check: lints
 	@$(CARGO) fmt --all --check
 	@echo "== lints"
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked -p neap-sim --features planted --all-targets -- -D warnings
 
 fix: lints
 	@echo "== lints"
@@ -52,10 +54,17 @@ fix: lints
 	@echo "== formatting"
 	@$(CARGO) fmt --all
 
-# The test runner has the last word: its closing lines are the result.
 test: check
 	@echo "== tests"
-	@tests/contract/with-schemathesis otel/with-collector $(CARGO) test --locked --workspace --no-fail-fast
+	@status=0; \
+	tests/contract/with-schemathesis otel/with-collector $(CARGO) test --locked --workspace --no-fail-fast || status=$$?; \
+	$(MAKE) --no-print-directory planted || status=$$?; \
+	exit $$status
+
+# Features of a workspace are one for all that is built together: this build is apart from the others.
+planted: toolchain
+	@echo "== tests with planted bugs"
+	@$(CARGO) test --locked -p neap-sim --features planted --lib planted
 
 contract: toolchain
 	@echo "== the published contract"

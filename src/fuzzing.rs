@@ -11,7 +11,7 @@ pub const KEY_MAX: usize = 1_024;
 /// The set inside a context token, whose MAC was found right.
 #[must_use]
 pub fn context_set(bytes: &[u8]) -> Option<CausalContext> {
-    crate::protocol::causality::decode_set(bytes)
+    crate::http::tokens::decode_set(bytes)
 }
 
 /// The key that a request's path and query name, read as a `GET` does.

@@ -3,12 +3,13 @@
 //! The map of the house. An arrow points at whom a room may know:
 //!
 //! ```text
-//! cli ──> actors ──> http ──> protocol <── sim
-//!           │  └──> transport, storage (through their traits)
+//! cli ──> actors ──> http ──> protocol <── storage <── sim
+//!           ├──> transport, storage (through their traits)
 //!           └──> telemetry
 //! ```
 //!
-//! * [`protocol`] decides everything and touches nothing: no clock, socket, lock, thread or randomness.
+//! * [`protocol`] decides everything and touches nothing: no clock, socket, lock, thread or randomness. A crate of its own,
+//!   as are [`storage`] and [`sim`].
 //! * [`sim`] runs it in simulated time, and knows what was true.
 //! * [`actors`] drives it on real sockets, disks and clocks.
 //! * [`storage`] keeps objects on disk; [`transport`] carries messages between nodes.
@@ -31,9 +32,9 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
-mod planted;
-pub mod protocol;
-pub mod sim;
-pub mod storage;
 pub mod telemetry;
 pub mod transport;
+
+pub use neap_protocol as protocol;
+pub use neap_sim as sim;
+pub use neap_storage as storage;

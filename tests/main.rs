@@ -18,7 +18,6 @@ mod http_bad_input;
 mod listing;
 mod otel;
 mod pbs;
-mod purity;
 mod replica;
 mod ring;
 mod sim;

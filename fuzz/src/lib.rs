@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use neap::fuzzing;
-use neap::protocol::causality::TokenKey;
+use neap::http::tokens::TokenKey;
 use neap::protocol::ids::{BucketName, Key};
 use neap::protocol::message::{PeerAnswer, PeerRequest};
 use neap::protocol::replica::Held;

@@ -63,7 +63,7 @@ pub struct ShardParts {
     /// `staleness.probe`: which reads get a verdict.
     pub probe: Sampling,
     /// Who is told what was observed; each actor of the shard has an
-    /// [`ObservationBuffer`](crate::actors::sli_recorder::ObservationBuffer) over it.
+    /// [`ObservationBuffer`] over it.
     pub observations: Arc<ObservationSink>,
     /// Where traces go.
     pub tracing: Tracing,

@@ -89,13 +89,13 @@ async fn list(edge: &Edge, request: &HttpRequest, bucket: &str) -> Result<HttpRe
         if !start.is_empty() {
             return Err(Problem::invalid("start", "a start besides a token", "one of start and token"));
         }
-        range = range.resume(&edge.tokens, &token).map_err(|error| Problem::continuation(error, &token))?;
+        range = edge.tokens.resume(range, &token).map_err(|error| Problem::continuation(error, &token))?;
     }
     let limit = usize::from(given.limit.unwrap_or(LIMIT_MAX));
     let timeout_us = given.timeout_us.unwrap_or(edge.limits.timeout_us);
     let listed = edge.backend.list_keys(range.clone(), limit, timeout_us).await;
     let ListReply { keys, more_after } = listed.map_err(Problem::list)?;
-    let continuation = more_after.map(|after| range.continuation(&edge.tokens, &after));
+    let continuation = more_after.map(|after| edge.tokens.continuation(&range, &after));
     let keys = keys.into_iter().map(KeyBody::from).collect();
     Ok(HttpResponse::Ok().json(KeysBody { keys, continuation }))
 }

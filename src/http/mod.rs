@@ -17,7 +17,6 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 
-use crate::protocol::causality::TokenKey;
 use crate::protocol::ids::{BucketName, Key};
 use crate::telemetry::Tracing;
 use answers::AnswerBudget;
@@ -26,6 +25,7 @@ use body::BodyBudget;
 use callers::AllowedCallers;
 pub use connections::ConnectionBounds;
 use connections::Connections;
+use tokens::TokenKey;
 
 mod answers;
 pub mod backend;
@@ -51,6 +51,7 @@ mod siblings;
 mod slo;
 mod target;
 pub(crate) mod time;
+pub mod tokens;
 
 /// What a request may ask for at the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -140,14 +140,30 @@ fn quality(parameter: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::causality::samples::{value, version};
+    use crate::protocol::causality::{Body, CausalContext, Value};
+    use crate::protocol::ids::{ActorId, Dot, WriteId};
+    use crate::protocol::time::Hlc;
     use actix_web::http::header::HeaderValue;
+
+    fn version(bytes: &[u8]) -> Version {
+        Version {
+            dot: Dot { actor: ActorId(1), counter: 1 },
+            hlc: Hlc::ZERO,
+            w: 1,
+            write_id: WriteId(1),
+            named: false,
+            past: CausalContext::new(),
+            gapless: true,
+            created: false,
+            body: Body::Value(Value { content_type: None, bytes: bytes.to_vec().into(), expires_at: None }),
+        }
+    }
 
     #[test]
     fn the_boundary_occurs_in_no_value() {
-        let first = boundary(&[&version(1, value(b"", None))]);
+        let first = boundary(&[&version(b"")]);
         let text = format!("x\r\n--{first}\r\ny");
-        let again = version(1, value(text.as_bytes(), None));
+        let again = version(text.as_bytes());
         let second = boundary(&[&again]);
         assert_ne!(first, second);
         let (media_type, body) = multipart(&[&again]);

@@ -28,7 +28,6 @@ mod sink;
 mod span;
 mod standing;
 mod start;
-mod traceparent;
 
 pub use collection::Metrics;
 pub use instruments::{Instruments, Sources};
@@ -39,7 +38,6 @@ pub use sink::SpanSink;
 pub use span::{Finished, Span, SpanEvent, SpanKind};
 pub use standing::{ClockStanding, Count, SloStanding, Source, SourceByName, Standing};
 pub use start::{Identity, ShutdownReport, Telemetry};
-pub use traceparent::TRACEPARENT;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

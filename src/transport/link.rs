@@ -21,12 +21,11 @@ use super::handshake::{HandshakeError, Party, dial};
 use super::lane::LaneConfig;
 use super::wire::{WireAnswer, WireRequest};
 use super::{AnswerSink, Answered, Outgoing, PeerAnswer, codec, reuse};
+use crate::protocol::bounds::OUTSTANDING_MAX;
 use crate::protocol::ids::{BucketName, Key, NodeId, RequestId};
 use crate::protocol::message::{PeerRequest, Refusal};
 use crate::protocol::time::Moment;
 
-/// Requests that may wait for one peer's answers.
-pub const OUTSTANDING_MAX: usize = 8_192;
 /// Bytes of requests that may wait to be written to one peer.
 pub const BUFFERED_MAX: usize = 32 * 1024 * 1024;
 

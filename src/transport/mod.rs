@@ -25,7 +25,6 @@ pub use counters::TransportCounters;
 pub use handshake::{LanePurpose, Secret};
 pub use handshake_slots::HandshakeBounds;
 pub use lane::{Lane, LaneConfig};
-pub use link::OUTSTANDING_MAX;
 pub use reconnect::Reconnects;
 
 use crate::protocol::ids::NodeId;

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use neap::protocol::causality::{CausalContext, TokenError, TokenKey};
+use neap::http::tokens::{TokenError, TokenKey};
+use neap::protocol::causality::CausalContext;
 use neap::protocol::ids::{ActorId, BucketName, Dot, Key};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use neap::http::callers::AllowedCallers;
+use neap::http::tokens::TokenKey;
 use neap::http::{ConnectionBounds, Edge, Limits, ServerOptions};
-use neap::protocol::causality::TokenKey;
 
 use super::fake::Fake;
 

@@ -137,7 +137,7 @@ fn a_context_is_taken_from_nobody_but_this_cluster_and_a_stale_one_makes_a_sibli
         let mut changed = mine.clone();
         let last = changed.pop().unwrap();
         changed.push(if last == 'A' { 'B' } else { 'A' });
-        let foreign_cluster = neap::protocol::causality::TokenKey::derive(b"another secret", "test").seal(
+        let foreign_cluster = neap::http::tokens::TokenKey::derive(b"another secret", "test").seal(
             &neap::protocol::ids::BucketName::new("b").unwrap(),
             &neap::protocol::ids::Key::new("mine"),
             &neap::protocol::causality::CausalContext::new(),

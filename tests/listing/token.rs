@@ -1,7 +1,7 @@
 //! Where a listing begins and goes on.
 
-use neap::protocol::causality::TokenKey;
-use neap::protocol::listing::{InvalidContinuation, KEY_BYTES_MAX, position_of};
+use neap::http::tokens::{InvalidContinuation, TokenKey, position_of};
+use neap::protocol::listing::KEY_BYTES_MAX;
 
 use super::*;
 
@@ -29,29 +29,29 @@ proptest! {
 #[test]
 fn a_continuation_serves_its_cluster_bucket_and_prefix_alone() {
     let tokens = TokenKey::derive(b"secret", "c");
-    let token = range(b"p", b"").continuation(&tokens, b"p7");
-    assert_eq!(range(b"p", b"").resume(&tokens, &token).unwrap().after, &b"p7"[..]);
+    let token = tokens.continuation(&range(b"p", b""), b"p7");
+    assert_eq!(tokens.resume(range(b"p", b""), &token).unwrap().after, &b"p7"[..]);
     let other = KeyRange { bucket: BucketName::new("c").unwrap(), ..range(b"p", b"") };
-    assert_eq!(other.resume(&tokens, &token), Err(InvalidContinuation));
+    assert_eq!(tokens.resume(other, &token), Err(InvalidContinuation));
     for foreign in [TokenKey::derive(b"secret", "d"), TokenKey::derive(b"other", "c")] {
-        assert_eq!(range(b"p", b"").resume(&foreign, &token), Err(InvalidContinuation));
+        assert_eq!(foreign.resume(range(b"p", b""), &token), Err(InvalidContinuation));
     }
     for prefix in [&b""[..], b"p7", b"q"] {
-        assert_eq!(range(prefix, b"").resume(&tokens, &token), Err(InvalidContinuation));
+        assert_eq!(tokens.resume(range(prefix, b""), &token), Err(InvalidContinuation));
     }
     for garbage in ["", "AQ", "*", &token[1..], &token[..token.len() - 1], &format!("{token}A")] {
-        assert_eq!(range(b"p", b"").resume(&tokens, garbage), Err(InvalidContinuation), "{garbage}");
+        assert_eq!(tokens.resume(range(b"p", b""), garbage), Err(InvalidContinuation), "{garbage}");
     }
     // A context of the same cluster is no continuation, and the other way round.
     let context = tokens.seal(&bucket(), &Key::new("p7"), Object::new().context()).0;
-    assert_eq!(range(b"p", b"").resume(&tokens, &context), Err(InvalidContinuation));
+    assert_eq!(tokens.resume(range(b"p", b""), &context), Err(InvalidContinuation));
     assert!(tokens.open(&bucket(), &Key::new("p7"), &token).is_err());
 }
 
 #[test]
 fn where_a_token_goes_on_can_be_shown() {
     let tokens = TokenKey::derive(b"secret", "c");
-    assert_eq!(position_of(&range(b"p", b"").continuation(&tokens, b"p7")).as_deref(), Some(&b"p7"[..]));
+    assert_eq!(position_of(&tokens.continuation(&range(b"p", b""), b"p7")).as_deref(), Some(&b"p7"[..]));
     for garbage in ["", "*", "AQ", "AgAAAAAAAAAAAAAAAAAAAAAAAAA"] {
         assert_eq!(position_of(garbage), None, "{garbage}");
     }

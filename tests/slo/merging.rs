@@ -1,9 +1,10 @@
 //! Restarts, and several nodes taken together.
 
 use neap::protocol::ids::NodeId;
-use neap::protocol::slo::{Slo, SloScope, SloState, SloSummary, UnreadableSummary};
+use neap::protocol::slo::{Slo, SloScope, SloState, SloSummary};
 use neap::protocol::staleness::Verdict;
 use neap::protocol::time::WallMicros;
+use neap::storage::slo_summary::{self, UnreadableSummary};
 
 use super::{DAY, FRESH, HOUR, MINUTE, SECOND, Timeline, converged, plan, unconverged, verdict};
 
@@ -40,8 +41,8 @@ fn several_nodes_merged_stand_as_one_that_saw_it_all() {
     b.take(&unconverged(&[(SECOND, 1)], 2));
     let mut merged = SloSummary::empty(&plan, one.now);
     for node in [&mut a, &mut b] {
-        let sent = node.slo.summary(WallMicros(node.now)).to_bytes();
-        merged.merge(&SloSummary::from_bytes(&sent).unwrap());
+        let sent = slo_summary::encode(&node.slo.summary(WallMicros(node.now)));
+        merged.merge(&slo_summary::decode(&sent).unwrap());
     }
     let mut expected = one.document();
     expected.scope = SloScope::Cluster;
@@ -77,11 +78,11 @@ fn a_node_that_does_not_answer_makes_the_cluster_unknown_by_name() {
 #[test]
 fn windows_survive_a_restart() {
     let mut before = history(|_| true);
-    let bytes = before.slo.summary(WallMicros(before.now)).to_bytes();
+    let bytes = slo_summary::encode(&before.slo.summary(WallMicros(before.now)));
     let mut after = Timeline::new(&SETS);
     after.now = before.now + 5 * MINUTE;
     before.now = after.now;
-    after.slo.resume(WallMicros(after.now), Some(&SloSummary::from_bytes(&bytes).unwrap()), true);
+    after.slo.resume(WallMicros(after.now), Some(&slo_summary::decode(&bytes).unwrap()), true);
     assert_eq!(after.document(), before.document());
     after.now += 31 * DAY;
     assert_eq!(after.document().reads.known(), 0);
@@ -117,26 +118,26 @@ fn other_windows_levels_and_buckets_of_a_set_take_what_fits_them() {
 #[test]
 fn damaged_and_foreign_bytes_are_refused_whole() {
     let mut time = history(|_| true);
-    let bytes = time.slo.summary(WallMicros(time.now)).to_bytes();
-    assert!(SloSummary::from_bytes(&bytes).is_ok());
+    let bytes = slo_summary::encode(&time.slo.summary(WallMicros(time.now)));
+    assert!(slo_summary::decode(&bytes).is_ok());
     for at in [20, bytes.len() / 2, bytes.len() - 1] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
-        assert_eq!(SloSummary::from_bytes(&damaged).unwrap_err(), UnreadableSummary::Damaged, "{at}");
+        assert_eq!(slo_summary::decode(&damaged).unwrap_err(), UnreadableSummary::Damaged, "{at}");
     }
     for len in [0, 5, 7, 8, 15, 16, bytes.len() - 1] {
-        assert!(SloSummary::from_bytes(&bytes[..len]).is_err(), "{len}");
+        assert!(slo_summary::decode(&bytes[..len]).is_err(), "{len}");
     }
-    assert_eq!(SloSummary::from_bytes(b"something else").unwrap_err(), UnreadableSummary::Foreign);
+    assert_eq!(slo_summary::decode(b"something else").unwrap_err(), UnreadableSummary::Foreign);
     let mut later = bytes;
     later[7] = 9;
-    assert_eq!(SloSummary::from_bytes(&later).unwrap_err(), UnreadableSummary::Version { found: 9 });
+    assert_eq!(slo_summary::decode(&later).unwrap_err(), UnreadableSummary::Version { found: 9 });
 }
 
 #[test]
 fn usual_traffic_of_days_takes_far_less_than_the_bound() {
     let mut time = history(|_| true);
-    let bytes = time.slo.summary(WallMicros(time.now)).to_bytes().len();
+    let bytes = slo_summary::encode(&time.slo.summary(WallMicros(time.now))).len();
     assert!(bytes < 64 * 1024, "{bytes}");
     assert!(Slo::bytes_max(0) < 6_000_000, "{}", Slo::bytes_max(0));
 }

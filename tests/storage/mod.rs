@@ -5,6 +5,7 @@ mod disk_full;
 mod group_commit;
 mod keys;
 mod record;
+mod slo_snapshot;
 mod store;
 
 use std::time::{Duration, Instant};

@@ -11,8 +11,8 @@ use crate::actors::front::Front;
 use crate::actors::placement::Placement;
 use crate::config::{Config, WebOrigin};
 use crate::http::callers::AllowedCallers;
+use crate::http::tokens::TokenKey;
 use crate::http::{ConnectionBounds, Edge, Limits, Listening, ServerOptions};
-use crate::protocol::causality::TokenKey;
 use crate::telemetry::Tracing;
 use crate::transport::Secret;
 

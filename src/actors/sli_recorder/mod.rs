@@ -29,7 +29,7 @@ use crate::protocol::ids::NodeId;
 use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
 use crate::protocol::sli::{Observation, SliRecord};
 use crate::protocol::slo::{Begun, Gathered, Gatherings, Plan, Slo, SloDocument, SloScope, SloSummary};
-use crate::storage::SloSnapshot;
+use crate::storage::{SloSnapshot, slo_summary};
 use crate::transport::{Lane, Outgoing};
 
 pub use buffer::{BATCH, BATCHES, ObservationBuffer, ObservationSink, Observations};
@@ -136,7 +136,7 @@ impl SliRecorder {
         self.kept += 1;
         let number = self.kept;
         async move {
-            let save = move || snapshot.save(number, &summary.to_bytes());
+            let save = move || snapshot.save(number, &slo_summary::encode(&summary));
             if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
                 tracing::warn!("the windows of the objectives were not kept: {error}");
             }
@@ -217,7 +217,7 @@ impl Handler<Answer> for SliRecorder {
             self.parts.counters.clock_skew_refused.add();
         }
         let summary = match answer {
-            AnswerBody::Peer(PeerAnswer::SloSummary(bytes)) => SloSummary::from_bytes(&bytes)
+            AnswerBody::Peer(PeerAnswer::SloSummary(bytes)) => slo_summary::decode(&bytes)
                 .inspect_err(|error| tracing::warn!(%from, "a peer's summary of objectives: {error}"))
                 .ok(),
             _ => None,
@@ -232,7 +232,7 @@ impl Handler<PeerAsksSlo> for SliRecorder {
     type Result = ();
 
     fn handle(&mut self, PeerAsksSlo { responder }: PeerAsksSlo, _: &mut Self::Context) {
-        let bytes = self.summary().to_bytes();
+        let bytes = slo_summary::encode(&self.summary());
         let clock = self.parts.peers.clock.borrow().read();
         let answer = match bytes.len() {
             0..=SUMMARY_BYTES_MAX => PeerAnswer::SloSummary(Bytes::from(bytes)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::protocol::listing::position_of;
+use crate::http::tokens::position_of;
 
 /// Bytes of a key that are shown.
 const SHOWN_MAX: usize = 48;

@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::latency::Latency;
 use super::{progress, show};
@@ -42,7 +43,7 @@ pub struct RunArgs {
     #[arg(long, default_value = "3,2,2", value_name = "N,R,W")]
     pub(super) quorum: String,
     /// How much goes wrong
-    #[arg(long, value_enum, default_value_t = Level::Light)]
+    #[arg(long, value_parser = levels(), default_value = Level::Light.name())]
     pub(super) faults: Level,
     /// How long messages take: lnkd-ssd, lnkd-disk, ymmr, wan, or a file of delays
     #[arg(long, default_value = "lnkd-ssd", value_name = "PRESET|FILE")]
@@ -68,6 +69,12 @@ pub struct RunArgs {
     /// Where a failing schedule is written to
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) save: PathBuf,
+}
+
+/// Takes the name of a level.
+fn levels() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(Level::ALL.map(Level::name))
+        .map(|given| Level::ALL.into_iter().find(|level| level.name() == given).unwrap_or(Level::Light))
 }
 
 /// What is run, checked.

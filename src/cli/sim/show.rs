@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::run::{RunArgs, Shrunk};
 use crate::cli::remote::{print, print_json, say};
-use crate::sim::faults::Kind;
+use crate::sim::faults::{Kind, Level};
 use crate::sim::report::{Found, Report, Times};
 use crate::sim::run::Outcome;
 
@@ -155,8 +155,7 @@ fn replay(args: &RunArgs, seed: u64) -> String {
     add("nodes", args.nodes.to_string(), "5");
     add("zones", args.zones.to_string(), "1");
     add("quorum", args.quorum.clone(), "3,2,2");
-    let level = clap::ValueEnum::to_possible_value(&args.faults);
-    add("faults", level.map_or_else(String::new, |level| level.get_name().to_owned()), "light");
+    add("faults", args.faults.name().to_owned(), Level::Light.name());
     add("latency", args.latency.clone(), "lnkd-ssd");
     add("ops", args.ops.to_string(), "10000");
     command + " --trace"

@@ -11,10 +11,10 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::headers;
+use crate::http::tokens::{InvalidContinuation, TokenError};
 use crate::protocol::bounds::Overfull;
-use crate::protocol::causality::TokenError;
 use crate::protocol::ids::{NodeId, WriteId};
-use crate::protocol::listing::{InvalidContinuation, ListError};
+use crate::protocol::listing::ListError;
 use crate::protocol::message::Refusal;
 use crate::protocol::operation::{OperationError, Outcome};
 use crate::protocol::quorum::QuorumError;
