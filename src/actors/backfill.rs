@@ -1,6 +1,5 @@
 //! The backfill actor: drives the node's [`Backfill`](core::Backfill) over a lane of its own.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +7,12 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use crate::actors::bucket_settings::SettingsTable;
-use crate::actors::clock::{ShardClock, moment};
+use crate::actors::clock::moment;
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::large_objects;
 use crate::actors::messages::{Answer, Backfilled, Damaged, ReplicaCommand, ReplyTo};
+use crate::actors::peer_lane::PeerLane;
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use crate::actors::shell::hand_over;
@@ -20,10 +20,9 @@ use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
 use crate::protocol::membership as core;
 use crate::protocol::membership::{BackfillEffect, Holding, PeerEvent};
-use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, RingStamp, Target, Via};
+use crate::protocol::message::{Refusal, ReplicaReply, ReplicaRequest, Target, Via};
 use crate::protocol::replica::ReplicaAsk;
 use crate::protocol::view::View;
-use crate::transport::{Lane, Outgoing};
 
 /// How often it is looked whether a peer can be pulled from.
 const LOOK: Duration = Duration::from_millis(250);
@@ -43,9 +42,7 @@ pub struct BackfillParts {
     /// What it shows.
     pub completeness: Arc<CompletenessTable>,
     /// Its connections.
-    pub lane: Lane,
-    /// The control plane's clock.
-    pub clock: Rc<RefCell<ShardClock>>,
+    pub lane: PeerLane,
     /// The replica stores.
     pub shards: Arc<Shards>,
     /// Makes it durable what the directory holds.
@@ -71,7 +68,7 @@ impl Backfill {
     }
 
     /// Lets the core take a step, and carries out what comes of it.
-    fn step(&mut self, step: impl FnOnce(&mut core::Backfill, View<'_>, &Lane, &mut Effects)) {
+    fn step(&mut self, step: impl FnOnce(&mut core::Backfill, View<'_>, &PeerLane, &mut Effects)) {
         let mut effects = Vec::new();
         {
             let (ring, buckets) = (self.parts.ring.current(), self.parts.settings.current());
@@ -86,11 +83,7 @@ impl Backfill {
     fn carry_out(&mut self, effect: BackfillEffect) {
         match effect {
             BackfillEffect::Ask { peer, request, deadline } => {
-                let clock = self.parts.clock.borrow().read();
-                let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-                let outgoing =
-                    Outgoing { request, deadline, clock, ring, trace: None, tag: 0, patient: false };
-                self.parts.lane.send(&peer, outgoing);
+                self.parts.lane.ask(&peer, request, deadline, 0);
             }
             BackfillEffect::Apply { peer, bucket, key, object, deadline } => {
                 let settings = self.parts.settings.current().version(&bucket).clone();
@@ -181,10 +174,7 @@ impl Handler<Answer> for Backfill {
     type Result = ();
 
     fn handle(&mut self, Answer { from, answer, clock, .. }: Answer, _: &mut Self::Context) {
-        let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
-        if skewed {
-            self.parts.counters.clock_skew_refused.add();
-        }
+        self.parts.lane.observe(clock);
         if let AnswerBody::Peer(answer) = answer {
             self.step(|core, view, _, effects| core.answered(moment(), view, from, answer, effects));
         }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::actors::clock::{ShardClock, moment};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::{Answer, FetchSettings, ReplicaCommand};
+use crate::actors::peer_lane::PeerLane;
 use crate::actors::ring_membership::{PeerNews, RingTable, SharedGate};
 use crate::actors::shell::hand_over;
 use crate::protocol::bounds::ValueLimit;
@@ -21,15 +22,15 @@ use crate::protocol::bucket::BucketSettings;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::{BucketName, NodeId};
 use crate::protocol::membership::PeerEvent;
-use crate::protocol::message::{PeerRequest, Refusal, RingStamp};
+use crate::protocol::message::{PeerRequest, Refusal};
 use crate::protocol::settings::{
     BucketTable, NewBucket, SettingsEffect, SettingsHost, SettingsKeeper, SettingsReply, StoredSettings,
 };
-use crate::protocol::time::{Hlc, Moment};
+use crate::protocol::time::Hlc;
 use crate::protocol::view::View;
 use crate::storage::settings as records;
 use crate::storage::{Change, Store, StoreError, Table};
-use crate::transport::{Lane, Outgoing, Responder};
+use crate::transport::Responder;
 
 /// How often those who have not told their settings are asked again.
 const LOOK: Duration = Duration::from_millis(250);
@@ -102,8 +103,8 @@ pub struct SettingsParts {
     pub store: Arc<dyn Store>,
     /// Whether this node's identity is confirmed.
     pub gate: Arc<SharedGate>,
-    /// The control plane's connections.
-    pub lane: Rc<Lane>,
+    /// Its connections.
+    pub lane: Rc<PeerLane>,
     /// The control plane's clock.
     pub clock: Rc<RefCell<ShardClock>>,
     /// The replica stores, to be told of changes.
@@ -184,7 +185,7 @@ impl BucketSettingsActor {
         for effect in effects {
             match effect {
                 SettingsEffect::Send { to, request, deadline, tag } => {
-                    self.send(&to, *request, deadline, tag);
+                    self.parts.lane.ask(&to, *request, deadline, tag);
                 }
                 // A client that went away is no error.
                 SettingsEffect::Reply { client, reply } => drop(client.send(reply)),
@@ -192,14 +193,6 @@ impl BucketSettingsActor {
             }
         }
         result
-    }
-
-    fn send(&self, to: &NodeId, request: PeerRequest, deadline: Moment, tag: u64) {
-        let clock = self.parts.clock.borrow().read();
-        let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-        self.parts
-            .lane
-            .send(to, Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false });
     }
 
     fn show(&self) {
@@ -243,7 +236,7 @@ impl Handler<PeerSettings> for BucketSettingsActor {
 
     fn handle(&mut self, PeerSettings { request, responder }: PeerSettings, _: &mut Self::Context) {
         let answer = self.step(|keeper, _, host, effects| keeper.serve(request, host, effects));
-        responder.respond(answer, self.parts.clock.borrow().read());
+        responder.respond(answer, self.parts.lane.now());
     }
 }
 
@@ -251,11 +244,7 @@ impl Handler<Answer> for BucketSettingsActor {
     type Result = ();
 
     fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, _: &mut Self::Context) {
-        if let Some(clock) = clock
-            && self.parts.clock.borrow_mut().observe(clock).is_err()
-        {
-            self.parts.counters.clock_skew_refused.add();
-        }
+        self.parts.lane.observe(clock);
         if let AnswerBody::Peer(answer) = answer {
             self.step(|keeper, view, host, effects| {
                 keeper.answered(view, &from, tag, answer, host, effects);

@@ -1,9 +1,7 @@
 //! The key lister actor: drives [`Listing`]s for clients over a lane of its own, and makes this node's pages for
 //! those of all nodes, a few at a time.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +10,12 @@ use tokio::sync::oneshot;
 
 use crate::actors::admission::Permit;
 use crate::actors::bucket_settings::SettingsTable;
-use crate::actors::clock::{ShardClock, moment, wall};
+use crate::actors::clock::{moment, wall};
 use crate::actors::completeness::CompletenessTable;
 use crate::actors::counters::NodeCounters;
 use crate::actors::key_pages::{Disk, KeyQuestion};
 use crate::actors::messages::Answer;
+use crate::actors::peer_lane::PeerLane;
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{RingTable, SharedGate};
 use crate::protocol::coordinator::AnswerBody;
@@ -25,11 +24,11 @@ use crate::protocol::listing::{
     KeyPage, KeyRange, ListError, ListReply, ListTimes, Listing, Next, PageQueue, PageRequest, StatesRequest,
     page_ends, round_ends,
 };
-use crate::protocol::message::{PeerAnswer, Refusal, RingStamp};
+use crate::protocol::message::{PeerAnswer, Refusal};
 use crate::protocol::ring::NodeIndex;
 use crate::protocol::time::Moment;
 use crate::storage::Store;
-use crate::transport::{Lane, Outgoing, Responder};
+use crate::transport::Responder;
 
 /// How many listings of clients are under way at once: each holds a page of every node.
 const LISTINGS_MAX: usize = 16;
@@ -85,9 +84,7 @@ pub struct ListerParts {
     /// The data plane, to be told of damaged records.
     pub shards: Arc<Shards>,
     /// Its connections.
-    pub lane: Lane,
-    /// The control plane's clock.
-    pub clock: Rc<RefCell<ShardClock>>,
+    pub lane: PeerLane,
     /// What is counted.
     pub counters: Arc<NodeCounters>,
 }
@@ -193,12 +190,7 @@ impl KeyLister {
     }
 
     fn ask_peer(&self, peer: &NodeId, part: RoundPart, question: KeyQuestion, deadline: Moment) {
-        let clock = self.parts.clock.borrow().read();
-        let ring = RingStamp { epoch: self.parts.ring.current().epoch() };
-        let (request, tag) = (question.into(), part.tag());
-        self.parts
-            .lane
-            .send(peer, Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false });
+        self.parts.lane.ask(peer, question.into(), deadline, part.tag());
     }
 
     fn answered(
@@ -274,7 +266,7 @@ impl KeyLister {
             }
             AnswerFor::Peer(responder) => {
                 let answer = page.map_or_else(PeerAnswer::Refused, PeerAnswer::KeysListed);
-                responder.respond(answer, self.parts.clock.borrow().read());
+                responder.respond(answer, self.parts.lane.now());
             }
         }
     }
@@ -340,10 +332,7 @@ impl Handler<Answer> for KeyLister {
     type Result = ();
 
     fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, ctx: &mut Self::Context) {
-        let skewed = clock.is_some_and(|clock| self.parts.clock.borrow_mut().observe(clock).is_err());
-        if skewed {
-            self.parts.counters.clock_skew_refused.add();
-        }
+        self.parts.lane.observe(clock);
         let page = match answer {
             AnswerBody::Peer(PeerAnswer::KeysListed(page)) => Ok(page),
             AnswerBody::Peer(PeerAnswer::Refused(refusal)) => Err(refusal),

@@ -31,6 +31,7 @@ pub mod late_applies;
 pub mod messages;
 pub mod node;
 pub mod observability;
+pub mod peer_lane;
 pub mod placement;
 pub mod replica_store;
 pub mod resident;

@@ -139,7 +139,7 @@ impl ScanHost for Scanner<'_> {
 
 impl PeerService for NodeService {
     fn serve(&self, incoming: Incoming, responder: Box<dyn Responder>) {
-        let Incoming { from, request, deadline, clock, trace, .. } = incoming;
+        let Incoming { from, request, deadline, clock, trace } = incoming;
         let parts = &self.parts;
         let trace = trace.as_deref().and_then(TraceContext::parse);
         let responder = traced_responder(&parts.tracing, trace, &request, responder);

@@ -18,7 +18,7 @@ use super::{
     Responder, codec, reuse,
 };
 use crate::protocol::ids::{NodeId, RequestId};
-use crate::protocol::message::{Refusal, RingStamp};
+use crate::protocol::message::Refusal;
 use crate::protocol::time::Hlc;
 
 /// Requests of one connection that may be unanswered.
@@ -289,7 +289,7 @@ impl Reader {
     }
 
     fn request(&self, frame: frame::Frame, outbox: &Arc<Outbox>) -> Result<(), String> {
-        let Header { id, time_left_us, clock, epoch, .. } = frame.header;
+        let Header { id, time_left_us, clock, .. } = frame.header;
         let in_flight = outbox.in_flight.fetch_add(1, Ordering::AcqRel);
         let (outbox, counters) = (outbox.clone(), self.counters.clone());
         let bytes = frame.payload.len();
@@ -316,8 +316,8 @@ impl Reader {
             decoded.and_then(|request| PeerRequest::try_from(request).map_err(|error| error.to_string()));
         let request = request.inspect_err(|_| self.counters.undecodable_messages.add())?;
         let deadline = (self.now)().plus_micros(time_left_us);
-        let (from, ring, trace) = (self.from.clone(), RingStamp { epoch }, frame.trace);
-        let incoming = Incoming { from, request, deadline, clock, ring, trace };
+        let (from, trace) = (self.from.clone(), frame.trace);
+        let incoming = Incoming { from, request, deadline, clock, trace };
         self.service.serve(incoming, Box::new(responder));
         Ok(())
     }

@@ -82,8 +82,6 @@ pub struct Incoming {
     pub deadline: Moment,
     /// The sender's clock.
     pub clock: Hlc,
-    /// The ring the sender goes by.
-    pub ring: RingStamp,
     /// W3C trace context, if the operation has one.
     pub trace: Option<String>,
 }

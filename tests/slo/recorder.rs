@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use neap::actors::clock::{Ceiling, ShardClock, moment, steady_wall};
 use neap::actors::counters::NodeCounters;
+use neap::actors::peer_lane::PeerLane;
 use neap::actors::ring_membership::RingTable;
 use neap::actors::sli_recorder::{
     self, AskCluster, KeepWindows, ObservationBuffer, ObservationSink, Peers, RecorderParts, SliRecorder,
@@ -87,15 +88,13 @@ fn start(directory: &Path, clean: bool) -> Recorder {
         memory: PeerMemory::default(),
     };
     let ceiling = Arc::new(Ceiling::found(Hlc::ZERO, WallMicros(0), Box::new(|_, _| Ok(()))));
-    let peers = Peers {
-        me,
-        ring: Arc::new(RingTable::new(Ring::founders(16, vec![member]).unwrap())),
-        lane: Lane::start(lane, Rc::new(Alone)),
-        clock: Rc::new(RefCell::new(ShardClock::new(Hlc::ZERO, ceiling, 500_000))),
-    };
+    let ring = Arc::new(RingTable::new(Ring::founders(16, vec![member]).unwrap()));
+    let clock = Rc::new(RefCell::new(ShardClock::new(Hlc::ZERO, ceiling, 500_000)));
+    let counters = Arc::new(NodeCounters::default());
+    let lane = PeerLane::new(Lane::start(lane, Rc::new(Alone)), ring.clone(), clock, counters.clone());
+    let peers = Peers { me, ring, lane };
     let seen = Rc::new(Cell::new(0));
     let tapped = seen.clone();
-    let counters = Arc::new(NodeCounters::default());
     let address = SliRecorder::new(RecorderParts {
         slo,
         view: view.clone(),

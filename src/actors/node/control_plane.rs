@@ -13,12 +13,11 @@ use crate::actors::clock::{Ceiling, steady_wall};
 use crate::actors::key_lister::{KeyLister, ListerParts};
 use crate::actors::placement::Shards;
 use crate::actors::ring_membership::{Attach, PeerNews, RingMembership, SharedGate};
-use crate::actors::shell::{ToMailbox, end_the_process_if_a_sync_failed, end_the_process_on_sync_error};
+use crate::actors::shell::{end_the_process_if_a_sync_failed, end_the_process_on_sync_error};
 use crate::actors::sli_recorder::{self, Peers, RecorderParts, Shown, SliRecorder, SloView, Tap};
 use crate::config::Config;
 use crate::protocol::membership::Holding;
 use crate::storage::SloSnapshot;
-use crate::transport::Lane;
 
 /// Runs the actors of the control plane on this thread, each with a lane of its own where it asks peers.
 pub(super) fn run_control(
@@ -39,8 +38,7 @@ pub(super) fn run_control(
     membership.run(RingMembership::new(common.store.clone(), subscribers, common.counters.clone()));
     attach.do_send(Attach(gate.clone()));
 
-    let sink = ToMailbox::new(settings.address().recipient(), common.counters.clone());
-    let lane = Rc::new(Lane::start(common.lanes.clone(), Rc::new(sink)));
+    let lane = Rc::new(common.lane_of(settings.address().recipient(), &clock));
     let replicas = shards.iter().map(|shard| shard.replica.clone()).collect();
     settings.run(BucketSettingsActor::new(SettingsParts {
         me: common.me.clone(),
@@ -56,8 +54,7 @@ pub(super) fn run_control(
         end_process: Rc::new(end_the_process_on_sync_error),
     }));
 
-    let sink = ToMailbox::new(backfill.address().recipient(), common.counters.clone());
-    let lane = Lane::start(common.lanes.clone(), Rc::new(sink));
+    let lane = common.lane_of(backfill.address().recipient(), &clock);
     let marked = directory.clone();
     backfill.run(Backfill::new(BackfillParts {
         me: common.me.clone(),
@@ -67,7 +64,6 @@ pub(super) fn run_control(
         settings: common.settings.clone(),
         completeness: common.completeness.clone(),
         lane,
-        clock: clock.clone(),
         shards: shards.clone(),
         mark: Rc::new(move |holding| {
             if let Err(error) = marked.0.bookkeeping().mark_holding(holding) {
@@ -78,7 +74,7 @@ pub(super) fn run_control(
         counters: common.counters.clone(),
     }));
 
-    let sink = ToMailbox::new(lister.address().recipient(), common.counters.clone());
+    let lane = common.lane_of(lister.address().recipient(), &clock);
     lister.run(KeyLister::new(ListerParts {
         me: common.me.clone(),
         ring: common.ring.clone(),
@@ -87,8 +83,7 @@ pub(super) fn run_control(
         gate: gate.clone(),
         store: common.store.clone(),
         shards: shards.clone(),
-        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
-        clock,
+        lane,
         counters: common.counters.clone(),
     }));
     keep_ceiling_ahead(common.ceiling.clone(), gate);
@@ -105,13 +100,8 @@ pub(super) fn run_recorder(
     let snapshot = SloSnapshot::of(&config.node.data);
     let mut slo = sli_recorder::resume(config.slo.plan(), &snapshot, clean);
     let view = Arc::new(SloView::new(slo.evaluate(steady_wall())));
-    let sink = ToMailbox::new(context.address().recipient(), common.counters.clone());
-    let peers = Peers {
-        me: common.me.clone(),
-        ring: common.ring.clone(),
-        lane: Lane::start(common.lanes.clone(), Rc::new(sink)),
-        clock: common.clock(),
-    };
+    let lane = common.lane_of(context.address().recipient(), &common.clock());
+    let peers = Peers { me: common.me.clone(), ring: common.ring.clone(), lane };
     let recorder = context.run(SliRecorder::new(RecorderParts {
         slo,
         view: view.clone(),

@@ -34,13 +34,16 @@ use crate::actors::front::{Draining, Front, FrontParts};
 use crate::actors::identity::Dots;
 use crate::actors::key_lister::KeyLister;
 use crate::actors::late_applies::LateApplies;
+use crate::actors::messages::Answer;
 use crate::actors::observability::{Observability, instruments};
+use crate::actors::peer_lane::PeerLane;
 use crate::actors::placement::{Placement, Shards};
 use crate::actors::resident::Resident;
 use crate::actors::ring_membership::{Party, PeerNews, RingMembership, RingTable, SharedGate};
 use crate::actors::service::{NodeService, ServiceParts};
 use crate::actors::shell::{
-    self, end_the_process_if_a_sync_failed, end_the_process_on_panic, end_the_process_on_sync_error,
+    self, ToMailbox, end_the_process_if_a_sync_failed, end_the_process_on_panic,
+    end_the_process_on_sync_error,
 };
 use crate::actors::sli_recorder::{AskCluster, BATCHES, KeepWindows, ObservationSink, SliRecorder};
 use crate::actors::stalling_store::StallingStore;
@@ -54,7 +57,7 @@ use crate::storage::{
     Begun, Commit, DataDirectory, DirectoryError, Expectation, GroupCommit, Opened, Store, StoreError,
 };
 use crate::transport::{
-    Gatekeeper, LaneConfig, LanePurpose, PeerMemory, PeerService, Reconnects, Secret, TransportCounters,
+    Gatekeeper, Lane, LaneConfig, LanePurpose, PeerMemory, PeerService, Reconnects, Secret, TransportCounters,
 };
 
 /// Why a node did not start. Nothing was served.
@@ -202,6 +205,13 @@ struct Common {
 impl Common {
     fn clock(&self) -> Rc<RefCell<ShardClock>> {
         Rc::new(RefCell::new(ShardClock::new(self.found_ceiling, self.ceiling.clone(), self.max_skew_us)))
+    }
+
+    /// Connections to peers for an actor of the control plane, which is told their answers.
+    fn lane_of(&self, actor: Recipient<Answer>, clock: &Rc<RefCell<ShardClock>>) -> PeerLane {
+        let sink = ToMailbox::new(actor, self.counters.clone());
+        let lane = Lane::start(self.lanes.clone(), Rc::new(sink));
+        PeerLane::new(lane, self.ring.clone(), clock.clone(), self.counters.clone())
     }
 }
 

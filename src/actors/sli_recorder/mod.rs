@@ -11,8 +11,6 @@ mod buffer;
 mod messages;
 mod view;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,17 +18,17 @@ use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::actors::clock::{ShardClock, moment, steady_wall};
+use crate::actors::clock::{moment, steady_wall};
 use crate::actors::counters::NodeCounters;
 use crate::actors::messages::Answer;
+use crate::actors::peer_lane::PeerLane;
 use crate::actors::ring_membership::RingTable;
 use crate::protocol::coordinator::AnswerBody;
 use crate::protocol::ids::NodeId;
-use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal, RingStamp};
+use crate::protocol::message::{PeerAnswer, PeerRequest, Refusal};
 use crate::protocol::sli::{Observation, SliRecord};
 use crate::protocol::slo::{Begun, Gathered, Gatherings, Plan, Slo, SloDocument, SloScope, SloSummary};
 use crate::storage::{SloSnapshot, slo_summary};
-use crate::transport::{Lane, Outgoing};
 
 pub use buffer::{BATCH, BATCHES, ObservationBuffer, ObservationSink, Observations};
 pub use messages::{AskCluster, KeepWindows, PeerAsksSlo};
@@ -57,9 +55,7 @@ pub struct Peers {
     /// Who there is.
     pub ring: Arc<RingTable>,
     /// Connections of its own.
-    pub lane: Lane,
-    /// The control plane's clock.
-    pub clock: Rc<RefCell<ShardClock>>,
+    pub lane: PeerLane,
 }
 
 /// Shown what the recorder says of the objectives.
@@ -196,12 +192,8 @@ impl Handler<AskCluster> for SliRecorder {
             // Its way back is dropped, which says so.
             Begun::Refused(_) => {}
             Begun::Ask(tag) => {
-                let clock = self.parts.peers.clock.borrow().read();
                 for peer in &others {
-                    let (request, ring) = (PeerRequest::SloSummary, RingStamp { epoch: ring.epoch() });
-                    let outgoing =
-                        Outgoing { request, deadline, clock, ring, trace: None, tag, patient: false };
-                    self.parts.peers.lane.send(peer, outgoing);
+                    self.parts.peers.lane.ask(peer, PeerRequest::SloSummary, deadline, tag);
                 }
             }
         }
@@ -212,10 +204,7 @@ impl Handler<Answer> for SliRecorder {
     type Result = ();
 
     fn handle(&mut self, Answer { from, tag, answer, clock, .. }: Answer, _: &mut Self::Context) {
-        let skewed = clock.is_some_and(|clock| self.parts.peers.clock.borrow_mut().observe(clock).is_err());
-        if skewed {
-            self.parts.counters.clock_skew_refused.add();
-        }
+        self.parts.peers.lane.observe(clock);
         let summary = match answer {
             AnswerBody::Peer(PeerAnswer::SloSummary(bytes)) => slo_summary::decode(&bytes)
                 .inspect_err(|error| tracing::warn!(%from, "a peer's summary of objectives: {error}"))
@@ -233,12 +222,11 @@ impl Handler<PeerAsksSlo> for SliRecorder {
 
     fn handle(&mut self, PeerAsksSlo { responder }: PeerAsksSlo, _: &mut Self::Context) {
         let bytes = slo_summary::encode(&self.summary());
-        let clock = self.parts.peers.clock.borrow().read();
         let answer = match bytes.len() {
             0..=SUMMARY_BYTES_MAX => PeerAnswer::SloSummary(Bytes::from(bytes)),
             _ => PeerAnswer::Refused(Refusal::Overloaded),
         };
-        responder.respond(answer, clock);
+        responder.respond(answer, self.parts.peers.lane.now());
     }
 }
 
