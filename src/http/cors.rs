@@ -29,7 +29,7 @@ pub fn is_preflight(request: &HttpRequest) -> bool {
 
 /// The answer to that, for a path with the methods `allow`.
 #[must_use]
-pub fn preflight(allow: &'static str) -> HttpResponse {
+pub fn preflight(allow: &str) -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((ACCESS_CONTROL_ALLOW_METHODS, allow))
         .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED))

@@ -3,6 +3,7 @@
 //! ```text
 //! callers, cors ─> allowed hosts and origins
 //! routes ──> kv, keys, batch, buckets, ring, slo, health, openapi ──> backend (the node)
+//!   └──> table     every path, its methods and their calls
 //!              └──> target, params, properties, headers, body   what is asked, within bounds
 //!              └──> siblings, etag, dto, time       what is shown
 //!              └──> error                           what went wrong: the only place with status codes of errors
@@ -46,7 +47,7 @@ mod openapi;
 mod params;
 mod properties;
 mod ring;
-mod routes;
+pub mod routes;
 mod siblings;
 mod slo;
 mod target;

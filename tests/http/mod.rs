@@ -11,6 +11,7 @@ mod keys;
 mod listing;
 mod refusals;
 mod ring_and_buckets;
+mod routes;
 mod siblings;
 mod slo;
 mod slow_clients;

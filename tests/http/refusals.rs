@@ -93,19 +93,25 @@ fn what_is_not_built_says_so() {
     for (method, target) in [
         ("GET", "/v1/kv/b/k?max_staleness=1s"),
         ("GET", "/v1/kv/b/k?r=1&on_stale=fail"),
-        ("POST", "/v1/ring/join"),
-        ("POST", "/v1/ring/leave"),
-        ("POST", "/v1/ring/remove"),
-        ("POST", "/v1/ring/replace"),
-        ("POST", "/v1/ring/cordon"),
-        ("POST", "/v1/ring/uncordon"),
-        ("GET", "/v1/ring/changes"),
+        ("GET", "/v1/changes"),
+        ("POST", "/v1/changes"),
+        ("POST", "/v1/changes?plan=true"),
+        ("GET", "/v1/changes/7"),
+        ("DELETE", "/v1/changes/7"),
         ("GET", "/v1/slo/advice"),
         ("GET", "/v1/hints"),
+        ("POST", "/v1/hints/n2/pause"),
+        ("POST", "/v1/hints/n2/resume"),
+        ("GET", "/v1/hints/sync?timeout=1s"),
         ("GET", "/v1/repair"),
         ("POST", "/v1/repair"),
         ("DELETE", "/v1/repair/7"),
+        ("GET", "/v1/convergence"),
         ("GET", "/ui"),
+        ("GET", "/ui/events"),
+        ("GET", "/"),
+        ("GET", "/problems/not-built"),
+        ("GET", "/docs/runbook"),
     ] {
         let answer = node.ask(method, target, &[], b"");
         assert_eq!(answer.status, 501, "{method} {target}");
@@ -120,9 +126,26 @@ fn what_is_not_built_says_so() {
 #[test]
 fn unknown_paths_are_404_and_wrong_methods_405_with_those_allowed() {
     let node = Node::start();
-    for target in
-        ["/", "/v1", "/v1/kv", "/v2/kv/b/k", "/v1/buckets/", "/v1/ring/b", "/v1/repair/", "/V1/ring"]
-    {
+    for target in [
+        "/v1",
+        "/v1/kv",
+        "/v2/kv/b/k",
+        "/v1/buckets/",
+        "/v1/buckets/a/b",
+        "/v1/ring/",
+        "/v1/ring/b",
+        "/v1/ring/join",
+        "/v1/changes/",
+        "/v1/hints/n2",
+        "/v1/hints//pause",
+        "/v1/repair/",
+        "/v1/repair/7/8",
+        "/V1/ring",
+        "/healthz/",
+        "/problems",
+        "/problems/",
+        "//",
+    ] {
         let answer = node.get(target);
         // An empty bucket's name is a malformed one.
         let status = if target == "/v1/buckets/" { 400 } else { 404 };
@@ -139,7 +162,8 @@ fn unknown_paths_are_404_and_wrong_methods_405_with_those_allowed() {
         ("POST", "/healthz", "GET, HEAD"),
         ("OPTIONS", "/readyz", "GET, HEAD"),
         ("GET", "/v1/batch", "POST"),
-        ("GET", "/v1/ring/join", "POST"),
+        ("PUT", "/v1/changes", "GET, HEAD, POST"),
+        ("GET", "/v1/hints/n2/pause", "POST"),
         ("PUT", "/v1/repair", "GET, HEAD, POST"),
         ("POST", "/metrics", "GET, HEAD"),
     ] {

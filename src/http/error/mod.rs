@@ -34,7 +34,7 @@ pub struct Problem {
 #[derive(Debug)]
 struct Inner {
     kind: Kind,
-    allow: Option<&'static str>,
+    allow: Option<String>,
     /// Whether a retry is safe: nothing was applied anywhere, or it was a read.
     safe: bool,
     write_id: Option<WriteId>,
@@ -240,9 +240,9 @@ impl Problem {
 
     /// The path has other methods: `allow`, as the `Allow` header lists them.
     #[must_use]
-    pub fn method_not_allowed(method: &str, allow: &'static str) -> Self {
+    pub fn method_not_allowed(method: &str, allow: String) -> Self {
         let detail = format!("this path does not know {}; it knows {allow}", shortened(method));
-        let mut problem = Self::about(Kind::MethodNotAllowed, detail, "method", method, allow);
+        let mut problem = Self::about(Kind::MethodNotAllowed, detail, "method", method, allow.clone());
         problem.inner.allow = Some(allow);
         problem
     }
@@ -483,7 +483,7 @@ impl Problem {
         let mut response = HttpResponse::build(status);
         response.insert_header((header::CONTENT_TYPE, headers::PROBLEM_JSON));
         if let Some(allow) = allow {
-            response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+            response.insert_header((header::ALLOW, allow));
         }
         if safe && may_be_retried(status) {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(headers::RETRY_AFTER_SECONDS)));

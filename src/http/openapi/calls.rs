@@ -1,21 +1,20 @@
-//! What each call takes and what may go wrong with it: the parameters it knows, its headers, its kinds of errors.
+//! The parameters and headers that each call reads, and the errors that it may have.
 
 use super::parts::RequestHeader;
 use crate::http::error::kind::Kind;
 use crate::http::params::Parameter;
+use crate::http::routes::table::ApiCall;
 use crate::http::{keys, kv};
 
-/// What is not in a handler's own annotation.
+/// The parts of a call's documentation that are not in its handler's own annotation.
 pub(super) struct Call {
-    /// The operation's id.
-    pub id: &'static str,
     /// The query parameters it knows; `key64` is left out where the path has the key.
     pub query: &'static [Parameter],
     /// The headers it reads.
     pub headers: &'static [RequestHeader],
     /// Whether its replies have the headers of reads and writes.
     pub operates: bool,
-    /// What may go wrong.
+    /// The errors that it may have.
     pub problems: &'static [Kind],
 }
 
@@ -110,58 +109,8 @@ const SET_BUCKET: &[Kind] = &[
 const OF_A_KEY: &[Kind] = &[Kind::Invalid, Kind::Unknown, Kind::TooLarge];
 const OF_ANY_KEY: &[Kind] = &[Kind::Invalid, Kind::Unknown, Kind::PathNotFound, Kind::TooLarge];
 const NAMED: &[Kind] = &[Kind::Invalid, Kind::Unknown];
+const SLO: &[Kind] = &[Kind::Invalid, Kind::Unknown, Kind::Overloaded];
 const PLAIN: &[Kind] = &[Kind::Unknown];
-
-const fn plain(id: &'static str, problems: &'static [Kind]) -> Call {
-    Call { id, query: &[], headers: &[], operates: false, problems }
-}
-
-/// Every call.
-pub(super) const CALLS: [Call; 19] = [
-    Call { id: "read", query: &kv::GET_PARAMETERS, headers: READ_HEADERS, operates: true, problems: READ },
-    Call { id: "put", query: &kv::PUT_PARAMETERS, headers: PUT_HEADERS, operates: true, problems: PUT },
-    Call { id: "put_key64", query: &kv::PUT_PARAMETERS, headers: PUT_HEADERS, operates: true, problems: PUT },
-    Call {
-        id: "delete",
-        query: &kv::DELETE_PARAMETERS,
-        headers: DELETE_HEADERS,
-        operates: true,
-        problems: DELETE,
-    },
-    Call {
-        id: "delete_key64",
-        query: &kv::DELETE_PARAMETERS,
-        headers: DELETE_HEADERS,
-        operates: true,
-        problems: DELETE,
-    },
-    Call { id: "list_keys", query: &LISTS_OR_READS, headers: READ_HEADERS, operates: true, problems: LIST },
-    Call { id: "batch", query: &[Parameter::Timeout], headers: &[], operates: false, problems: BATCH },
-    plain("list_buckets", PLAIN),
-    plain("show_bucket", NAMED),
-    plain("set_bucket", SET_BUCKET),
-    plain("ring", PLAIN),
-    plain("preference_list", OF_A_KEY),
-    Call {
-        id: "preference_list_key64",
-        query: &[Parameter::Key64],
-        headers: &[],
-        operates: false,
-        problems: OF_ANY_KEY,
-    },
-    Call {
-        id: "slo",
-        query: &[Parameter::Scope],
-        headers: &[],
-        operates: false,
-        problems: &[Kind::Invalid, Kind::Unknown, Kind::Overloaded],
-    },
-    plain("healthz", PLAIN),
-    plain("readyz", PLAIN),
-    plain("metrics", &[]),
-    plain("openapi", PLAIN),
-    plain("docs", PLAIN),
-];
 
 /// The parameters of a listing, then those that go with `key64` instead.
 const LISTS_OR_READS: [Parameter; 10] = {
@@ -170,7 +119,40 @@ const LISTS_OR_READS: [Parameter; 10] = {
     [prefix, start, limit, token, timeout, key64, r, on_left_out, max_staleness, on_stale]
 };
 
-/// The call of an operation's id.
-pub(super) fn call(id: &str) -> Option<&'static Call> {
-    CALLS.iter().find(|call| call.id == id)
+/// A call of a key.
+const fn operates(
+    query: &'static [Parameter],
+    headers: &'static [RequestHeader],
+    problems: &'static [Kind],
+) -> Call {
+    Call { query, headers, operates: true, problems }
+}
+
+/// Any other call.
+const fn shows(query: &'static [Parameter], problems: &'static [Kind]) -> Call {
+    Call { query, headers: &[], operates: false, problems }
+}
+
+/// The documentation of `call`.
+pub(super) const fn documentation(call: ApiCall) -> Call {
+    match call {
+        ApiCall::Read => operates(&kv::GET_PARAMETERS, READ_HEADERS, READ),
+        ApiCall::ListKeys => operates(&LISTS_OR_READS, READ_HEADERS, LIST),
+        ApiCall::Put | ApiCall::PutKey64 => operates(&kv::PUT_PARAMETERS, PUT_HEADERS, PUT),
+        ApiCall::Delete | ApiCall::DeleteKey64 => operates(&kv::DELETE_PARAMETERS, DELETE_HEADERS, DELETE),
+        ApiCall::Batch => shows(&[Parameter::Timeout], BATCH),
+        ApiCall::ShowBucket => shows(&[], NAMED),
+        ApiCall::SetBucket => shows(&[], SET_BUCKET),
+        ApiCall::PreferenceList => shows(&[], OF_A_KEY),
+        ApiCall::PreferenceListKey64 => shows(&[Parameter::Key64], OF_ANY_KEY),
+        ApiCall::Slo => shows(&[Parameter::Scope], SLO),
+        ApiCall::Metrics => shows(&[], &[]),
+        ApiCall::ListBuckets
+        | ApiCall::Ring
+        | ApiCall::Healthz
+        | ApiCall::Readyz
+        | ApiCall::OpenApi
+        | ApiCall::Docs => shows(&[], PLAIN),
+        ApiCall::NotBuilt(_) => shows(&[], &[Kind::NotBuilt]),
+    }
 }

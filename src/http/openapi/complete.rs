@@ -1,88 +1,114 @@
-//! Completes what the handlers say of themselves: parameters, headers, errors, and what is not built.
+//! Completes the handlers' annotations: the table of routes gives paths and methods, and the parts that are not built; the
+//! edge's own lists give parameters, headers and errors.
 
 use std::collections::BTreeMap;
 
-use utoipa::Modify;
+use actix_web::http::Method;
 use utoipa::openapi::path::{Operation, OperationBuilder, PathItem};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required};
 
-use super::calls::{Call, call};
+use super::calls::{Call, documentation};
 use super::parts;
 use crate::http::error::kind::Kind;
 use crate::http::params::Parameter;
-use crate::http::routes;
+use crate::http::routes::table::{ApiCall, ROUTES, Route};
 
 /// The media type of a value: whatever its writer said.
 const ANY: &str = "*/*";
 
-pub(super) struct Complete;
+/// The annotated operations, by their ids.
+type Annotated = BTreeMap<String, Operation>;
 
-impl Modify for Complete {
-    fn modify(&self, api: &mut OpenApi) {
-        for (path, item) in &mut api.paths.paths {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
-                complete(path, operation);
-            }
-            if item.head.is_some() {
-                item.head = item.get.clone().map(of_head);
-            }
-        }
-        for known in routes::known() {
-            if let Some(what) = known.not_built {
-                api.paths.paths.insert(known.path.to_owned(), not_built(known, what));
-            }
-        }
-        if let Some(components) = &mut api.components
-            && let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut("ProblemBody")
-        {
-            let uris = Kind::ALL.map(|kind| kind.parts().0);
-            let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(uris)).build();
-            problem.properties.insert("type".to_owned(), schema.into());
-        }
+/// Makes the contract's document of the handlers' annotations.
+pub(super) fn complete(annotations: OpenApi) -> OpenApi {
+    let mut api = annotations;
+    let annotated = by_id(std::mem::take(&mut api.paths.paths).into_values());
+    for route in &ROUTES {
+        api.paths.paths.insert(route.path.text().to_owned(), path_item(route, &annotated));
     }
+    if let Some(components) = &mut api.components
+        && let Some(RefOr::T(Schema::Object(problem))) = components.schemas.get_mut("ProblemBody")
+    {
+        let uris = Kind::ALL.map(|kind| kind.parts().0);
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(uris)).build();
+        problem.properties.insert("type".to_owned(), schema.into());
+    }
+    api
 }
 
-fn complete(path: &str, operation: &mut Operation) {
-    let Some(call) = operation.operation_id.as_deref().and_then(call) else { return };
-    operation.parameters = Some(parameters(path, call));
-    if call.id.starts_with("put") {
+fn by_id(items: impl Iterator<Item = PathItem>) -> Annotated {
+    let operations = items.flat_map(|item| [item.get, item.put, item.post, item.delete]).flatten();
+    operations.filter_map(|operation| Some((operation.operation_id.clone()?, operation))).collect()
+}
+
+/// A row of the table. A call without an annotation is left out.
+fn path_item(route: &Route, annotated: &Annotated) -> PathItem {
+    let mut item = PathItem::default();
+    for (method, call) in route.calls() {
+        let operation = match (call, call.id()) {
+            (ApiCall::NotBuilt(part), _) => Some(not_built(route, &method, part)),
+            (_, id) => id.and_then(|id| annotated.get(id)).cloned(),
+        };
+        let operation = operation.map(|operation| completed(route, call, operation));
+        match method {
+            Method::GET => item.get = operation,
+            Method::HEAD => item.head = operation.map(of_head),
+            Method::PUT => item.put = operation,
+            Method::POST => item.post = operation,
+            Method::DELETE => item.delete = operation,
+            _ => {}
+        }
+    }
+    item
+}
+
+fn completed(route: &Route, call: ApiCall, mut operation: Operation) -> Operation {
+    let documentation = documentation(call);
+    operation.parameters = Some(parameters(route, call, &documentation));
+    if matches!(call, ApiCall::Put | ApiCall::PutKey64) {
         operation.request_body = Some(RefOr::T(value()));
     }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response.headers.insert("traceparent".to_owned(), RefOr::T(parts::traceparent_of_reply()));
-            if call.operates {
+            if documentation.operates {
                 of_operation(call, response);
             }
         }
     }
-    if let (Some(RefOr::T(found)), true) =
-        (operation.responses.responses.get_mut("200"), matches!(call.id, "read" | "list_keys"))
-    {
+    if let (Some(RefOr::T(found)), true) = (operation.responses.responses.get_mut("200"), reads(call)) {
         found.content.insert(ANY.to_owned(), RefOr::T(Content::new(None::<Schema>)));
     }
-    for (status, mut response) in problems(call.problems) {
+    for (status, mut response) in problems(documentation.problems) {
         // A tombstone has a context, and a quorum that was missed says who answered.
-        if call.operates && matches!(status.as_str(), "404" | "409" | "503" | "504") {
+        if documentation.operates && matches!(status.as_str(), "404" | "409" | "503" | "504") {
             of_operation(call, &mut response);
         }
         operation.responses.responses.entry(status).or_insert(RefOr::T(response));
     }
+    operation
 }
 
-fn parameters(path: &str, call: &Call) -> Vec<RefOr<utoipa::openapi::path::Parameter>> {
-    let names = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-    let mut all: Vec<_> = names.map(parts::in_path).collect();
-    let query =
-        call.query.iter().filter(|parameter| **parameter != Parameter::Key64 || !path.ends_with("{key}"));
+/// Tells whether a reply may be a value.
+const fn reads(call: ApiCall) -> bool {
+    matches!(call, ApiCall::Read | ApiCall::ListKeys)
+}
+
+fn parameters(
+    route: &Route,
+    call: ApiCall,
+    documentation: &Call,
+) -> Vec<RefOr<utoipa::openapi::path::Parameter>> {
+    let mut all: Vec<_> = route.path.names().map(parts::in_path).collect();
+    let in_path = route.path.names().any(|name| name == "key");
+    let query = documentation.query.iter().filter(|parameter| **parameter != Parameter::Key64 || !in_path);
     // A listing is the only call that may do without it.
-    let needs = |parameter: Parameter| parameter == Parameter::Key64 && call.id != "list_keys";
+    let needs = |parameter: Parameter| parameter == Parameter::Key64 && call != ApiCall::ListKeys;
     all.extend(query.map(|&parameter| parts::query(parameter, needs(parameter))));
-    all.extend(call.headers.iter().map(|&header| parts::header(header)));
+    all.extend(documentation.headers.iter().map(|&header| parts::header(header)));
     all.push(parts::traceparent());
     all.into_iter().map(RefOr::T).collect()
 }
@@ -98,9 +124,9 @@ fn value() -> RequestBody {
         .build()
 }
 
-fn of_operation(call: &Call, response: &mut Response) {
+fn of_operation(call: ApiCall, response: &mut Response) {
     response.headers.extend(parts::reply_headers().map(|(name, header)| (name, RefOr::T(header))));
-    if matches!(call.id, "read" | "list_keys") {
+    if reads(call) {
         response.headers.insert("ETag".to_owned(), RefOr::T(parts::etag()));
     }
 }
@@ -138,30 +164,22 @@ fn of_head(mut operation: Operation) -> Operation {
     operation
 }
 
-fn not_built(known: routes::Known, what: &str) -> PathItem {
-    let mut item = PathItem::default();
-    let name = known.path.trim_start_matches("/v1").replace(['/', '{', '}'], "_");
-    for method in known.allow.split(", ") {
-        let names = known.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        let mut operation = OperationBuilder::new()
-            .tag("not built")
-            .summary(Some(format!("Not built: {what}")))
-            .operation_id(Some(format!("not_built{name}")))
-            .build();
-        operation.parameters =
-            Some(names.map(parts::in_path).chain([parts::traceparent()]).map(RefOr::T).collect());
-        operation.responses.responses =
-            problems(&[Kind::NotBuilt]).into_iter().map(|(s, r)| (s, RefOr::T(r))).collect();
-        match method {
-            "GET" => item.get = Some(operation),
-            "HEAD" => item.head = Some(of_head(operation)),
-            "POST" => {
-                operation.operation_id = Some(format!("not_built_post{name}"));
-                item.post = Some(operation);
-            }
-            "DELETE" => item.delete = Some(operation),
-            _ => {}
-        }
+/// A call that is not built. Its id has the path's words, and the method unless that is GET.
+fn not_built(route: &Route, method: &Method, part: &str) -> Operation {
+    let mut id = "not_built".to_owned();
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        id.push('_');
+        id.push_str(&method.as_str().to_ascii_lowercase());
     }
-    item
+    let path = route.path.text().trim_start_matches("/v1").trim_start_matches('/');
+    let path = if path.is_empty() { "root" } else { path };
+    for segment in path.split('/') {
+        id.push('_');
+        id.push_str(segment.trim_matches(['{', '}']));
+    }
+    OperationBuilder::new()
+        .tag("not built")
+        .summary(Some(format!("Not built: {part}")))
+        .operation_id(Some(id))
+        .build()
 }

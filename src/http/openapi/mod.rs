@@ -1,11 +1,13 @@
 //! The contract as a document: `/openapi.json`, and the page that shows it, `/docs`.
 //!
 //! ```text
-//!  handlers ──#[utoipa::path]──> paths, bodies, statuses of success ──┐
-//!  their lists of parameters, the table of errors ──complete──────────┴──> the document
+//!  the table of routes ──────────> paths, methods, what is not built ──┐
+//!  handlers ──#[utoipa::path]────> bodies, statuses of success ────────┤
+//!  their lists of parameters, the table of errors ──complete───────────┴──> the document
 //! ```
 //!
-//! What calls have in common (parameters, headers, errors) is taken from what the edge itself goes by.
+//! Parameters, headers and errors are taken from the lists by which the edge itself goes. An annotation has a path and a
+//! method as well, for who reads the handler; a test holds them against the table.
 
 mod calls;
 mod complete;
@@ -17,13 +19,13 @@ use actix_web::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa::OpenApi;
 
-use complete::Complete;
+use complete::complete;
 
 use super::Edge;
 use super::error::{Problem, ProblemBody};
 use super::{batch, buckets, health, keys, kv, params, ring, slo};
 
-/// The contract.
+/// The handlers' annotations.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -54,13 +56,12 @@ use super::{batch, buckets, health, keys, kv, params, ring, slo};
         (name = "node", description = "The node itself"),
         (name = "not built", description = "Parts of the contract that answer 501, and are never accepted and ignored"),
     ),
-    modifiers(&Complete),
 )]
-struct Contract;
+struct Annotations;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     // Texts and numbers always have a JSON form, so this cannot fail.
-    Contract::openapi().to_json().unwrap_or_default()
+    complete(Annotations::openapi()).to_json().unwrap_or_default()
 });
 
 /// Shows this document
@@ -93,25 +94,43 @@ mod tests {
 
     use super::*;
     use crate::http::error::kind::Kind;
-    use crate::http::routes;
+    use crate::http::routes::table::ROUTES;
 
     fn document() -> Value {
         serde_json::from_str(&DOCUMENT).unwrap()
     }
 
-    #[test]
-    fn the_document_has_the_routers_paths_and_methods_and_no_others() {
-        let document = document();
-        let documented: BTreeSet<(String, String)> = document["paths"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .flat_map(|(path, item)| {
-                item.as_object().unwrap().keys().map(|method| (path.clone(), method.to_ascii_uppercase()))
+    /// Path, method and operation id of all operations of a document; a HEAD has the id of its GET.
+    fn operations(document: &Value) -> BTreeSet<(String, String, String)> {
+        let paths = document["paths"].as_object().unwrap().iter();
+        let operations = paths.flat_map(|(path, item)| {
+            item.as_object().unwrap().iter().map(move |(method, operation)| (path, method, operation))
+        });
+        operations
+            .map(|(path, method, operation)| {
+                let id = operation["operationId"].as_str().unwrap().trim_end_matches("_head");
+                (path.clone(), method.to_ascii_uppercase(), id.to_owned())
             })
-            .collect();
-        let routed = routes::known().flat_map(|known| {
-            known.allow.split(", ").map(move |method| (known.path.to_owned(), method.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn annotations_have_the_paths_and_methods_of_the_table() {
+        let annotations: Value = serde_json::from_str(&Annotations::openapi().to_json().unwrap()).unwrap();
+        let built = ROUTES.iter().flat_map(|route| {
+            route.calls().filter_map(|(method, call)| {
+                Some((route.path.text().to_owned(), method.to_string(), call.id()?.to_owned()))
+            })
+        });
+        assert_eq!(operations(&annotations), built.collect());
+    }
+
+    #[test]
+    fn the_document_has_every_path_and_method_of_the_table_and_no_others() {
+        let documented: BTreeSet<_> =
+            operations(&document()).into_iter().map(|(path, method, _)| (path, method)).collect();
+        let routed = ROUTES.iter().flat_map(|route| {
+            route.calls().map(|(method, _)| (route.path.text().to_owned(), method.to_string()))
         });
         assert_eq!(documented, routed.collect());
     }

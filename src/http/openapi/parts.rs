@@ -86,7 +86,9 @@ pub(super) fn in_path(name: &str) -> Published {
              segment goes as key64 on the bucket's path",
             text().min_length(Some(1)).max_length(Some(1_024)).build(),
         ),
-        _ => ("What it names", text().min_length(Some(1)).build()),
+        "target" => ("The node that the hints are for", text().min_length(Some(1)).build()),
+        "type" => ("The last part of a problem's `type`", text().min_length(Some(1)).build()),
+        _ => ("The id of a change or run", text().min_length(Some(1)).build()),
     };
     published(name, ParameterIn::Path, description, schema, true)
 }
